@@ -1,0 +1,1 @@
+"""Fraud detection as Dagster assets: sources, features, rules, alerts."""

@@ -1,0 +1,48 @@
+"""Where everything meets. Reads settings and rule files; connects to nothing."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from fraud_assets.defs.detection import detection_assets
+from fraud_assets.defs.features import feature_assets
+from fraud_assets.defs.ingestion import api_assets
+from fraud_assets.defs.partitions import daily
+from fraud_assets.defs.resources import SourceResource
+from fraud_assets.engine import Engine
+from fraud_assets.rule_book import read_rule_book
+from fraud_assets.settings import Settings, read_settings
+from hive_io.io_manager import HiveIOManagerFactory, WarehouseResource
+
+JOB = "fraud_detection"
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """All assets, checks, resources and jobs, for these settings.
+
+    Raises:
+        RuleError: a rule file cannot be used; nothing has run.
+    """
+    engine = Engine(read_rule_book(overrides=settings.rules_file))
+    partitions = daily(settings.first_day)
+    lake = WarehouseResource(location=settings.warehouse)
+    return dg.Definitions(
+        assets=[
+            *api_assets(partitions, settings.rejected_limit),
+            *feature_assets(engine, partitions),
+            *detection_assets(engine, partitions),
+        ],
+        jobs=[dg.define_asset_job(JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts.")],
+        resources={
+            "io_manager": HiveIOManagerFactory(lake=lake),
+            "lake": lake,
+            "source": SourceResource(base_url=settings.source_url),
+        },
+        # a process a step costs seconds each; the work itself is in the warehouse
+        executor=dg.in_process_executor,
+    )
+
+
+def defs() -> dg.Definitions:
+    """What `workspace.yaml` loads."""
+    return build_definitions(read_settings())

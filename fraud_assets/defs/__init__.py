@@ -1,0 +1,1 @@
+"""Assets and their checks, a module for each stage of the flow."""

@@ -1,0 +1,88 @@
+"""Rules, one asset each and one step for all, and the alerts that their hits make."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from fraud_assets.defs import checks
+from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
+from fraud_assets.engine import Engine
+from fraud_assets.rule_book import Rule
+from fraud_assets.schemas import FRAUD_ALERTS
+from hive_io import PARTITION
+from hive_io.io_manager import WarehouseResource
+
+GROUP = "detection"
+OWNER = "team:fraud-analytics"
+
+
+def detection_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The rules that are not retired, and the alerts."""
+    rules = [_rules_asset(engine, partitions)] if engine.book.evaluated else []
+    return [*rules, _alerts_asset(engine, partitions)]
+
+
+def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    rules = engine.book.evaluated
+    read = {table for rule in rules for table in engine.reads(rule.name)}
+
+    @dg.multi_asset(
+        name="rules",
+        outs={rule.name: dg.AssetOut.from_spec(_rule_spec(rule), is_required=False) for rule in rules},
+        deps=deps(dict.fromkeys(sorted(read))),
+        internal_asset_deps={rule.name: {key(table) for table in engine.reads(rule.name)} for rule in rules},
+        check_specs=[check for rule in rules for check in checks.specs(rule.table, partitions)],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+        can_subset=True,
+    )
+    def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
+        span = span_of(context)
+        for rule in rules:
+            if rule.name not in context.op_execution_context.selected_output_names:
+                continue
+            for counted in lake.warehouse.query(engine.coverage(rule.name, span)).to_pylist():
+                context.add_asset_metadata(_told(counted), asset_key=key(rule.name), partition_key=counted[PARTITION])
+            yield dg.Output(engine.query(rule.name, span), rule.name)
+            yield from checks.results(lake.warehouse, rule.table, span)
+
+    return asset
+
+
+def _told(counted: dict[str, int]) -> dict[str, int]:
+    return {
+        "hits": int(counted["hits"]),
+        "transactions judged": int(counted["judged"]),
+        "transactions not judged": int(counted["transactions"] - counted["judged"]),
+    }
+
+
+def _rule_spec(rule: Rule) -> dg.AssetSpec:
+    table = rule.table
+    return spec(
+        table,
+        group=GROUP,
+        kinds={"hive", "sql"},
+        owner=OWNER,
+        code_version=rule.version,
+        tags={"severity": rule.severity, "status": rule.status},
+    )
+
+
+def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    name = FRAUD_ALERTS.name
+
+    @dg.multi_asset(
+        name=name,
+        outs={name: dg.AssetOut.from_spec(spec(FRAUD_ALERTS, group=GROUP, kinds={"hive", "sql"}, owner=OWNER))},
+        deps=deps(engine.reads(name)),
+        check_specs=checks.specs(FRAUD_ALERTS, partitions),
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+    )
+    def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
+        span = span_of(context)
+        yield dg.Output(engine.query(name, span), name)
+        yield from checks.results(lake.warehouse, FRAUD_ALERTS, span)
+
+    return asset

@@ -1,0 +1,41 @@
+"""What each day was like, and what was known when it began: queries that run in the warehouse."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from fraud_assets.defs import checks
+from fraud_assets.defs.partitions import BACKFILL, deps, span_of, spec
+from fraud_assets.engine import Engine
+from fraud_assets.schemas import FEATURE_TABLES
+from hive_io import HiveQL
+from hive_io.io_manager import WarehouseResource
+
+GROUP = "features"
+OWNER = "team:fraud-analytics"
+
+
+def feature_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """An asset for each feature table."""
+    return [_feature_asset(engine, name, partitions) for name in FEATURE_TABLES]
+
+
+def _feature_asset(engine: Engine, name: str, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    table = engine.tables[name]
+    asset_spec = spec(table, group=GROUP, kinds={"hive", "sql"}, owner=OWNER)
+
+    @dg.multi_asset(
+        name=name,
+        outs={name: dg.AssetOut.from_spec(asset_spec)},
+        deps=deps(engine.reads(name)),
+        check_specs=checks.specs(table, partitions),
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+    )
+    def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
+        span = span_of(context)
+        query: HiveQL = engine.query(name, span)
+        yield dg.Output(query, name)
+        yield from checks.results(lake.warehouse, table, span)
+
+    return asset

@@ -1,0 +1,87 @@
+"""What the APIs give: five tables, each with its rejected twin. Audited before anything is committed."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import dagster as dg
+
+from fraud_assets.defs import checks
+from fraud_assets.defs.partitions import BACKFILL, key, span_of, spec
+from fraud_assets.defs.resources import SourceResource
+from fraud_assets.engine import RejectedShareTooHigh, audit, fetch
+from fraud_assets.intake import Batch, Counts
+from fraud_assets.schemas import API_TABLES, ApiTable
+from hive_io.io_manager import WarehouseResource
+
+GROUP = "ingestion"
+OWNER = "team:data-platform"
+AUDIT = "rejected_share_is_below_limit"
+
+
+def api_assets(partitions: dg.PartitionsDefinition, rejected_limit: float) -> list[dg.AssetsDefinition]:
+    """An asset for each API table and its twin."""
+    return [_api_asset(api, partitions, rejected_limit) for api in API_TABLES.values()]
+
+
+def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float) -> dg.AssetsDefinition:
+    table, twin = api.table, api.rejected
+    good = spec(table, group=GROUP, kinds={"python", "hive"}, owner=OWNER, skippable=True)
+    bad = spec(twin, group=GROUP, kinds={"python", "hive"}, owner=OWNER, merge=True)
+
+    @dg.multi_asset(
+        name=table.name,
+        outs={
+            table.name: dg.AssetOut.from_spec(good, is_required=False),
+            twin.name: dg.AssetOut.from_spec(bad),
+        },
+        check_specs=[
+            *checks.specs(table, partitions),
+            checks.blocking(
+                table, AUDIT, f"At most {limit:.0%} of the rows were refused; else the table keeps what it had.", partitions
+            ),
+        ],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+    )
+    def asset(context: dg.AssetExecutionContext, source: SourceResource, lake: WarehouseResource) -> Iterator[object]:
+        span = span_of(context)
+        batch = fetch(api, source.client, span)
+        yield dg.Output(batch.rejected, twin.name)
+        try:
+            audit(api, batch, limit)
+        except RejectedShareTooHigh as error:
+            yield _audit(api, batch, passed=False, why=str(error))
+            return
+        for day, counts in batch.days.items():
+            context.add_asset_metadata(_told(counts), asset_key=key(table.name), partition_key=day)
+        yield dg.Output(batch.rows, table.name)
+        yield _audit(api, batch, passed=True)
+        yield from checks.results(lake.warehouse, table, span)
+
+    return asset
+
+
+def _audit(api: ApiTable, batch: Batch, *, passed: bool, why: str | None = None) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=AUDIT, asset_key=key(api.table.name), passed=passed, description=why, metadata=_refused(batch)
+    )
+
+
+def _told(counts: Counts) -> dict[str, int]:
+    return {
+        "rows served": counts.served,
+        "rows loaded": counts.loaded,
+        "rows rejected": counts.rejected,
+        "older versions and repetitions": counts.superseded,
+    }
+
+
+def _refused(batch: Batch) -> dict[str, object]:
+    """Counts by claim; never the rows, which are personal data."""
+    claims = Counter(claim for row in batch.rejected.column("claims").to_pylist() for claim in row)
+    records = [dg.TableRecord({"claim": name, "rows": count}) for name, count in claims.most_common()]
+    columns = dg.TableSchema([dg.TableColumn("claim"), dg.TableColumn("rows", type="int")])
+    return {
+        "rejected share": batch.rejected_share,
+        "broken claims": dg.MetadataValue.table(records, schema=columns),
+    }

@@ -1,0 +1,15 @@
+-- title: Daily activity of customers
+-- description: What each customer spent on the day, per currency and country.
+SELECT
+  t.customer_id,
+  t.currency,
+  t.merchant_country,
+  COUNT(*) AS transactions,
+  CAST(SUM(t.amount) AS DECIMAL(38,2)) AS amount_sum,
+  CAST(SUM(t.amount * t.amount) AS DECIMAL(38,4)) AS amount_square_sum,
+  MAX(t.amount) AS amount_max,
+  t.ds
+FROM transactions t
+WHERE (t.status IS NULL OR t.status <> 'declined')
+  AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'refund'))
+GROUP BY t.customer_id, t.currency, t.merchant_country, t.ds

@@ -1,0 +1,38 @@
+-- title: Profiles of customers
+-- description: What was usual for each customer when the day began, per currency.
+-- history: {customer_daily_activity: 90d}
+-- params:
+--   history_days: {type: integer, default: 90, min: 1, max: 90, description: Days before the day that count as history.}
+SELECT
+  p.customer_id,
+  p.currency,
+  p.transactions,
+  p.amount_sum,
+  p.amount_square_sum,
+  p.amount_max,
+  CAST(CAST(p.amount_sum AS DOUBLE) / p.transactions AS DECIMAL(18,2)) AS amount_mean,
+  -- the population's standard deviation, √(Σx²/n − (Σx/n)²), from exact sums
+  CAST(
+    CASE
+      WHEN CAST(p.amount_square_sum AS DOUBLE) * p.transactions > CAST(p.amount_sum AS DOUBLE) * CAST(p.amount_sum AS DOUBLE)
+      THEN SQRT(
+        CAST(p.amount_square_sum AS DOUBLE) * p.transactions - CAST(p.amount_sum AS DOUBLE) * CAST(p.amount_sum AS DOUBLE)
+      ) / p.transactions
+      ELSE 0
+    END AS DECIMAL(18,2)
+  ) AS amount_deviation,
+  p.ds
+FROM (
+  SELECT
+    d.ds,
+    a.customer_id,
+    a.currency,
+    SUM(a.transactions) AS transactions,
+    CAST(SUM(a.amount_sum) AS DECIMAL(38,2)) AS amount_sum,
+    CAST(SUM(a.amount_square_sum) AS DECIMAL(38,4)) AS amount_square_sum,
+    MAX(a.amount_max) AS amount_max
+  FROM params.days d
+  JOIN customer_daily_activity a
+    ON a.ds < d.ds AND a.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+  GROUP BY d.ds, a.customer_id, a.currency
+) p

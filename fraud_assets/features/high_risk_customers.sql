@@ -1,0 +1,38 @@
+-- title: High-risk customers
+-- description: Customers with a low credit score or many fraud reports, when the day began.
+-- history: {fraud_reports: 90d}
+-- params:
+--   lowest_score: {type: integer, default: 500, min: 300, max: 850, description: A credit score under this is a high risk.}
+--   most_reports: {type: integer, default: 3, min: 0, max: 1000, description: More fraud reports than this are a high risk.}
+--   history_days: {type: integer, default: 90, min: 1, max: 90, description: Days before the day whose reports count.}
+SELECT
+  c.customer_id,
+  c.credit_score,
+  c.fraud_reports,
+  CASE
+    WHEN c.credit_score < :lowest_score AND c.fraud_reports > :most_reports THEN CONCAT(
+      'Credit score ', CAST(c.credit_score AS STRING), ' is under ', CAST(:lowest_score AS STRING),
+      ', and ', CAST(c.fraud_reports AS STRING), ' fraud reports are more than ', CAST(:most_reports AS STRING)
+    )
+    WHEN c.credit_score < :lowest_score THEN CONCAT(
+      'Credit score ', CAST(c.credit_score AS STRING), ' is under ', CAST(:lowest_score AS STRING)
+    )
+    ELSE CONCAT(
+      CAST(c.fraud_reports AS STRING), ' fraud reports are more than ', CAST(:most_reports AS STRING)
+    )
+  END AS reason,
+  c.ds
+FROM (
+  SELECT b.ds, b.customer_id, MIN(b.score) AS credit_score, SUM(b.reports) AS fraud_reports
+  FROM (
+    SELECT s.ds, s.customer_id, s.score, 0 AS reports
+    FROM credit_scores s
+    UNION ALL
+    SELECT d.ds, r.customer_id, CAST(NULL AS INT) AS score, 1 AS reports
+    FROM params.days d
+    JOIN fraud_reports r
+      ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+  ) b
+  GROUP BY b.ds, b.customer_id
+) c
+WHERE c.credit_score < :lowest_score OR c.fraud_reports > :most_reports

@@ -1,0 +1,25 @@
+-- title: Profiles of merchants
+-- description: How busy each merchant was, and how often reported, when the day began.
+-- history: {merchant_daily_activity: 28d, fraud_reports: 28d}
+-- params:
+--   history_days: {type: integer, default: 28, min: 1, max: 28, description: Days before the day that count as history.}
+SELECT
+  m.merchant_id,
+  -- of a merchant with several places, one, and always the same
+  MAX(m.place) AS place,
+  SUM(m.transactions) AS transactions,
+  SUM(m.reports) AS reports,
+  m.ds
+FROM (
+  SELECT d.ds, a.merchant_id, a.place, a.transactions, 0 AS reports
+  FROM params.days d
+  JOIN merchant_daily_activity a
+    ON a.ds < d.ds AND a.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+  UNION ALL
+  SELECT d.ds, r.merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports
+  FROM params.days d
+  JOIN fraud_reports r
+    ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+  WHERE r.merchant_id IS NOT NULL
+) m
+GROUP BY m.ds, m.merchant_id

@@ -1,0 +1,120 @@
+"""From a SQL file and a span of time to the query that runs: params bound, every table read only as far as needed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from sqlglot import exp
+
+from fraud_assets.schemas import DATABASE
+from fraud_assets.sql_files import DAYS, PARAMS_DATABASE, Amounts, FrontMatter, SqlFile
+from hive_io import PARTITION, HiveQL, Span, Table
+from hive_io.dialect import bind, literal
+
+
+def window_query(
+    file: SqlFile[FrontMatter],
+    tables: Mapping[str, Table],
+    span: Span,
+    history: Mapping[str, dt.timedelta] | None = None,
+) -> exp.Query:
+    """The file's SELECT for a span.
+
+    `:window_start` and `:window_end` are the span. `params.days` has a row for each day of it, `params.<name>` a row for
+    each amount of a param. A table is read by its days: those of the span and of the look-back that the front matter
+    states; one with a history, those before each day of the span, and the SELECT says which day sees which.
+    """
+    params = {**file.scalars(), "window_start": span.start, "window_end": span.end}
+    tree = bind(file.tree(), params)
+    relations = file.relations()
+
+    def bounded(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.Table) or node.db not in (DATABASE, PARAMS_DATABASE):
+            return node
+        if node.db == PARAMS_DATABASE:
+            rows = _days(span) if node.name == DAYS else _amounts(relations[node.name])
+        else:
+            reach = (history or {}).get(node.name)
+            rows = _rows(tables[node.name], span, file.meta.lookback if reach is None else reach, reach is not None)
+        alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
+        return exp.Subquery(this=rows, alias=alias, joins=node.args.get("joins"))
+
+    return tree.transform(bounded)
+
+
+def as_cte(tree: exp.Query, name: str) -> tuple[list[exp.CTE], exp.Table]:
+    """A query as a common table expression, after its own: Hive allows WITH only at the top."""
+    tree = tree.copy()
+    own = tree.ctes
+    if own:
+        tree.set("with_", None)
+        tree.set("with", None)
+    return [*own, exp.CTE(this=tree, alias=exp.TableAlias(this=exp.to_identifier(name)))], exp.table_(name)
+
+
+def with_ctes(tree: exp.Select, ctes: Iterable[exp.CTE]) -> exp.Select:
+    """The query with those common table expressions in front."""
+    for cte in ctes:
+        tree = tree.with_(cte.alias, as_=cte.this, copy=False)
+    return tree
+
+
+def hiveql(tree: exp.Query) -> HiveQL:
+    return HiveQL(tree.sql(dialect="hive"))
+
+
+def within(tree: exp.Select, table: Table, span: Span, source: str | None = None) -> exp.Select:
+    """Only rows of the span: by day, and by time where the span is a part of a day."""
+    ds = exp.column(PARTITION, table=source)
+    tree = tree.where(_at_least(ds, span.first_ds), _at_most(ds, span.last_ds))
+    if table.time_column is None or span.is_whole_days:
+        return tree
+    return tree.where(*_timed(exp.column(table.time_column, table=source), span.start, span.end))
+
+
+def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> exp.Select:
+    start = span.start - reach
+    last = (span.last_day - dt.timedelta(days=1)).isoformat() if before_only else span.last_ds
+    ds = exp.column(PARTITION)
+    tree = exp.select("*").from_(exp.table_(table.name, db=table.database))
+    tree = tree.where(_at_least(ds, start.date().isoformat()), _at_most(ds, last))
+    if table.time_column is not None and not before_only and not (span.is_whole_days and start.time() == dt.time.min):
+        tree = tree.where(*_timed(exp.column(table.time_column), start, span.end))
+    return tree
+
+
+def _timed(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expression]:
+    return [exp.GTE(this=column, expression=literal(start)), exp.LT(this=column.copy(), expression=literal(end))]
+
+
+def _at_least(column: exp.Column, value: str) -> exp.Expression:
+    return exp.GTE(this=column.copy(), expression=literal(value))
+
+
+def _at_most(column: exp.Column, value: str) -> exp.Expression:
+    return exp.LTE(this=column.copy(), expression=literal(value))
+
+
+def _days(span: Span) -> exp.Query:
+    return _union([exp.select(exp.alias_(literal(day.isoformat()), PARTITION)) for day in span.each_day()])
+
+
+def _amounts(amounts: Amounts) -> exp.Query:
+    rows = [
+        exp.select(
+            exp.alias_(exp.cast(literal(currency), "STRING", dialect="hive"), "currency"),
+            exp.alias_(exp.cast(literal(str(Decimal(amount))), "DECIMAL(18,2)"), "amount"),
+        )
+        for currency, amount in amounts.items()
+    ]
+    return _union(rows)
+
+
+def _union(rows: list[exp.Select]) -> exp.Query:
+    # a balanced tree: a chain of a year's days would be too deep to walk
+    if len(rows) == 1:
+        return rows[0]
+    middle = len(rows) // 2
+    return exp.union(_union(rows[:middle]), _union(rows[middle:]), distinct=False, copy=False)

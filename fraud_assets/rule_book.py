@@ -1,0 +1,240 @@
+"""Rule files: one HiveQL SELECT each, with the front matter that makes it a rule; and all of them together.
+
+A rule's SELECT returns `transaction_id`, `customer_id`, `event_time`, and what the rule used as evidence, each under its
+own name; `hit` where it returns every transaction that it could judge and not only the hits; `weight` where a hit's
+weight depends on its values.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fraud_assets.errors import RuleError
+from fraud_assets.queries import hiveql, window_query
+from fraud_assets.schemas import FEATURE_TABLES, fixed_tables, rule_table
+from fraud_assets.sql_files import FrontMatter, Lookback, SqlFile, read_file
+from hive_io import QueryError, Span, Table
+from hive_io.dry_run import result_schema
+
+RULES_FOLDER = Path(__file__).parent / "rules"
+FEATURES_FOLDER = Path(__file__).parent / "features"
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
+
+KEY_COLUMNS = ("transaction_id", "customer_id", "event_time")
+SPECIAL_COLUMNS = (*KEY_COLUMNS, "hit", "weight")
+_ANY_DAY = Span.days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TEMPLATE_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+class RuleFrontMatter(FrontMatter):
+    """The front matter of a rule."""
+
+    severity: Severity
+    status: Literal["active", "shadow", "retired"] = "active"
+    weight: Annotated[float, Field(gt=0, lt=1)]
+    reason: str
+    source: str
+
+
+class FeatureFrontMatter(FrontMatter):
+    """The front matter of a feature table.
+
+    Attributes:
+        history: tables whose rows of the days before are read, never of the day itself; and how many days.
+    """
+
+    history: dict[str, Lookback] = {}
+
+
+class RuleOverride(BaseModel):
+    """What a rules file may say about a rule or a feature."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    params: dict[str, Any] = {}
+    status: Literal["active", "shadow", "retired"] | None = None
+    weight: Annotated[float, Field(gt=0, lt=1)] | None = None
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as it is in force."""
+
+    file: SqlFile[RuleFrontMatter]
+    severity: Severity
+    status: str
+    weight: float
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def table(self) -> Table:
+        return rule_table(self.name, self.file.meta.description)
+
+    @cached_property
+    def evidence(self) -> dict[str, pa.DataType]:
+        """The columns that the rule returns as evidence, and their types."""
+        tables = fixed_tables()
+        query = hiveql(window_query(self.file, tables, _ANY_DAY))
+        schema = result_schema(query, {t.full_name: t for t in tables.values()})
+        return {f.name: f.type for f in schema if f.name not in SPECIAL_COLUMNS}
+
+    @cached_property
+    def returns(self) -> list[str]:
+        """The columns of its SELECT."""
+        return self.file.tree().named_selects
+
+    @property
+    def version(self) -> str:
+        """A hash of everything that a hit depends on, besides the data: SQL, params, and what the front matter adds."""
+        said = {
+            "sql": self.file.tree().sql(dialect="hive"),
+            "params": {name: _plain(value) for name, value in self.file.values.items()},
+            "lookback": self.file.meta.lookback.total_seconds(),
+            "weight": self.weight,
+            "severity": self.severity,
+            "reason": self.file.meta.reason,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+
+    def check(self, tables: Mapping[str, Table]) -> None:
+        """Refuse what would fail, or mislead, when it runs.
+
+        Raises:
+            RuleError: with file and line.
+        """
+        file = self.file
+        if not _NAME.fullmatch(self.name) or self.name in fixed_tables():
+            raise file.error("a rule's file is named like a table that does not exist yet: small letters, digits, _")
+        file.check(tables)
+        select_line = len(file.text) - len(file.text.lstrip("\n")) + 1
+        for column in KEY_COLUMNS:
+            if column not in self.returns:
+                raise file.error(f"the SELECT must return {column}; it returns {', '.join(self.returns)}", select_line)
+        for table in sorted(file.tables()):
+            if table not in READABLE:
+                raise file.error(
+                    f"a rule cannot read {table}: its rows of the day are not known when the day begins. "
+                    f"Rules read {', '.join(sorted(READABLE))}",
+                    file._line_with(table),
+                )
+        try:
+            evidence = self.evidence
+        except QueryError as error:
+            raise file.error(str(error), error.line or select_line) from None
+        for name, kind in evidence.items():
+            if pa.types.is_floating(kind):
+                raise file.error(f"{name} is a DOUBLE; cast evidence to DECIMAL, so that every engine writes it the same", file._line_with(name))
+        for field in _TEMPLATE_FIELD.findall(file.meta.reason):
+            if field not in evidence and field not in file.scalars():
+                known = ", ".join([*evidence, *file.scalars()])
+                raise file.error(f"reason names {{{field}}}, which is neither evidence nor param ({known})", file._line_with("reason", True))
+
+
+READABLE = {
+    "transactions", "customers", "blacklist", "credit_scores",
+    "customer_profiles", "customer_countries", "merchant_profiles", "high_risk_customers",
+}  # fmt: skip
+"""What a rule may read: what happens now, and what was known when the day began."""
+
+
+@dataclass(frozen=True)
+class RuleBook:
+    """All rules and features in force."""
+
+    rules: Mapping[str, Rule]
+    features: Mapping[str, SqlFile[FeatureFrontMatter]]
+
+    @property
+    def evaluated(self) -> list[Rule]:
+        """Active and shadow rules, by name."""
+        return [rule for rule in self.rules.values() if rule.status != "retired"]
+
+    @property
+    def alerting(self) -> list[Rule]:
+        """Active rules, by name: those whose hits make alerts."""
+        return [rule for rule in self.rules.values() if rule.status == "active"]
+
+    def tables(self) -> dict[str, Table]:
+        """Every table of the lake, by name."""
+        return {**fixed_tables(), **{rule.name: rule.table for rule in self.evaluated}}
+
+
+def read_rule_book(
+    rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER, overrides: Path | None = None
+) -> RuleBook:
+    """Read and check every file.
+
+    Args:
+        overrides: a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
+
+    Raises:
+        RuleError: the first thing that is wrong, with file and line.
+    """
+    said = _read_overrides(overrides) if overrides else {}
+    read: dict[str, Rule] = {}
+    for path in sorted(rules.glob("*.sql")):
+        over = said.pop(path.stem, RuleOverride())
+        file = read_file(path, RuleFrontMatter, over.params)
+        rule = Rule(file, over.severity or file.meta.severity, over.status or file.meta.status, over.weight or file.meta.weight)
+        rule.check(fixed_tables())
+        read[rule.name] = rule
+    tables: dict[str, SqlFile[FeatureFrontMatter]] = {}
+    for path in sorted(features.glob("*.sql")):
+        over = said.pop(path.stem, RuleOverride())
+        if over.status or over.weight or over.severity:
+            raise RuleError(f"{overrides}: {path.stem} is a feature; only its params can be overridden")
+        feature = read_file(path, FeatureFrontMatter, over.params)
+        feature.check(fixed_tables())
+        tables[path.stem] = feature
+    if missing := sorted(set(FEATURE_TABLES) - set(tables)):
+        raise RuleError(f"{features}: there is no {missing[0]}.sql")
+    if said:
+        known = ", ".join([*read, *tables])
+        raise RuleError(f"{overrides}: {sorted(said)[0]} is neither rule nor feature; there are {known}")
+    return RuleBook(read, tables)
+
+
+def _read_overrides(path: Path) -> dict[str, RuleOverride]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise RuleError(f"{path}: the rules file cannot be read ({error.strerror}); FRAUD_RULES_FILE names it") from None
+    except yaml.YAMLError as error:
+        raise RuleError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise RuleError(f"{path}: says nothing about rules; it looks like `high_value: {{params: {{…}}}}`")
+    result = {}
+    for name, said in data.items():
+        try:
+            result[str(name)] = RuleOverride.model_validate(said)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RuleError(f"{path}: {name}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(currency): str(amount) for currency, amount in value.items()}
+    return str(value)
+
+

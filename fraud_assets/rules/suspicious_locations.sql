@@ -1,0 +1,82 @@
+-- title: Suspicious locations
+-- description: The merchant's place is often reported for fraud, or its country is new for this customer.
+-- severity: medium
+-- weight: 0.4
+-- params:
+--   least_reports: {type: integer, default: 2, min: 1, max: 100000, description: Fraud reports in 28 days from which a place can be risky.}
+--   risky_share: {type: decimal, default: 0.05, min: 0.0001, max: 1, description: Reports per transaction from which a place is risky.}
+--   least_history: {type: integer, default: 20, min: 1, max: 100000, description: Transactions in 90 days below which no country is new.}
+-- reason: "{finding}"
+-- source: The original report, rule 4 (suspicious_locations).
+WITH places AS (
+  SELECT m.ds, m.place, SUM(m.transactions) AS transactions, SUM(m.reports) AS reports
+  FROM merchant_profiles m
+  GROUP BY m.ds, m.place
+),
+habits AS (
+  SELECT c.ds, c.customer_id, SUM(c.transactions) AS transactions
+  FROM customer_countries c
+  GROUP BY c.ds, c.customer_id
+)
+SELECT
+  j.transaction_id,
+  j.customer_id,
+  j.event_time,
+  j.risky OR j.is_new AS hit,
+  -- a risky place says more than a new country, and more the larger the share of reports: 0.5 towards 0.9
+  CASE
+    WHEN j.risky AND j.reports_per_transaction < 1 THEN 0.5 + 0.4 * CAST(j.reports_per_transaction AS DOUBLE)
+    WHEN j.risky THEN 0.9
+    ELSE 0.3
+  END AS weight,
+  CASE
+    WHEN j.risky THEN CONCAT(
+      CAST(j.reports AS STRING), ' fraud reports for ', CAST(j.transactions AS STRING), ' transactions at ', j.place,
+      ' in 28 days: ', CAST(j.reports_per_transaction AS STRING), ' per transaction, ', CAST(:risky_share AS STRING), ' is risky'
+    )
+    WHEN j.is_new THEN CONCAT(
+      'First payment in ', j.country, ' after ', CAST(j.history AS STRING), ' transactions elsewhere in 90 days'
+    )
+  END AS finding,
+  j.place,
+  j.country,
+  j.reports,
+  j.transactions,
+  j.history
+FROM (
+  SELECT
+    t.transaction_id,
+    t.customer_id,
+    t.event_time,
+    t.place,
+    t.merchant_country AS country,
+    p.reports,
+    p.transactions,
+    h.transactions AS history,
+    CAST(CAST(p.reports AS DOUBLE) / CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END AS DECIMAL(18,4))
+      AS reports_per_transaction,
+    COALESCE(
+      p.reports >= :least_reports
+        AND p.reports >= :risky_share * CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END,
+      FALSE
+    ) AS risky,
+    t.merchant_country IS NOT NULL
+      AND COALESCE(h.transactions >= :least_history, FALSE)
+      AND c.customer_id IS NULL AS is_new
+  FROM (
+    SELECT
+      s.transaction_id,
+      s.customer_id,
+      s.event_time,
+      s.merchant_country,
+      s.ds,
+      COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country, s.merchant_id) AS place
+    FROM transactions s
+  ) t
+  LEFT JOIN places p ON p.ds = t.ds AND p.place = t.place
+  LEFT JOIN habits h ON h.ds = t.ds AND h.customer_id = t.customer_id
+  LEFT JOIN customer_countries c
+    ON c.ds = t.ds AND c.customer_id = t.customer_id AND c.merchant_country = t.merchant_country
+  -- judged where either question can be answered
+  WHERE p.place IS NOT NULL OR (t.merchant_country IS NOT NULL AND h.customer_id IS NOT NULL)
+) j

@@ -1,0 +1,45 @@
+-- title: Unusual for this customer
+-- description: The amount is far from what the customer usually spends in this currency.
+-- severity: high
+-- weight: 0.5
+-- params:
+--   deviations: {type: decimal, default: 4, min: 1, max: 100, description: Standard deviations above the mean.}
+--   times_maximum: {type: decimal, default: 1.5, min: 1, max: 1000, description: Multiple of the largest amount of the history.}
+--   least_history: {type: integer, default: 10, min: 2, max: 100000, description: Transactions in the history below which nothing is unusual.}
+-- reason: "{amount} {currency} is {deviations_above} standard deviations above this customer's mean of {mean}, and {share_of_maximum} times the largest amount before, {maximum} (in {history} transactions)"
+-- source: "The original report, rule 2 (unusual_transaction); z-score: Bolton and Hand, Statistical Fraud Detection, 2002."
+SELECT
+  j.transaction_id,
+  j.customer_id,
+  j.event_time,
+  j.deviations_above >= :deviations AND j.share_of_maximum >= 1 OR j.share_of_maximum >= :times_maximum AS hit,
+  -- from 0.5 at the threshold towards 0.9: the further out, the more it says
+  0.9 - 0.4 * CAST(:deviations AS DOUBLE)
+    / CASE WHEN j.deviations_above > :deviations THEN CAST(j.deviations_above AS DOUBLE) ELSE CAST(:deviations AS DOUBLE) END
+    AS weight,
+  j.amount,
+  j.currency,
+  j.deviations_above,
+  j.share_of_maximum,
+  j.mean,
+  j.maximum,
+  j.history
+FROM (
+  SELECT
+    t.transaction_id,
+    t.customer_id,
+    t.event_time,
+    t.amount,
+    COALESCE(t.currency, '(currency not named)') AS currency,
+    CAST(CAST(t.amount - p.amount_mean AS DOUBLE) / CAST(p.amount_deviation AS DOUBLE) AS DECIMAL(18,2)) AS deviations_above,
+    CAST(CAST(t.amount AS DOUBLE) / CAST(p.amount_max AS DOUBLE) AS DECIMAL(18,2)) AS share_of_maximum,
+    p.amount_mean AS mean,
+    p.amount_max AS maximum,
+    p.transactions AS history
+  FROM transactions t
+  JOIN customer_profiles p
+    ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
+  WHERE p.transactions >= :least_history
+    AND p.amount_deviation > 0
+    AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'refund'))
+) j

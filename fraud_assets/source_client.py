@@ -1,0 +1,215 @@
+"""The HTTP client of the three source APIs: paging, retries, time-outs, and errors that say what to do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from fraud_assets.errors import SourceError
+from fraud_assets.intake import Row
+from hive_io import Span
+
+
+T = TypeVar("T")
+
+
+class _Transient(Exception):
+    """Worth another try: no connection, a time-out, or a server that says it is busy or broken."""
+
+
+class SourceClient:
+    """Reads `/api/transactions`, `/api/customers` and `/api/externalData`, page by page.
+
+    Args:
+        base_url: where the three paths are, `http://127.0.0.1:5000` for example.
+        page_size: rows a page.
+        attempts: how often a page is asked for before it is given up.
+        timeout: seconds for one answer.
+    """
+
+    def __init__(self, base_url: str, *, page_size: int = 20_000, attempts: int = 5, timeout: float = 60.0) -> None:
+        self._base = base_url.rstrip("/")
+        self._page_size = page_size
+        self._attempts = attempts
+        self._http = httpx.Client(timeout=timeout, follow_redirects=False)
+
+    def transactions(self, span: Span) -> Iterator[list[Row]]:
+        """Transactions that happened in the span, as known now.
+
+        Raises:
+            SourceError: as for every method here: no answer, or not what was agreed.
+        """
+        for page, _ in self._pages("/api/transactions", _between(span)):
+            yield _list(page, "/api/transactions")
+
+    def customers(self, as_of: dt.datetime) -> Iterator[list[Row]]:
+        """Customers as they were known at an instant."""
+        for page, headers in self._pages("/api/customers", {"as_of": _instant(as_of)}):
+            self._check_as_of(headers, as_of)
+            yield _list(page, "/api/customers")
+
+    def external_snapshot(self, field: str, as_of: dt.datetime) -> Iterator[list[Row]]:
+        """`blacklist_info` or `credit_scores` as they were known at an instant."""
+        for page, headers in self._pages("/api/externalData", {"as_of": _instant(as_of), "fields": field}):
+            self._check_as_of(headers, as_of)
+            yield _section(page, field)
+
+    def fraud_reports(self, span: Span) -> Iterator[list[Row]]:
+        """Fraud reports that were made in the span."""
+        for page, _ in self._pages("/api/externalData", {**_between(span), "fields": "fraud_reports"}):
+            yield _section(page, "fraud_reports")
+
+    def labels(self, span: Span) -> list[Row]:
+        """Transactions in the span that were fraud; for evaluation only, no asset reads them.
+
+        Raises:
+            SourceError: a source that has no labels, too.
+        """
+        return [row for page, _ in self._pages("/labels", _between(span), {}) for row in _list(page, "/labels")]
+
+    def close(self) -> None:
+        self._http.close()
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
+    def _pages(
+        self, path: str, params: Mapping[str, str], paging: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[Any, httpx.Headers]]:
+        """Pages in order, following the Link header (RFC 8288)."""
+        paging = {"limit": str(self._page_size)} if paging is None else paging
+        url: str | None = str(httpx.URL(self._base + path, params={**params, **paging}))
+        seen: set[str] = set()
+        while url is not None:
+            if urlsplit(url)[:2] != urlsplit(self._base)[:2]:
+                raise SourceError(f"{path} names a next page on another server ({url}); it is not followed")
+            if url in seen:
+                raise SourceError(f"{path} names a page twice as the next one; the source's paging is broken")
+            seen.add(url)
+            response = self._get(url)
+            yield _decode(response, path), response.headers
+            following = response.links.get("next", {}).get("url")
+            url = str(httpx.URL(url).join(following)) if following else None
+
+    def _get(self, url: str) -> httpx.Response:
+        retrying = Retrying(
+            retry=retry_if_exception_type(_Transient),
+            stop=stop_after_attempt(self._attempts),
+            wait=wait_random_exponential(multiplier=0.2, max=10),
+        )
+        try:
+            return retrying(self._get_once, url)
+        except RetryError as error:
+            cause = error.last_attempt.exception()
+            raise SourceError(
+                f"{cause} (tried {self._attempts} times). Is the source running? `fraud sources serve` starts a synthetic "
+                "one; FRAUD_SOURCE_URL names another"
+            ) from cause
+
+    def _get_once(self, url: str) -> httpx.Response:
+        shown = url.partition("?")[0]
+        try:
+            response = self._http.get(url)
+        except httpx.TransportError as error:
+            raise _Transient(f"{shown} does not answer: {type(error).__name__} {error}".rstrip()) from error
+        except httpx.InvalidURL as error:
+            raise SourceError(f"{shown} is no address: {error}") from error
+        if response.status_code >= 500 or response.status_code == 429:
+            raise _Transient(f"{shown} answers {response.status_code}")
+        if response.status_code != 200:
+            raise SourceError(
+                f"{shown} answers {response.status_code}: {response.text[:200]!r}. Is FRAUD_SOURCE_URL the address of the "
+                "three APIs?"
+            )
+        return response
+
+    def _check_as_of(self, headers: httpx.Headers, as_of: dt.datetime) -> None:
+        answered = headers.get("X-As-Of")
+        if answered is not None:
+            if dt.datetime.fromisoformat(answered) != as_of:
+                raise SourceError(f"The source was asked for {_instant(as_of)} and answers for {answered}")
+        elif as_of.date() < dt.datetime.now(dt.UTC).date():
+            raise SourceError(
+                f"The source cannot look back (it does not confirm as_of with an X-As-Of header), so the snapshot of "
+                f"{as_of:%Y-%m-%d} cannot be had; today's would be wrong for it. Only today's can be materialized"
+            )
+
+
+def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """The same items, made in a thread of their own while the caller works on the last; at most `depth` wait."""
+    waiting: Queue[tuple[bool, Any]] = Queue(maxsize=depth)
+    stopped = Event()
+
+    def put(item: tuple[bool, Any]) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+                return True
+            except Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((True, item)):
+                    return
+            put((False, None))
+        except BaseException as error:  # raised again where the items are used
+            put((False, error))
+
+    thread = Thread(target=work, name="source", daemon=True)
+    thread.start()
+    try:
+        while True:
+            more, item = waiting.get()
+            if not more:
+                if item is not None:
+                    raise item
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _decode(response: httpx.Response, path: str) -> Any:
+    try:
+        return orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # what orjson refuses and JSON allows: integers beyond 64 bits; one odd row must not cost its page
+        return json.loads(response.content)
+    except ValueError as error:
+        raise SourceError(
+            f"{path} answers something that is not JSON ({error}), starting {response.text[:80]!r}; is this the right source?"
+        ) from error
+
+
+def _list(page: Any, path: str) -> list[Row]:
+    if not isinstance(page, list):
+        raise SourceError(f"{path} answers a JSON {type(page).__name__}, not an array; is this the right source?")
+    return page
+
+
+def _section(page: Any, field: str) -> list[Row]:
+    if not isinstance(page, dict) or not isinstance(page.get(field), list):
+        raise SourceError(f"/api/externalData answers no array {field}; is this the right source?")
+    return page[field]
+
+
+def _between(span: Span) -> dict[str, str]:
+    return {"since": _instant(span.start), "until": _instant(span.end)}
+
+
+def _instant(value: dt.datetime) -> str:
+    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,264 @@
+"""SQL files with YAML front matter: how rules and features are read and checked. Nothing runs here.
+
+The front matter is the leading block of `--` lines; what follows is one HiveQL SELECT.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from sqlglot import exp
+from sqlglot.optimizer.scope import Scope, traverse_scope
+
+from fraud_assets.errors import RuleError
+from fraud_assets.schemas import DATABASE
+from hive_io import PARTITION, QueryError, Table
+from hive_io.dialect import Value, parse
+
+PARAMS_DATABASE = "params"
+DAYS = "days"
+WINDOW_PARAMS = ("window_start", "window_end")
+
+_SPAN = re.compile(r"(\d+)(m|h|d)")
+
+
+def _timedelta(value: object) -> object:
+    match = _SPAN.fullmatch(str(value))
+    if not match:
+        raise ValueError("is written as 10m, 24h or 90d")
+    return dt.timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})
+
+
+Lookback = Annotated[dt.timedelta, BeforeValidator(_timedelta)]
+Amounts = dict[str | None, Decimal]
+
+
+class Param(BaseModel):
+    """A parameter of a SQL file: `decimal` and `integer` bind to `:name`, `amounts` to the relation `params.name`.
+
+    `amounts` are a DECIMAL per currency; the relation has the columns `currency` and `amount`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["decimal", "integer", "amounts"]
+    default: Any
+    min: Decimal
+    max: Decimal
+    description: str
+
+    @model_validator(mode="after")
+    def _default_is_within_bounds(self) -> Param:
+        self.default = self.read(self.default)
+        return self
+
+    def read(self, value: Any) -> Decimal | int | Amounts:
+        """A value for this param.
+
+        Raises:
+            ValueError: of another type, or out of bounds.
+        """
+        if self.type == "amounts":
+            if not isinstance(value, Mapping):
+                raise ValueError("takes an amount for each currency, like {EUR: 1000, USD: 1100}")
+            return {None if c is None else str(c): self._number(a) for c, a in value.items()}
+        number = self._number(value)
+        if self.type == "integer":
+            if number != int(number):
+                raise ValueError(f"takes a whole number, not {value}")
+            return int(number)
+        return number
+
+    def _number(self, value: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+            raise ValueError(f"takes a number, not {value!r}")
+        try:
+            number = Decimal(str(value))
+        except ArithmeticError:
+            raise ValueError(f"takes a number, not {value!r}") from None
+        if not self.min <= number <= self.max:
+            raise ValueError(f"takes {self.min} to {self.max}, not {value}")
+        return number
+
+
+class FrontMatter(BaseModel):
+    """What every SQL file states about itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    description: str
+    lookback: Lookback = dt.timedelta(0)
+    params: dict[str, Param] = {}
+
+
+M = TypeVar("M", bound=FrontMatter)
+
+
+@dataclass(frozen=True)
+class SqlFile(Generic[M]):
+    """A parsed file.
+
+    Attributes:
+        meta: its front matter.
+        text: the SELECT, with blank lines for the front matter, so that lines are those of the file.
+        values: the params in force.
+    """
+
+    path: Path
+    meta: M
+    text: str
+    values: Mapping[str, Decimal | int | Amounts]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def error(self, message: str, line: int | None = None) -> RuleError:
+        return RuleError(f"{self.path}:{line or 1}: {message}")
+
+    def tree(self) -> exp.Query:
+        """The syntax tree, tables of the lake with their database.
+
+        Raises:
+            RuleError: with file and line.
+        """
+        try:
+            tree = parse(self.text)
+        except QueryError as error:
+            raise self.error(str(error), error.line) from None
+        ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
+        for table in tree.find_all(exp.Table):
+            if not table.db and table.name not in ctes:
+                table.set("db", exp.to_identifier(DATABASE))
+        return tree
+
+    def tables(self) -> set[str]:
+        """Names of the tables of the lake that it reads."""
+        return {t.name for t in self.tree().find_all(exp.Table) if t.db == DATABASE}
+
+    def scalars(self) -> dict[str, Value]:
+        """The params that bind to `:name`."""
+        return {name: value for name, value in self.values.items() if not isinstance(value, dict)}
+
+    def relations(self) -> dict[str, Amounts]:
+        """The params that bind to `params.name`."""
+        return {name: value for name, value in self.values.items() if isinstance(value, dict)}
+
+    def check(self, tables: Mapping[str, Table]) -> None:
+        """Hold the SELECT against the tables that exist and the params that are stated.
+
+        Raises:
+            RuleError: an unknown table, column or param, a param that nothing uses; with file and line.
+        """
+        tree = self.tree()
+        used = {p.name for p in tree.find_all(exp.Placeholder)}
+        used |= {t.name for t in tree.find_all(exp.Table) if t.db == PARAMS_DATABASE}
+        for placeholder in sorted(used - set(self.values) - {*WINDOW_PARAMS, DAYS}):
+            raise self.error(f":{placeholder} is not among the params", self._line_with(placeholder))
+        for param in sorted(set(self.values) - used):
+            raise self.error(f"param {param} is stated and never used", self._line_with(param, in_front_matter=True))
+        for table in tree.find_all(exp.Table):
+            if table.db not in ("", DATABASE, PARAMS_DATABASE) or (table.db == DATABASE and table.name not in tables):
+                known = ", ".join(sorted(tables))
+                raise self.error(f"there is no table {table.db}.{table.name}; there are {known}", _line(table))
+        for scope in traverse_scope(tree):
+            self._check_columns(scope, tables)
+
+    def _check_columns(self, scope: Scope, tables: Mapping[str, Table]) -> None:
+        have = {name: self._columns_of(source, tables) for name, source in scope.sources.items()}
+        aliases = {select.alias for select in scope.expression.selects} if isinstance(scope.expression, exp.Select) else set()
+        for column in scope.columns:
+            if isinstance(column.this, exp.Star):
+                continue
+            # a column of the query around this one is checked there
+            if column.table and column.table not in have:
+                if scope.parent is None:
+                    raise self.error(f"there is no {column.table} in FROM", _line(column))
+                continue
+            candidates = [have[column.table]] if column.table else [*have.values(), aliases]
+            if column.name not in set().union(*candidates) and not (not column.table and scope.is_subquery):
+                known = ", ".join(sorted(set().union(*candidates)))
+                where = column.table or "the tables read here"
+                raise self.error(f"{where} has no column {column.name}; it has {known}", _line(column))
+
+    def _columns_of(self, source: Any, tables: Mapping[str, Table]) -> set[str]:
+        if isinstance(source, Scope):
+            return set(source.expression.named_selects)
+        if source.db == PARAMS_DATABASE:
+            return {PARTITION} if source.name == DAYS else {"currency", "amount"}
+        return set(tables[source.name].column_types) if source.name in tables else set()
+
+    def _line_with(self, word: str, in_front_matter: bool = False) -> int:
+        text = self.path.read_text(encoding="utf-8") if in_front_matter else self.text
+        for number, line in enumerate(text.splitlines(), 1):
+            if re.search(rf"\b{re.escape(word)}\b", line):
+                return number
+        return 1
+
+
+def read_file(path: Path, model: type[M], overrides: Mapping[str, Any] | None = None) -> SqlFile[M]:
+    """Read a file; `overrides` are params to put in force instead of the defaults.
+
+    Raises:
+        RuleError: no front matter, something missing or unknown in it, a param out of bounds; with file and line.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    count = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    header = "\n".join(line.removeprefix("--").removeprefix(" ") for line in lines[:count])
+    try:
+        data = yaml.safe_load(header) if count else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise RuleError(f"{path}:{line}: the front matter is not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        raise RuleError(f"{path}:1: starts with no front matter; its first lines are `-- title: …`, `-- severity: …`")
+    try:
+        meta = model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = [str(part) for part in first["loc"]]
+        raise RuleError(f"{path}:{_line_of_key(lines[:count], where)}: {'.'.join(where)}: {_said(first)}") from None
+    values: dict[str, Any] = {name: param.default for name, param in meta.params.items()}
+    for name, value in (overrides or {}).items():
+        if name not in meta.params:
+            known = ", ".join(sorted(meta.params)) or "none"
+            raise RuleError(f"{path}:1: the override {name} is none of its params ({known})")
+        try:
+            values[name] = meta.params[name].read(value)
+        except ValueError as error:
+            line = _line_of_key(lines[:count], ["params", name])
+            raise RuleError(f"{path}:{line}: the override of {name} {error}") from None
+    text = "\n" * count + "\n".join(lines[count:])
+    return SqlFile(path, meta, text, values)
+
+
+def _said(error: Any) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{message} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"
+
+
+def _line_of_key(lines: list[str], path: list[str]) -> int:
+    """The line of the innermost key of `path` that can be found."""
+    found = 1
+    start = 0
+    for key in path:
+        for number in range(start, len(lines)):
+            if re.match(rf"--\s*{re.escape(key)}\s*:", lines[number]) or re.search(rf"[{{,]\s*{re.escape(key)}\s*:", lines[number]):
+                found, start = number + 1, number
+                break
+    return found
+
+
+def _line(node: exp.Expression) -> int | None:
+    lines: Iterator[int] = (n.meta["line"] for n in node.walk() if "line" in n.meta)
+    return next(lines, None)

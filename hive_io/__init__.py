@@ -1,0 +1,35 @@
+"""Tables of a lake behind one small interface, and a Dagster IO manager on top. Knows nothing of fraud."""
+
+from hive_io.dialect import HiveQL
+from hive_io.embedded import EmbeddedWarehouse
+from hive_io.errors import (
+    ColumnNotFound,
+    HiveIOError,
+    NotAWarehouse,
+    PartitionConflict,
+    QueryError,
+    RowsOutsideSpan,
+    SchemaMismatch,
+    TableNotFound,
+)
+from hive_io.table import PARTITION, Column, Span, Table
+from hive_io.warehouse import Receipt, Warehouse
+
+__all__ = [
+    "PARTITION",
+    "Column",
+    "ColumnNotFound",
+    "EmbeddedWarehouse",
+    "HiveIOError",
+    "HiveQL",
+    "NotAWarehouse",
+    "PartitionConflict",
+    "QueryError",
+    "Receipt",
+    "RowsOutsideSpan",
+    "SchemaMismatch",
+    "Span",
+    "Table",
+    "TableNotFound",
+    "Warehouse",
+]

@@ -1,0 +1,345 @@
+"""The embedded warehouse: Delta Lake tables in a folder, written by delta-rs, queried by in-process DuckDB.
+
+Delta gives the hard parts: replacement of days or of a part of a day in one commit, readers that never see half of
+it, conflicts that are noticed, empty tables with columns, history.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import deltalake
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.exceptions import CommitFailedError, DeltaError
+from sqlglot import exp
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from hive_io.dialect import HiveQL, to_duckdb
+from hive_io.errors import (
+    ColumnNotFound,
+    HiveIOError,
+    NotAWarehouse,
+    PartitionConflict,
+    QueryError,
+    RowsOutsideSpan,
+    SchemaMismatch,
+    TableNotFound,
+)
+from hive_io.table import PARTITION, Span, Table
+from hive_io.warehouse import Data, Receipt, Warehouse
+
+MARKER = "warehouse.json"
+_EVOLVED = "hive_io.evolved"
+_WRITER = deltalake.WriterProperties(compression="ZSTD")
+
+
+class EmbeddedWarehouse(Warehouse):
+    """One Delta Lake table a folder: `<root>/<database>.db/<table>`, partitioned by `ds`.
+
+    Args:
+        root: made if it is missing; an existing folder must be empty or a warehouse.
+        attempts: how often a query is computed when other writers are first.
+        memory_limit: of DuckDB, for example "2GB"; None leaves its default (80 % of the machine).
+
+    Raises:
+        NotAWarehouse: with what is wrong with the folder.
+    """
+
+    def __init__(self, root: str | Path, *, attempts: int = 5, memory_limit: str | None = None) -> None:
+        self.root = Path(root).absolute()
+        self._attempts = attempts
+        _claim(self.root)
+        self._duckdb = duckdb.connect()
+        self._duckdb.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false; SET enable_progress_bar = false")
+        if memory_limit:
+            self._duckdb.execute("SET memory_limit = $limit", {"limit": memory_limit})
+
+    # --- tables -------------------------------------------------------------------------------------------------------
+
+    def ensure_table(self, table: Table) -> None:
+        path = self._path(table.full_name)
+        if not deltalake.DeltaTable.is_deltatable(str(path)):
+            deltalake.DeltaTable.create(
+                str(path),
+                schema=table.arrow_schema,
+                partition_by=[PARTITION],
+                mode="ignore",
+                name=table.full_name,
+                description=table.description or None,
+            )
+            return
+        delta = deltalake.DeltaTable(str(path))
+        have = _arrow_schema(delta)
+        for name in have.names:
+            if name not in table.arrow_schema.names:
+                raise SchemaMismatch(f"{table.full_name} has a column {name} in the lake that its description lost")
+            if have.field(name).type != table.arrow_schema.field(name).type:
+                raise SchemaMismatch(
+                    f"{table.full_name}.{name} is {have.field(name).type} in the lake, {table.column_types[name]} in its "
+                    "description; move the folder away and materialize the table again"
+                )
+        gained = [deltalake.Field.from_arrow(field) for field in table.arrow_schema if field.name not in have.names]
+        if gained:
+            delta.alter.add_columns(gained)
+            delta.alter.set_table_properties({_EVOLVED: "true"}, raise_if_not_exists=False)
+
+    def tables(self, database: str) -> list[str]:
+        folder = self.root / f"{database}.db"
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if deltalake.DeltaTable.is_deltatable(str(path)))
+
+    def partitions(self, table: str) -> dict[str, int]:
+        return _rows_by_day(self._open(table))
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def replace(self, table: Table, data: Data, span: Span) -> Receipt:
+        if not span.is_whole_days and table.time_column is None:
+            raise SchemaMismatch(f"{table.full_name} has no time column, so only whole days of it can be replaced")
+        if isinstance(data, pa.Table):
+            return self._replace_once(table, data, span)
+        # a query is computed again on the tables as they are then: its old result is never written
+        retrying = Retrying(
+            retry=retry_if_exception_type(PartitionConflict),
+            stop=stop_after_attempt(self._attempts),
+            wait=wait_random_exponential(multiplier=0.05, max=2),
+            reraise=True,
+        )
+        return retrying(self._replace_once, table, data, span)
+
+    def _replace_once(self, table: Table, data: Data, span: Span) -> Receipt:
+        self.ensure_table(table)
+        delta = self._open(table.full_name)  # what the commit is made against, opened before anything is computed
+        statement = None
+        if isinstance(data, HiveQL):
+            statement = str(data)
+            data = self.query(data)
+        rows = _conform(table, data)
+        _check_inside(table, rows, span)
+        days = [day.isoformat() for day in span.each_day()]
+        if rows.num_rows or any(_rows_by_day(delta).get(day) for day in days):
+            self._commit(delta, table, rows, _predicate(table, span))
+        # counted on the version that this write made, or left
+        counts = _rows_by_day(delta)
+        return Receipt(table.full_name, {day: counts.get(day, 0) for day in days}, statement)
+
+    def merge(self, table: Table, rows: pa.Table) -> Receipt:
+        if not table.key:
+            raise SchemaMismatch(f"{table.full_name} has no key to merge by")
+        self.ensure_table(table)
+        rows = _conform(table, rows)
+        if not rows.num_rows:
+            return Receipt(table.full_name, {})
+        delta = self._open(table.full_name)
+        days = sorted(set(rows.column(PARTITION).to_pylist()))
+        match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
+        within = f"old.{PARTITION} IN ({', '.join(_text(day) for day in days)})"
+        try:
+            (
+                delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+                .execute()
+            )
+        except CommitFailedError as error:
+            raise _conflict(table) from error
+        counts = _rows_by_day(delta)
+        return Receipt(table.full_name, {day: counts[day] for day in days})
+
+    def _commit(self, delta: deltalake.DeltaTable, table: Table, rows: pa.Table, predicate: str) -> None:
+        try:
+            deltalake.write_deltalake(delta, rows, mode="overwrite", predicate=predicate, writer_properties=_WRITER)
+        except CommitFailedError as error:
+            raise _conflict(table) from error
+        except DeltaError as error:
+            # its own text shows rows, and rows are personal data
+            reason = str(error).partition("Preview of invalid data")[0].strip()
+            raise HiveIOError(f"{table.full_name} was not written, its rows are as before: {reason}") from None
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
+        schema = _arrow_schema(self._open(table))
+        names = list(columns) if columns is not None else schema.names
+        for name in names:
+            if name not in schema.names:
+                raise ColumnNotFound(f"{table} has no column {name}; it has {', '.join(schema.names)}")
+        select = exp.select(*[exp.column(name, quoted=True) for name in names]).from_(exp.table_(*reversed(table.split("."))))
+        if span is not None:
+            ds = exp.column(PARTITION)
+            select = select.where(exp.Between(this=ds, low=_string(span.first_ds), high=_string(span.last_ds)))
+        wanted = pa.schema([schema.field(name) for name in names])
+        return self._run(select).cast(wanted)
+
+    def query(self, query: HiveQL) -> pa.Table:
+        return self._run(query.bound())
+
+    def _run(self, tree: exp.Query) -> pa.Table:
+        cursor = self._duckdb.cursor()
+        views: dict[str, str] = {}
+
+        def relation(name: str) -> str:
+            if name not in views:
+                views[name] = name
+                self._create_view(cursor, name)
+            return views[name]
+
+        sql = to_duckdb(tree, relation)
+        try:
+            return cursor.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise QueryError(f"The embedded warehouse refused the query: {error}") from error
+        finally:
+            cursor.close()
+
+    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        """A view of the table's files, of one version of the table, for this cursor only."""
+        delta = self._open(name)
+        schema = _arrow_schema(delta)
+        files = ", ".join(_text(unquote(uri)) for uri in delta.file_uris())
+        columns = ", ".join(_quoted(column) for column in schema.names)
+        partition = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
+        if files and delta.metadata().configuration.get(_EVOLVED) != "true":
+            cursor.execute(
+                f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM read_parquet([{files}], {partition})"
+            )
+            return
+        # no file may have all the columns: they come from an empty table, files add rows to it by name
+        empty = _quoted(f"{name} without rows")
+        cursor.register("without_rows", schema.empty_table())
+        cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
+        cursor.unregister("without_rows")
+        rows = f"SELECT * FROM {empty}"
+        if files:
+            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], {partition}, union_by_name = true)"
+        cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM ({rows})")
+
+    def _path(self, table: str) -> Path:
+        database, _, name = table.partition(".")
+        if not name or {"/", "\\", ".."} & {database, name} or "/" in table or "\\" in table:
+            raise TableNotFound(f"{table!r} is not a table's name; tables are named database.table")
+        return self.root / f"{database}.db" / name
+
+    def _open(self, table: str) -> deltalake.DeltaTable:
+        path = self._path(table)
+        if not deltalake.DeltaTable.is_deltatable(str(path)):
+            database = table.partition(".")[0]
+            known = ", ".join(self.tables(database)) or "none yet"
+            raise TableNotFound(f"There is no table {table} in {self.root}; tables of {database}: {known}")
+        return deltalake.DeltaTable(str(path))
+
+
+def _claim(root: Path) -> None:
+    marker = root / MARKER
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not marker.exists():
+            if any(root.iterdir()):
+                raise NotAWarehouse(f"{root} has other files in it and no {MARKER}; name an empty folder or a warehouse")
+            marker.write_text(json.dumps({"warehouse": "embedded", "format": 1}) + "\n", encoding="utf-8")
+        if json.loads(marker.read_text(encoding="utf-8")) != {"warehouse": "embedded", "format": 1}:
+            raise NotAWarehouse(f"{marker} names a format that this version does not know")
+    except (OSError, ValueError) as error:
+        raise NotAWarehouse(f"{root} cannot be used as a warehouse: {error}") from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise NotAWarehouse(f"{root} is not writable")
+
+
+def _conform(table: Table, rows: pa.Table) -> pa.Table:
+    """Rows with the table's columns in its order and types, or SchemaMismatch: nothing is rounded or dropped."""
+    wanted = table.arrow_schema
+    if missing := [name for name in wanted.names if name not in rows.column_names]:
+        raise SchemaMismatch(f"{table.full_name} needs {', '.join(missing)}, which the data does not have")
+    if unknown := [name for name in rows.column_names if name not in wanted.names]:
+        raise SchemaMismatch(f"{table.full_name} has no column {', '.join(unknown)}")
+    columns = []
+    for field in wanted:
+        column = rows.column(field.name)
+        try:
+            if not _keeps_meaning(column.type, field.type):
+                raise pa.ArrowInvalid("another kind of value")
+            columns.append(column.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SchemaMismatch(
+                f"{table.full_name}.{field.name} is {table.column_types[field.name]}; {column.type} cannot be written "
+                f"to it without loss ({type(error).__name__})"
+            ) from None
+    return pa.table(columns, schema=wanted)
+
+
+def _keeps_meaning(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Arrow casts a float to a decimal, and anything to text; neither is what a table means by its type."""
+    if pa.types.is_decimal(wanted) and pa.types.is_floating(given):
+        return False
+    text = pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_null(given)
+    return text or not pa.types.is_string(wanted)
+
+
+def _check_inside(table: Table, rows: pa.Table, span: Span) -> None:
+    if not rows.num_rows:
+        return
+    ds = rows.column(PARTITION)
+    outside = pc.or_(pc.less(ds, span.first_ds), pc.greater(ds, span.last_ds))
+    if not span.is_whole_days:
+        time = rows.column(table.time_column)
+        before = pc.less(time, pa.scalar(span.start.replace(tzinfo=None), time.type))
+        after = pc.greater_equal(time, pa.scalar(span.end.replace(tzinfo=None), time.type))
+        outside = pc.or_(outside, pc.or_(before, after))
+    # a row without a day or time is outside, too
+    count = rows.num_rows - (pc.sum(pc.invert(outside)).as_py() or 0)
+    if count:
+        raise RowsOutsideSpan(f"{count} of {rows.num_rows} rows for {table.full_name} are outside {span}; nothing was written")
+
+
+def _predicate(table: Table, span: Span) -> str:
+    days = f"{PARTITION} >= {_text(span.first_ds)} AND {PARTITION} <= {_text(span.last_ds)}"
+    if span.is_whole_days:
+        return days
+    time = _quoted(table.time_column or "")
+    return f"{days} AND {time} >= {_timestamp(span.start)} AND {time} < {_timestamp(span.end)}"
+
+
+def _timestamp(value: object) -> str:
+    # a TIMESTAMP literal is in nanoseconds in delta-rs, and the comparison with a column fails
+    return f"arrow_cast({_text(f'{value:%Y-%m-%dT%H:%M:%S.%f}')}, 'Timestamp(Microsecond, None)')"
+
+
+def _rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    counts: dict[str, int] = {}
+    if actions.num_rows:
+        days: Iterable[str] = actions.column(f"partition.{PARTITION}").to_pylist()
+        for day, rows in zip(days, actions.column("num_records").to_pylist(), strict=True):
+            counts[day] = counts.get(day, 0) + rows
+    return dict(sorted((day, rows) for day, rows in counts.items() if rows))
+
+
+def _arrow_schema(delta: deltalake.DeltaTable) -> pa.Schema:
+    return pa.schema(delta.schema().to_arrow())
+
+
+def _conflict(table: Table) -> PartitionConflict:
+    return PartitionConflict(
+        f"Another run wrote the same days of {table.full_name} first; nothing was written, run again to compute on its rows"
+    )
+
+
+def _string(value: str) -> exp.Literal:
+    return exp.Literal.string(value)
+
+
+def _text(value: str) -> str:
+    return exp.Literal.string(value).sql("duckdb")
+
+
+def _quoted(name: str) -> str:
+    return exp.to_identifier(name, quoted=True).sql("duckdb")
+
+

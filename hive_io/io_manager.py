@@ -1,0 +1,71 @@
+"""The Dagster IO manager: asset `["fintech", "transactions"]` is table `fintech.transactions`."""
+
+from functools import cached_property
+
+import dagster as dg
+import pyarrow as pa
+
+from hive_io.dagster_layers import DbIOManager
+from hive_io.embedded import EmbeddedWarehouse
+from hive_io.errors import NotAWarehouse
+from hive_io.handlers import ArrowHandler, HiveQLHandler, PandasHandler
+from hive_io.slices import TableClient
+from hive_io.warehouse import Warehouse
+
+
+class HiveIOManager(DbIOManager):
+    """Writes what assets return into a warehouse, and loads tables, partitions, ranges of them, or some columns.
+
+    An asset says what its table is by the metadata of `hive_io.slices.asset_metadata`. An input loads the partitions
+    that Dagster maps to it, as `pyarrow.Table` (the default) or `pandas.DataFrame`, and with the input metadata
+    `{"columns": [...]}` only those columns.
+    """
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        super().__init__(
+            type_handlers=[ArrowHandler(), PandasHandler(), HiveQLHandler()],
+            db_client=TableClient(warehouse),
+            database="",
+            io_manager_name="HiveIOManager",
+            default_load_type=pa.Table,
+        )
+
+
+class WarehouseResource(dg.ConfigurableResource):
+    """Which warehouse. Opened when it is first used, never when definitions are loaded.
+
+    Attributes:
+        location: the folder of an embedded warehouse.
+    """
+
+    location: str
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The open warehouse.
+
+        Raises:
+            NotAWarehouse: the location cannot be used, and why.
+        """
+        return open_warehouse(self.location)
+
+
+class HiveIOManagerFactory(dg.ConfigurableIOManagerFactory[HiveIOManager]):
+    """The IO manager over a warehouse resource."""
+
+    lake: dg.ResourceDependency[WarehouseResource]
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> HiveIOManager:
+        return HiveIOManager(self.lake.warehouse)
+
+
+def open_warehouse(location: str) -> Warehouse:
+    """Open the warehouse that a setting names.
+
+    Raises:
+        NotAWarehouse: the location cannot be used, and why.
+    """
+    if "://" in location:
+        scheme = location.partition("://")[0]
+        raise NotAWarehouse(f"{scheme}:// is not a warehouse that this version knows; name a folder")
+    return EmbeddedWarehouse(location)

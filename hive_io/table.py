@@ -1,0 +1,156 @@
+"""What a table is: name, columns in Hive types, key, time column. Knows no engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+from sqlglot import exp
+
+PARTITION = "ds"
+"""Every table is partitioned by the day, a text like 2026-01-31."""
+
+DAY = dt.timedelta(days=1)
+
+_ARROW = {
+    exp.DataType.Type.TEXT: pa.string(),
+    exp.DataType.Type.VARCHAR: pa.string(),
+    exp.DataType.Type.BOOLEAN: pa.bool_(),
+    exp.DataType.Type.INT: pa.int32(),
+    exp.DataType.Type.BIGINT: pa.int64(),
+    exp.DataType.Type.DOUBLE: pa.float64(),
+    exp.DataType.Type.TIMESTAMP: pa.timestamp("us"),
+}
+
+
+def arrow_type(hive_type: str) -> pa.DataType:
+    """The Arrow type of a Hive type: `DECIMAL(18,2)`, `ARRAY<STRING>`, `TIMESTAMP` (naive, UTC, microseconds) …
+
+    Raises:
+        ValueError: a type that the tables of this project do not use.
+    """
+    return _to_arrow(exp.DataType.build(hive_type, dialect="hive"), hive_type)
+
+
+def _to_arrow(parsed: exp.DataType, text: str) -> pa.DataType:
+    if parsed.this == exp.DataType.Type.DECIMAL:
+        precision, scale = (int(p.this.this) for p in parsed.expressions)
+        return pa.decimal128(precision, scale)
+    if parsed.this == exp.DataType.Type.ARRAY:
+        # "element" is the name that Parquet gives to the items of a list
+        return pa.list_(pa.field("element", _to_arrow(parsed.expressions[0], text)))
+    try:
+        return _ARROW[parsed.this]
+    except KeyError:
+        raise ValueError(f"{text} is no type that tables use here") from None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its Hive type, and what it means to a person."""
+
+    name: str
+    type: str
+    description: str = ""
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        return arrow_type(self.type)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table `database.name`, partitioned by `ds STRING`.
+
+    Attributes:
+        columns: without the partition column.
+        key: columns that identify a row within the table; what `Warehouse.merge` matches on.
+        time_column: the TIMESTAMP by which a part of a day can be replaced, or None for tables of whole days.
+    """
+
+    database: str
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    time_column: str | None = None
+    description: str = ""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.database}.{self.name}"
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """Columns in order, the partition column `ds` last."""
+        fields = [pa.field(c.name, c.arrow_type) for c in self.columns]
+        return pa.schema([*fields, pa.field(PARTITION, pa.string())])
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Hive type of each column, `ds` included."""
+        return {**{c.name: c.type for c in self.columns}, PARTITION: "STRING"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open span of time `[start, end)`, in aware UTC datetimes. The unit of replacement.
+
+    Raises:
+        ValueError: times without a zone, or an end that is not after the start.
+    """
+
+    start: dt.datetime
+    end: dt.datetime
+
+    def __post_init__(self) -> None:
+        for value in (self.start, self.end):
+            if value.tzinfo is None:
+                raise ValueError(f"{value} has no time zone; times at the edges are aware, in UTC")
+        if self.end <= self.start:
+            raise ValueError(f"The span ends ({self.end}) before it starts ({self.start})")
+        object.__setattr__(self, "start", self.start.astimezone(dt.UTC))
+        object.__setattr__(self, "end", self.end.astimezone(dt.UTC))
+
+    @classmethod
+    def days(cls, first: dt.date, last: dt.date) -> Span:
+        """Whole days, both ends included."""
+        start = dt.datetime.combine(first, dt.time.min, dt.UTC)
+        return cls(start, dt.datetime.combine(last, dt.time.min, dt.UTC) + DAY)
+
+    @property
+    def first_day(self) -> dt.date:
+        return self.start.date()
+
+    @property
+    def last_day(self) -> dt.date:
+        return (self.end - dt.timedelta(microseconds=1)).date()
+
+    @property
+    def first_ds(self) -> str:
+        return self.first_day.isoformat()
+
+    @property
+    def last_ds(self) -> str:
+        return self.last_day.isoformat()
+
+    @property
+    def is_whole_days(self) -> bool:
+        return self == self.whole_days()
+
+    def whole_days(self) -> Span:
+        """The days that this span touches."""
+        return Span.days(self.first_day, self.last_day)
+
+    def each_day(self) -> Iterator[dt.date]:
+        day = self.first_day
+        while day <= self.last_day:
+            yield day
+            day += DAY
+
+    def __str__(self) -> str:
+        if self.is_whole_days:
+            return self.first_ds if self.first_ds == self.last_ds else f"{self.first_ds} to {self.last_ds}"
+        return f"{self.start:%Y-%m-%dT%H:%M:%S} to {self.end:%Y-%m-%dT%H:%M:%S}"

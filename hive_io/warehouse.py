@@ -1,0 +1,99 @@
+"""The interface of a warehouse. `embedded.py` implements it; any HiveServer2 can."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from hive_io.dialect import HiveQL
+from hive_io.table import Span, Table
+
+Data = pa.Table | HiveQL
+"""What can be written: rows as an Arrow table, or a query that the warehouse runs in place."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a write left behind.
+
+    Attributes:
+        table: `database.name`.
+        partitions: rows of each day that the write covered, counted after it. A day without rows is 0.
+        statement: the statement as the engine ran it, for a person to read; None for rows.
+    """
+
+    table: str
+    partitions: Mapping[str, int]
+    statement: str | None = field(default=None, repr=False)
+
+    @property
+    def rows(self) -> int:
+        return sum(self.partitions.values())
+
+
+class Warehouse(ABC):
+    """Tables of a lake, partitioned by day. The only writer of them.
+
+    A write is all or nothing: readers see the rows from before or after it, a failed one leaves the old rows.
+    """
+
+    @abstractmethod
+    def ensure_table(self, table: Table) -> None:
+        """Create the table, empty, if it is missing; add columns that its description gained.
+
+        Raises:
+            SchemaMismatch: a column exists with another type, or the table has one that the description lost.
+        """
+
+    @abstractmethod
+    def tables(self, database: str) -> list[str]:
+        """Names of the tables in a database, sorted."""
+
+    @abstractmethod
+    def partitions(self, table: str) -> dict[str, int]:
+        """Rows of each day that has some, by `ds`, sorted.
+
+        Raises:
+            TableNotFound: there is no such table.
+        """
+
+    @abstractmethod
+    def replace(self, table: Table, data: Data, span: Span) -> Receipt:
+        """Replace the rows of `span` by `data`, in one commit: a day, a range of days, or a part of a day.
+
+        Columns are matched by name. Rows bring their `ds`. Writing the same data twice leaves the same rows.
+
+        Raises:
+            SchemaMismatch: columns missing, unknown or of a type that would lose something.
+            RowsOutsideSpan: rows whose day (or time, for a part of a day) is not in the span.
+            PartitionConflict: another writer was first, several times in a row for a query, once for rows:
+                rows may rest on what the other writer changed, so the caller computes them again.
+            QueryError: the query was refused.
+        """
+
+    @abstractmethod
+    def merge(self, table: Table, rows: pa.Table) -> Receipt:
+        """Insert rows, or replace those with the same day and key; other rows stay.
+
+        Raises:
+            SchemaMismatch, PartitionConflict: as for `replace`.
+        """
+
+    @abstractmethod
+    def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
+        """Rows of `database.name`: all, or the days that `span` touches; all columns, or those named.
+
+        Raises:
+            TableNotFound, ColumnNotFound: with the names that exist.
+        """
+
+    @abstractmethod
+    def query(self, query: HiveQL) -> pa.Table:
+        """The result of a HiveQL query.
+
+        Raises:
+            TableNotFound, QueryError: as for `replace`.
+        """

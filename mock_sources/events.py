@@ -1,0 +1,102 @@
+"""Transactions as columns: one NumPy structured array per batch, and the codes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mock_sources import instants
+from mock_sources.draws import Stream, scramble, uniform
+from mock_sources.errors import BadParameter
+
+Events = npt.NDArray[np.void]
+"""An array of `EVENT`."""
+
+EVENT = np.dtype(
+    [
+        ("id", np.uint64),
+        ("version", np.uint8),
+        ("event", np.int64),
+        ("arrival", np.int64),
+        ("customer", np.int32),
+        ("merchant", np.int32),
+        ("cents", np.int64),
+        ("type", np.uint8),
+        ("channel", np.uint8),
+        ("status", np.uint8),
+        ("kind", np.uint8),
+        ("defect", np.uint8),
+    ]
+)
+"""`event` and `arrival` in microseconds UTC, customer and merchant by number, `kind` and `defect` 0 for none."""
+
+TYPES = ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")
+CHANNELS = ("pos", "online", "atm")
+STATUSES = ("approved", "declined")
+PURCHASE, WITHDRAWAL, TRANSFER_IN, TRANSFER_OUT, REFUND = range(5)
+POS, ONLINE, ATM = range(3)
+APPROVED, DECLINED = range(2)
+
+_ID_PREFIX = "tx"
+
+
+def build(
+    seed: int,
+    ordinals: npt.NDArray[np.int64],
+    event: npt.ArrayLike,
+    customer: npt.ArrayLike,
+    merchant: npt.ArrayLike,
+    cents: npt.ArrayLike,
+    type: npt.ArrayLike,
+    channel: npt.ArrayLike,
+    status: npt.ArrayLike,
+    kind: int = 0,
+) -> Events:
+    """Events from columns. `ordinals`, unique in a world, become ids that tell nothing; each arrives 1 to 5 s after."""
+    events = np.zeros(len(ordinals), dtype=EVENT)
+    events["id"] = scramble(ordinals, seed, Stream.TRANSACTION_ID)
+    events["event"] = event
+    events["arrival"] = events["event"] + (
+        (1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * instants.SECOND
+    ).astype(np.int64)
+    for name, column in {
+        "customer": customer,
+        "merchant": merchant,
+        "cents": cents,
+        "type": type,
+        "channel": channel,
+        "status": status,
+        "kind": kind,
+    }.items():
+        events[name] = column
+    return events
+
+
+def joined(batches: Sequence[Events]) -> Events:
+    """One array from several, or from none."""
+    return np.concatenate(batches) if batches else np.zeros(0, dtype=EVENT)
+
+
+def by_arrival(events: Events) -> Events:
+    """Ordered as they are served: by arrival, id, version. The ids' text has the numbers' order."""
+    ordered: Events = events[np.lexsort((events["version"], events["id"], events["arrival"]))]
+    return ordered
+
+
+def id_texts(ids: npt.NDArray[np.uint64]) -> list[str]:
+    """`tx` and 16 hexadecimal digits."""
+    digits = ids.astype(">u8").tobytes().hex()
+    return [_ID_PREFIX + digits[start : start + 16] for start in range(0, len(digits), 16)]
+
+
+def id_number(text: str) -> np.uint64:
+    """The inverse of `id_texts`; raises BadParameter for a text that none of our ids has."""
+    try:
+        number = int(text.removeprefix(_ID_PREFIX), 16)
+        if id_texts(np.array([number], dtype=np.uint64)) != [text]:
+            raise ValueError(text)
+    except (ValueError, OverflowError):
+        raise BadParameter("after is a cursor of another source: start again without it.") from None
+    return np.uint64(number)

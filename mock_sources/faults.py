@@ -1,0 +1,150 @@
+"""What goes wrong with single rows: late, twice, corrected, malformed. Drawn by seed and transaction id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from mock_sources import events, instants
+from mock_sources.draws import Stream, uniform
+from mock_sources.errors import BadConfiguration
+from mock_sources.events import Events
+from mock_sources.source import Row
+
+_LATE_FROM, _LATE_TO = 2 * instants.MINUTE, 2 * instants.DAY
+_DUPLICATE_WITHIN = instants.HOUR
+_CORRECTED_WITHIN = instants.DAY
+
+# One salt for each draw about a row.
+_LATE, _DELAY, _DUPLICATE, _DUPLICATE_DELAY, _CORRECTED, _CORRECTED_DELAY, _CHANGE, _MALFORMED, _DEFECT = range(9)
+
+
+@dataclass(frozen=True)
+class Faults:
+    """The share of transactions, 0 to 1 each, that meets a fault; the draws are independent of each other.
+
+    late: arrives 2 minutes to 2 days after the event.
+    duplicates: the same row is served again, up to an hour later, with a later ingested_at.
+    corrected: a second version with another amount and a later ingested_at follows within a day, well-formed.
+    malformed: the first version (and its duplicate) breaks the contract in one of the ways of `MALFORMATIONS`.
+
+    Raises BadConfiguration for a share outside 0 to 1.
+    """
+
+    late: float = 0.0
+    duplicates: float = 0.0
+    corrected: float = 0.0
+    malformed: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            share = getattr(self, field.name)
+            if not 0 <= share <= 1:
+                raise BadConfiguration(f"{field.name} is {share}: give a share from 0 to 1.")
+
+    @property
+    def longest_delay(self) -> int:
+        """No version arrives more than these microseconds after its event."""
+        usual = 5 * instants.SECOND
+        return (
+            usual
+            + (_LATE_TO if self.late else 0)
+            + max(_DUPLICATE_WITHIN if self.duplicates else 0, _CORRECTED_WITHIN if self.corrected else 0)
+        )
+
+    def applied(self, rows: Events, seed: int) -> Events:
+        """The rows as they arrive, further versions included."""
+
+        def draw(salt: int, among: Events = rows) -> npt.NDArray[np.float64]:
+            return uniform(among["id"], seed, Stream.FAULT, salt)
+
+        rows = rows.copy()
+        late = draw(_LATE) < self.late
+        delay = _LATE_FROM * (_LATE_TO / _LATE_FROM) ** draw(_DELAY)
+        rows["arrival"] = np.where(late, rows["event"] + delay.astype(np.int64), rows["arrival"])
+
+        malformed = draw(_MALFORMED) < self.malformed
+        defect = 1 + (draw(_DEFECT) * len(MALFORMATIONS)).astype(np.uint8)
+        rows["defect"] = np.where(malformed, defect, 0)
+
+        again = rows[draw(_DUPLICATE) < self.duplicates]
+        again["version"] = 1
+        again["arrival"] += _later(draw(_DUPLICATE_DELAY, again), _DUPLICATE_WITHIN)
+
+        corrected = rows[draw(_CORRECTED) < self.corrected]
+        corrected["version"] = 2
+        corrected["defect"] = 0
+        corrected["arrival"] += _later(draw(_CORRECTED_DELAY, corrected), _CORRECTED_WITHIN)
+        # A whole number of hundreds stays one, so that currencies without decimals keep none.
+        grain = np.where(corrected["cents"] % 100 == 0, 100, 1)
+        factor = 0.5 + draw(_CHANGE, corrected)
+        changed = np.maximum(np.rint(corrected["cents"] * factor / grain), 1).astype(np.int64) * grain
+        corrected["cents"] = np.where(changed == corrected["cents"], changed + grain, changed)
+        return events.joined([rows, again, corrected])
+
+
+def _later(draws: npt.NDArray[np.float64], within: int) -> npt.NDArray[np.int64]:
+    return instants.SECOND + (draws * (within - instants.SECOND)).astype(np.int64)
+
+
+def spoil(row: Row, defect: int) -> None:
+    """Break a row in place, in the way that an event's `defect` (1 and up) stands for."""
+    list(MALFORMATIONS.values())[defect - 1](row)
+
+
+def _missing_amount(row: Row) -> None:
+    del row["amount"]
+
+
+def _null_amount(row: Row) -> None:
+    row["amount"] = None
+
+
+def _amount_as_text(row: Row) -> None:
+    row["amount"] = f"{row['amount']:.2f}".replace(".", ",")
+
+
+def _negative_amount(row: Row) -> None:
+    row["amount"] = -row["amount"]
+
+
+def _unreadable_date(row: Row) -> None:
+    row["date_time"] = f"{row['date_time'][8:10]}th at noon"
+
+
+def _impossible_date(row: Row) -> None:
+    row["date_time"] = f"{row['date_time'][:4]}-02-30T{row['date_time'][11:]}"
+
+
+def _date_years_ahead(row: Row) -> None:
+    row["date_time"] = f"{int(row['date_time'][:4]) + 7}-06-15T{row['date_time'][11:]}"
+
+
+def _unknown_currency(row: Row) -> None:
+    row["currency"] = "XXQ1"
+
+
+def _missing_customer(row: Row) -> None:
+    del row["customer_id"]
+
+
+def _null_merchant(row: Row) -> None:
+    row["merchant_details"] = None
+
+
+MALFORMATIONS: dict[str, Callable[[Row], None]] = {
+    "missing_amount": _missing_amount,
+    "null_amount": _null_amount,
+    "amount_as_text": _amount_as_text,
+    "negative_amount": _negative_amount,
+    "unreadable_date": _unreadable_date,
+    "impossible_date": _impossible_date,
+    "date_years_ahead": _date_years_ahead,
+    "unknown_currency": _unknown_currency,
+    "missing_customer": _missing_customer,
+    "null_merchant": _null_merchant,
+}
+"""The ways in which a row can be malformed; each changes a row (a JSON object) in place."""

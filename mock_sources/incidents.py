@@ -1,0 +1,246 @@
+"""Fraud: which incidents start on a day, and the transactions of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mock_sources import events, instants
+from mock_sources.draws import Stream, generator
+from mock_sources.events import Events
+from mock_sources.places import CITIES, UTC_OFFSET_HOURS
+from mock_sources.population import Floats, Ints, Population
+from mock_sources.traffic import cents
+
+LONGEST_DAYS = 11
+"""An incident ends less than this many days after the start of its first day."""
+
+_FIRST_ORDINAL = 2**62
+_ABROAD_KM = 1_500.0
+
+
+class Incident(NamedTuple):
+    """The `number`-th incident that starts on `day` (days since the epoch); `customer` is its victim or its mule."""
+
+    kind: int
+    day: int
+    number: int
+    customer: int
+    merchant: int
+
+
+class _Strokes(NamedTuple):
+    """An incident's transactions: seconds since its day began, amounts in units of the customer's currency."""
+
+    seconds: Floats
+    customer: Ints
+    merchant: Ints
+    amount: Floats
+    type: Ints
+    channel: Ints
+    declined: Ints
+
+
+def starting_on(population: Population, seed: int, rate: float, day: int) -> list[Incident]:
+    """The incidents of a day, so many that on average `rate` of all transactions are fraudulent."""
+    customers = population.customers
+    eligible = np.flatnonzero(customers.open_before(day * instants.DAY))
+    if not len(eligible) or rate == 0:
+        return []
+    rng = generator(seed, Stream.INCIDENTS, day)
+    expected = rate / (1 - rate) * customers.rate[eligible].sum()
+    counts = rng.poisson([expected * kind.share / kind.mean_size for kind in _KINDS])
+    kinds = np.repeat(np.arange(len(_KINDS)), counts)
+    victims = rng.choice(eligible, size=len(kinds))
+    # A favourite of somebody has trade, and keeps it.
+    shops = customers.favourite_shops[victims, 0]
+    return [
+        Incident(int(kind), day, number, int(victim), int(shop))
+        for number, (kind, victim, shop) in enumerate(zip(kinds, victims, shops, strict=True))
+    ]
+
+
+def fraud_events(population: Population, seed: int, incident: Incident) -> Events:
+    """The transactions of an incident, labelled with its kind."""
+    rng = generator(seed, Stream.FRAUD, incident.day, incident.number)
+    strokes = _KINDS[incident.kind].make(population, incident, rng)
+    ordinals = _FIRST_ORDINAL + incident.day * 2**32 + incident.number * 2**16 + np.arange(len(strokes.seconds))
+    return events.build(
+        seed,
+        ordinals,
+        incident.day * instants.DAY + (strokes.seconds * instants.SECOND).astype(np.int64),
+        strokes.customer,
+        strokes.merchant,
+        cents(population.customers, strokes.customer, strokes.amount),
+        strokes.type,
+        strokes.channel,
+        strokes.declined,
+        kind=incident.kind + 1,
+    )
+
+
+def kind_name(kind: int) -> str:
+    """The name of an event's `kind` (1 and up)."""
+    return KINDS[kind - 1]
+
+
+def _card_testing(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """Small payments online, many of them declined; once one has gone through, a large one follows."""
+    customers, count = population.customers, int(rng.integers(4, 11))
+    begin = rng.uniform(0, 20) * 3600
+    tests = begin + np.sort(rng.uniform(60, 1_800, count))
+    large = tests[-1] + rng.uniform(120, 3_600)
+    unit, level = customers.unit[incident.customer], customers.level[incident.customer]
+    return _strokes(
+        incident.customer,
+        seconds=np.append(tests, large),
+        merchant=rng.choice(population.merchants.online, size=count + 1),
+        amount=np.append(rng.uniform(0.3, 4.0, count) * unit, level * rng.uniform(6, 25)),
+        type=events.PURCHASE,
+        channel=events.ONLINE,
+        declined=rng.random(count + 1) < np.append(np.full(count, 0.55), 0.2),
+    )
+
+
+def _account_takeover(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """For days somebody else shops with the account: other amounts, other shops, other hours."""
+    customers, days = population.customers, int(rng.integers(2, 7))
+    count = int(rng.integers(2, 6, size=days).sum())
+    online = rng.random(count) < 0.5
+    cities = np.where(rng.random(count) < 0.4, customers.home[incident.customer], rng.integers(len(CITIES)))
+    merchant = np.where(
+        online,
+        rng.choice(population.merchants.online, size=count),
+        population.merchants.shop_in(cities, rng.random(count)),
+    )
+    return _strokes(
+        incident.customer,
+        seconds=rng.integers(0, days, size=count) * 86_400.0 + rng.uniform(0, 86_399, count),
+        merchant=merchant,
+        amount=customers.level[incident.customer] * rng.lognormal(1.4, 0.7, count),
+        type=events.PURCHASE,
+        channel=np.where(online, events.ONLINE, events.POS),
+        declined=rng.random(count) < 0.12,
+    )
+
+
+def _compromised_merchant(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """For days the cards of many customers are abused at one merchant."""
+    customers, days = population.customers, int(rng.integers(3, LONGEST_DAYS))
+    eligible = np.flatnonzero(customers.open_before(incident.day * instants.DAY))
+    count = int(rng.integers(15, 56))
+    # The cards were copied when they were used here, so most belong to people who live nearby.
+    nearby = customers.home[eligible] == population.merchants.city[incident.merchant]
+    weights = np.where(nearby, 1.0, 0.03)
+    cards = rng.choice(eligible, size=max(1, min(count, len(eligible) // 2)), replace=False, p=weights / weights.sum())
+    who = rng.choice(cards, size=count)
+    return _Strokes(
+        rng.uniform(0, days * 86_400.0, count),
+        who,
+        np.full(count, incident.merchant),
+        customers.level[who] * rng.lognormal(0.8, 0.6, count),
+        np.full(count, events.PURCHASE),
+        np.full(count, events.POS),
+        (rng.random(count) < 0.05).astype(np.int64),
+    )
+
+
+def _stolen_card_abroad(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """A copied card is used in a far country at an hour at which its owner shops at home."""
+    customers, merchants, count = population.customers, population.merchants, int(rng.integers(2, 7))
+    far = np.flatnonzero(population.distances_km[customers.home[incident.customer]] > _ABROAD_KM)
+    city = int(rng.choice(far))
+    offset = UTC_OFFSET_HOURS[customers.home[incident.customer]]
+    begin = (rng.normal(customers.hour[incident.customer], 2.5) - offset) % 24 * 3600
+    cash = rng.random(count) < 0.3
+    shops = merchants.shop_in(np.full(count, city), rng.random(count))
+    note = 20 * customers.unit[incident.customer]
+    spent = customers.level[incident.customer] * rng.lognormal(1.1, 0.6, count)
+    return _strokes(
+        incident.customer,
+        seconds=begin + np.sort(rng.uniform(0, 3 * 3600, count)),
+        merchant=np.where(cash, merchants.atm_of_city[city], shops),
+        amount=np.where(cash, np.ceil(2 * spent / note) * note, spent),
+        type=np.where(cash, events.WITHDRAWAL, events.PURCHASE),
+        channel=np.where(cash, events.ATM, events.POS),
+        declined=rng.random(count) < 0.15,
+    )
+
+
+def _structuring(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """Within a day several transfers that each stay a little under an amount that would be looked at."""
+    customers, count = population.customers, int(rng.integers(3, 7))
+    looked_at = float(rng.choice([3_000.0, 10_000.0], p=[0.3, 0.7])) * _magnitude(customers.unit[incident.customer])
+    return _strokes(
+        incident.customer,
+        seconds=rng.uniform(0, 4) * 3600 + np.sort(rng.uniform(0, 19 * 3600, count)),
+        merchant=np.full(count, customers.bank[incident.customer]),
+        amount=looked_at * rng.uniform(0.86, 0.995, count),
+        type=events.TRANSFER_OUT,
+        channel=events.ONLINE,
+        declined=np.zeros(count),
+    )
+
+
+def _mule_pass_through(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """Money comes in and within hours nearly all of it goes out again, in one to three pieces."""
+    customers, pieces = population.customers, int(rng.integers(1, 4))
+    amount = rng.uniform(600, 7_000) * customers.unit[incident.customer]
+    parts = rng.dirichlet(np.full(pieces, 8.0)) * amount * rng.uniform(0.91, 0.995)
+    begin = rng.uniform(0, 20) * 3600
+    return _strokes(
+        incident.customer,
+        seconds=begin + np.append(0.0, np.sort(rng.uniform(600, 20 * 3600, pieces))),
+        merchant=np.full(pieces + 1, customers.bank[incident.customer]),
+        amount=np.append(amount, parts),
+        type=np.append(events.TRANSFER_IN, np.full(pieces, events.TRANSFER_OUT)),
+        channel=events.ONLINE,
+        declined=np.zeros(pieces + 1),
+    )
+
+
+class _Kind(NamedTuple):
+    name: str
+    make: Callable[[Population, Incident, np.random.Generator], _Strokes]
+    share: float
+    """Of all fraudulent transactions."""
+    mean_size: float
+    """Transactions per incident."""
+
+
+_KINDS = (
+    _Kind("card_testing", _card_testing, 0.20, 8.0),
+    _Kind("account_takeover", _account_takeover, 0.20, 14.0),
+    _Kind("compromised_merchant", _compromised_merchant, 0.25, 35.0),
+    _Kind("stolen_card_abroad", _stolen_card_abroad, 0.15, 4.0),
+    _Kind("structuring", _structuring, 0.08, 4.5),
+    _Kind("mule_pass_through", _mule_pass_through, 0.12, 3.0),
+)
+KINDS = tuple(kind.name for kind in _KINDS)
+"""The kinds of fraud in this world."""
+COMPROMISED_MERCHANT = KINDS.index("compromised_merchant")
+
+
+def _strokes(
+    customer: int,
+    *,
+    seconds: Floats,
+    merchant: Ints,
+    amount: Floats,
+    type: Ints | int,
+    channel: Ints | int,
+    declined: npt.ArrayLike,
+) -> _Strokes:
+    """Strokes of one customer; a single type or channel stands for all."""
+    ones = np.ones(len(seconds), dtype=np.int64)
+    return _Strokes(
+        seconds, customer * ones, merchant, amount, type * ones, channel * ones, np.asarray(declined, dtype=np.int64)
+    )
+
+
+def _magnitude(unit: float) -> float:
+    """Round limits stay round in every currency: 1 for the euro and its like, 10 for lira, 100 for yen."""
+    return float(10.0 ** np.floor(np.log10(unit) + 0.1))

@@ -1,0 +1,208 @@
+"""Who lives in the synthetic world: customers with their habits, merchants with their places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mock_sources import instants
+from mock_sources.draws import Stream, generator, uniform
+from mock_sources.errors import BadConfiguration
+from mock_sources.people import person, shop_name
+from mock_sources.places import CITIES, UNIT, WHOLE_UNITS, distances_km
+from mock_sources.source import Row
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+MIN_MERCHANTS = 60
+MEAN_DAILY_TRANSACTIONS = 4.0
+TRIP_CYCLE_DAYS = 28
+"""A traveller starts at most one trip in each of these periods, and ends it in the same."""
+
+_SHOP_CATEGORIES = {
+    "groceries": 0.8,
+    "restaurants": 0.7,
+    "fuel": 1.1,
+    "fashion": 1.6,
+    "pharmacy": 0.5,
+    "electronics": 3.0,
+    "jewellery": 5.0,
+    "travel": 4.0,
+}
+_ONLINE_CATEGORIES = {"online_retail": 1.2, "digital_services": 0.3, "gaming": 0.5}
+_BANKS = 4
+_FAVOURITE_SHOPS = 8
+_FAVOURITE_ONLINE = 4
+
+
+class Merchants:
+    """Columns by merchant number. `city` is -1 for online shops and banks; `price` multiplies a customer's level."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        if count < MIN_MERCHANTS:
+            raise BadConfiguration(f"merchants is {count}: give at least {MIN_MERCHANTS}, so that each city has some.")
+        rng = generator(seed, Stream.POPULATION, 1)
+        cities = len(CITIES)
+        online_count = count // 5
+        self.atm_of_city = np.arange(cities)
+        self.banks = np.arange(cities, cities + _BANKS)
+        self.online = np.arange(cities + _BANKS, cities + _BANKS + online_count)
+        self.city = np.full(count, -1)
+        self.city[:cities] = np.arange(cities)
+        shops = np.arange(self.online[-1] + 1, count)
+        self.city[shops] = np.arange(len(shops)) % cities
+        self.price = np.ones(count)
+        self.details: list[Row] = []
+        self._shops = shops[np.argsort(self.city[shops], kind="stable")]
+        self._shops_in_city = np.bincount(self.city[shops], minlength=cities)
+        self._first_in_city = np.cumsum(self._shops_in_city) - self._shops_in_city
+        for number in range(count):
+            category = self._category(number, rng)
+            self.price[number] = (_SHOP_CATEGORIES | _ONLINE_CATEGORIES).get(category, 1.0)
+            self.details.append(self._details(number, category, seed, rng))
+
+    def _category(self, number: int, rng: np.random.Generator) -> str:
+        if number < self.banks[0]:
+            return "atm"
+        if number <= self.banks[-1]:
+            return "bank"
+        choices = list(_ONLINE_CATEGORIES if number <= self.online[-1] else _SHOP_CATEGORIES)
+        # The cheaper categories come first and are the more common ones.
+        weights = 1.0 / np.arange(1, len(choices) + 1) ** 0.5
+        return str(rng.choice(choices, p=weights / weights.sum()))
+
+    def _details(self, number: int, category: str, seed: int, rng: np.random.Generator) -> Row:
+        city = CITIES[self.city[number]] if self.city[number] >= 0 else None
+        # An online shop or a bank has a country of registration and no place.
+        country = city.country if city else CITIES[rng.integers(len(CITIES))].country
+        return {
+            "merchant_id": merchant_id(number),
+            "name": shop_name(category, city, seed, rng),
+            "category": category,
+            "city": city.name if city else None,
+            "country": country,
+            "latitude": round(city.latitude + float(rng.normal(0, 0.03)), 5) if city else None,
+            "longitude": round(city.longitude + float(rng.normal(0, 0.03)), 5) if city else None,
+        }
+
+    def shop_in(self, cities: Ints, draws: Floats) -> Ints:
+        """For each city the shop that a draw in [0, 1) stands for."""
+        place = self._first_in_city[cities] + (draws * self._shops_in_city[cities]).astype(np.int64)
+        chosen: Ints = self._shops[place]
+        return chosen
+
+
+class Customers:
+    """Columns by customer number; money in the customer's own currency, times in microseconds UTC."""
+
+    def __init__(self, seed: int, count: int, merchants: Merchants, start: int) -> None:
+        if count < 1:
+            raise BadConfiguration(f"customers is {count}: give at least 1.")
+        rng = generator(seed, Stream.POPULATION, 2)
+        self.count = count
+        self._seed = seed
+        self.opened = _openings(rng, count, start)
+        self.home = rng.integers(len(CITIES), size=count)
+        currencies = [city.currency for city in CITIES]
+        self.currency = [currencies[city] for city in self.home]
+        self.unit = np.array([UNIT[currency] for currency in self.currency])
+        self.grain = np.array([100 if currency in WHOLE_UNITS else 1 for currency in self.currency])
+        rich = rng.random(count) < 0.08
+        self.level = 22.0 * self.unit * np.exp(rng.normal(0, 0.5, count)) * np.where(rich, 6.0, 1.0)
+        self.spread = rng.uniform(0.35, 0.8, count)
+        activity = np.exp(rng.normal(0, 0.5, count)) * np.where(rng.random(count) < 0.1, 2.5, 1.0)
+        self.rate = MEAN_DAILY_TRANSACTIONS * activity / activity.mean()
+        self.online_share = rng.beta(1.5, 3.5, count).clip(0.03, 0.9)
+        self.atm_share = rng.beta(1.2, 12.0, count)
+        self.hour = rng.normal(14.5, 2.5, count)
+        self.travels = np.where(rng.random(count) < 0.25, rng.uniform(0.2, 0.8, count), 0.02)
+        self.usual_abroad = rng.integers(len(CITIES), size=(count, 2))
+        self.favourite_shops = merchants.shop_in(
+            np.repeat(self.home[:, None], _FAVOURITE_SHOPS, axis=1), rng.random((count, _FAVOURITE_SHOPS))
+        )
+        self.favourite_online = rng.choice(merchants.online, size=(count, _FAVOURITE_ONLINE))
+        self.bank = rng.choice(merchants.banks, size=count)
+        self.income = 2_200.0 * self.unit * np.exp(rng.normal(0, 0.3, count)) * np.where(rich, 4.0, 1.0)
+        self.pay_day, self.rent_day = rng.integers(1, 29, size=(2, count))
+        # Some honest people pass their pay on at once, to savings or to a family.
+        passes_on = rng.random(count) < 0.04
+        self.rent_share = np.where(passes_on, rng.uniform(0.85, 1.0, count), rng.uniform(0.25, 0.5, count))
+        self.rent_day = np.where(passes_on, self.pay_day, self.rent_day)
+        self.bad_credit = rng.random(count) < 0.07
+        self.score = np.where(self.bad_credit, rng.normal(455, 45, count), rng.normal(690, 70, count))
+        self.scored = rng.random(count) >= 0.02
+        self.score_day = rng.integers(1, 29, size=count)
+        self.score_phase = rng.random((count, 2))
+        self.rows = [self._row(number, rng) for number in range(count)]
+
+    def open_before(self, instant: int) -> Bools:
+        """Whose accounts were opened before an instant."""
+        known: Bools = self.opened < instant
+        return known
+
+    def trips(self, day: int) -> tuple[Ints, Bools]:
+        """For each customer the city of the day (home unless on a trip), and whether the day is spent in the air."""
+        cycle, place = divmod(day, TRIP_CYCLE_DAYS)
+        key = np.arange(self.count) * 2**20 + cycle
+        going, start, length, target, which = (uniform(key, self._seed, Stream.TRIP, salt) for salt in range(5))
+        first = 1 + (start * 17).astype(np.int64)
+        last = first + 3 + (length * 6).astype(np.int64)
+        usual = self.usual_abroad[np.arange(self.count), (which * 2).astype(np.int64)]
+        destination = np.where(target < 0.7, usual, (which * len(CITIES)).astype(np.int64))
+        on_trip = (going < self.travels) & (first <= place) & (place <= last) & (destination != self.home)
+        return np.where(on_trip, destination, self.home), on_trip & ((place == first) | (place == last))
+
+    def _row(self, number: int, rng: np.random.Generator) -> Row:
+        city = CITIES[self.home[number]]
+        countries = [city.country]
+        if self.travels[number] > 0.1:
+            countries += [CITIES[place].country for place in self.usual_abroad[number]]
+        channels = {"pos": True, "online": self.online_share[number] > 0.1, "atm": self.atm_share[number] > 0.03}
+        details: dict[str, Any] = dict(person(city, number, self._seed, rng))
+        return {
+            "customer_id": customer_id(number),
+            "account_history": {"opened_at": instants.text(int(self.opened[number])), "status": "active"},
+            "demographics": details
+            | {
+                "city": city.name,
+                "country": city.country,
+                "latitude": round(city.latitude + float(rng.normal(0, 0.05)), 5),
+                "longitude": round(city.longitude + float(rng.normal(0, 0.05)), 5),
+            },
+            "behavioral_patterns": {
+                "home_currency": city.currency,
+                "usual_countries": list(dict.fromkeys(countries)),
+                "usual_channels": [name for name, used in channels.items() if used],
+                "transactions_per_week": round(7 * float(self.rate[number]), 1),
+            },
+        }
+
+
+class Population:
+    """Everyone, drawn once from the seed. `start` is the first day of the world (microseconds UTC)."""
+
+    def __init__(self, seed: int, customers: int, merchants: int, start: int) -> None:
+        self.merchants = Merchants(seed, merchants)
+        self.customers = Customers(seed, customers, self.merchants, start)
+        self.distances_km = distances_km()
+
+
+def customer_id(number: int) -> str:
+    """The text of a customer's number; text order is number order."""
+    return f"c{number:06d}"
+
+
+def merchant_id(number: int) -> str:
+    """The same for a merchant."""
+    return f"m{number:06d}"
+
+
+def _openings(rng: np.random.Generator, count: int, start: int) -> Ints:
+    """A third of the accounts is older than the world, the others open over its first fifteen years."""
+    years = np.where(rng.random(count) < 0.35, rng.uniform(-4, 0, count), rng.uniform(0, 15, count))
+    instant: Ints = start + (years * 365.25 * instants.DAY).astype(np.int64)
+    return instant // instants.SECOND * instants.SECOND
