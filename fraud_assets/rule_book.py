@@ -187,30 +187,56 @@ def read_rule_book(
         overrides: a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
 
     Raises:
-        RuleError: the first thing that is wrong, with file and line.
+        RuleError: everything that is wrong, a line each, with file and line.
     """
     said = _read_overrides(overrides) if overrides else {}
+    wrong: list[str] = []
     read: dict[str, Rule] = {}
     for path in sorted(rules.glob("*.sql")):
-        over = said.pop(path.stem, RuleOverride())
-        file = read_file(path, RuleFrontMatter, over.params)
-        rule = Rule(file, over.severity or file.meta.severity, over.status or file.meta.status, over.weight or file.meta.weight)
-        rule.check(fixed_tables())
-        read[rule.name] = rule
+        try:
+            rule = _read_rule(path, said.pop(path.stem, RuleOverride()))
+            read[rule.name] = rule
+        except RuleError as error:
+            wrong.append(str(error))
     tables: dict[str, SqlFile[FeatureFrontMatter]] = {}
     for path in sorted(features.glob("*.sql")):
-        over = said.pop(path.stem, RuleOverride())
-        if over.status or over.weight or over.severity:
-            raise RuleError(f"{overrides}: {path.stem} is a feature; only its params can be overridden")
-        feature = read_file(path, FeatureFrontMatter, over.params)
-        feature.check(fixed_tables())
-        tables[path.stem] = feature
-    if missing := sorted(set(FEATURE_TABLES) - set(tables)):
-        raise RuleError(f"{features}: there is no {missing[0]}.sql")
-    if said:
-        known = ", ".join([*read, *tables])
-        raise RuleError(f"{overrides}: {sorted(said)[0]} is neither rule nor feature; there are {known}")
+        try:
+            tables[path.stem] = _read_feature(path, said.pop(path.stem, RuleOverride()))
+        except RuleError as error:
+            wrong.append(str(error))
+    wrong += [f"{features}: there is no {name}.sql" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
+    wrong += [f"{overrides}: {name} is neither rule nor feature" for name in said]
+    if wrong:
+        raise RuleError("\n".join(wrong))
     return RuleBook(read, tables)
+
+
+def _read_rule(path: Path, over: RuleOverride) -> Rule:
+    file = read_file(path, RuleFrontMatter, over.params)
+    meta = file.meta
+    rule = Rule(file, over.severity or meta.severity, over.status or meta.status, over.weight or meta.weight)
+    rule.check(fixed_tables())
+    return rule
+
+
+def _read_feature(path: Path, over: RuleOverride) -> SqlFile[FeatureFrontMatter]:
+    feature = read_file(path, FeatureFrontMatter, over.params)
+    if over.status or over.weight or over.severity:
+        raise feature.error("is a feature; a rules file can override its params only")
+    if feature.name not in FEATURE_TABLES:
+        raise feature.error("there is no such table in schemas.py")
+    feature.check(fixed_tables())
+    try:
+        schema = result_schema(
+            hiveql(window_query(feature, fixed_tables(), _ANY_DAY, feature.meta.history)),
+            {t.full_name: t for t in fixed_tables().values()},
+        )
+    except QueryError as error:
+        raise feature.error(str(error), error.line) from None
+    table = FEATURE_TABLES[feature.name]
+    if missing := [name for name in table.arrow_schema.names if name not in schema.names]:
+        raise feature.error(f"the SELECT must return {', '.join(missing)}")
+    return feature
 
 
 def _read_overrides(path: Path) -> dict[str, RuleOverride]:

@@ -1,0 +1,311 @@
+"""The `fraud` command."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fraud_assets import show
+from fraud_assets.errors import FraudError
+from fraud_assets.settings import Settings, read_settings
+from hive_io import HiveIOError, Span
+from mock_sources import MockSourceError
+
+SYNTHETIC_PORT = 5000
+
+
+class _Group(click.Group):
+    """Commands whose errors are a sentence and an exit code, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (FraudError, HiveIOError, MockSourceError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+class _Day(click.ParamType):
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
+        if isinstance(value, dt.date):
+            return value
+        try:
+            return dt.date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no day; write it like 2026-01-31", param, ctx)
+
+
+DAY = _Day()
+_from = click.option("--from", "first", type=DAY, required=True, help="First day.")
+_to = click.option("--to", "end", type=DAY, required=True, help="The day after the last one.")
+_warehouse = click.option("--warehouse", metavar="DIR", help="The warehouse; else FRAUD_WAREHOUSE, else ./warehouse.")
+_limit = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, highest score first.")
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fraud-assets")
+def main() -> None:
+    """Fraud detection on Dagster, Hive and Airflow: from three source APIs to alerts with reasons."""
+    # Dagster logs to the console through its own handler; what libraries say on the way is noise here
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@_warehouse
+@click.option("--days", type=click.IntRange(2, 366), default=35, show_default=True, help="How many days, up to today.")
+def demo(warehouse: str | None, days: int) -> None:
+    """Serve a synthetic world, bring the last weeks through every asset, and show the alerts."""
+    from fraud_assets.runs import source_process
+
+    settings = read_settings(warehouse=warehouse)
+    today = dt.datetime.now(dt.UTC).date()
+    span = Span.days(today - dt.timedelta(days=days - 1), today)
+    with source_process(["serve", *_DEMO_WORLD]) as url:
+        settings = settings.model_copy(update={"source_url": url})
+        _run(settings, span)
+    show.tables(_console(), settings, span)
+    show.rules_hit(_console(), settings, span)
+    show.alerts(_console(), show.top_alerts(settings, span, 10), f"The ten highest alerts of {span}")
+    show.next_steps(_console(), settings)
+
+
+_DEMO_WORLD = ["--malformed", "0.002", "--late", "0.01", "--duplicates", "0.002", "--corrected", "0.001"]
+
+
+@main.command()
+@_from
+@_to
+@_warehouse
+def run(first: dt.date, end: dt.date, warehouse: str | None) -> None:
+    """Materialize every asset for a range of days, in one Dagster run."""
+    settings = read_settings(warehouse=warehouse)
+    span = _span(first, end)
+    report = _run(settings, span)
+    show.tables(_console(), settings, span)
+    show.rules_hit(_console(), settings, span)
+    _console().print(f"Run {report.run_id}: {report.seconds:.1f} s")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_from
+@_to
+@_warehouse
+def replay(file: Path, first: dt.date, end: dt.date, warehouse: str | None) -> None:
+    """Bring the days of a labelled Parquet FILE through the HTTP API and every asset, and hold the result against its labels."""
+    from fraud_assets.evaluation import evaluate
+    from fraud_assets.runs import source_process
+    from fraud_assets.source_client import SourceClient
+
+    settings = read_settings(warehouse=warehouse)
+    span = _span(first, end)
+    settings = settings.model_copy(update={"first_day": min(first, settings.first_day)})
+    with source_process(["replay", str(file)]) as url:
+        settings = settings.model_copy(update={"source_url": url})
+        report = _run(settings, span)
+        week = Span.days(max(span.first_day, span.last_day - dt.timedelta(days=6)), span.last_day)
+        labels = SourceClient(url).labels(span)
+    show.tables(_console(), settings, span)
+    show.rules_hit(_console(), settings, span)
+    show.totals(_console(), settings, span)
+    rules = show.rule_names(settings)
+    show.evaluation(_console(), evaluate(show.lake(settings), rules, {row["transaction_id"] for row in labels}, week))
+    show.times(_console(), report)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@_warehouse
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+def ui(warehouse: str | None, port: int) -> None:
+    """Open Dagster with the same assets, and a synthetic source beside it when FRAUD_SOURCE_URL names none."""
+    from fraud_assets.runs import dagster_instance, source_process
+
+    settings = read_settings(warehouse=warehouse)
+    dagster_instance(settings).dispose()
+    env = {
+        **os.environ,
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "FRAUD_WAREHOUSE": settings.warehouse,
+        "FRAUD_FIRST_DAY": str(settings.first_day),
+    }
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "fraud_assets.definitions", "-a", "defs", "-h", "127.0.0.1", "-p", str(port)]
+    with _no_source() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *_DEMO_WORLD]) as url:
+        env["FRAUD_SOURCE_URL"] = url or settings.source_url
+        _console().print(f"Dagster: http://127.0.0.1:{port}   source: {env['FRAUD_SOURCE_URL']}   end it with Ctrl-C")
+        try:
+            raise SystemExit(subprocess.call(command, env=env))
+        except KeyboardInterrupt:
+            raise SystemExit(0) from None
+
+
+@contextmanager
+def _no_source() -> Iterator[None]:
+    yield None
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+@main.group()
+def sources() -> None:
+    """Sources to try things on: a synthetic world, or a labelled file."""
+
+
+_port = click.option("--port", type=click.IntRange(0, 65535), default=SYNTHETIC_PORT, show_default=True, help="0: a free one.")
+_share = click.FloatRange(0, 1)
+
+
+@sources.command()
+@_port
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--customers", type=click.IntRange(1), default=300, show_default=True)
+@click.option("--merchants", type=click.IntRange(60), default=200, show_default=True)
+@click.option("--fraud-rate", type=click.FloatRange(0, 0.5), default=0.004, show_default=True)
+@click.option("--late", type=_share, default=0.0, help="Share of rows that arrive minutes to days late.")
+@click.option("--duplicates", type=_share, default=0.0, help="Share of rows that are served again.")
+@click.option("--corrected", type=_share, default=0.0, help="Share of rows with a later, corrected version.")
+@click.option("--malformed", type=_share, default=0.0, help="Share of rows that break a claim.")
+def serve(port: int, seed: int, customers: int, merchants: int, fraud_rate: float, **faults: float) -> None:
+    """Serve a synthetic world on loopback."""
+    from mock_sources import Faults, World
+    from mock_sources import serve as serve_source
+
+    world = World(seed, customers, merchants, fraud_rate, Faults(**faults))
+    serve_source(world, port=port, ready=_say_ready)
+
+
+@sources.command("replay")
+@click.argument("file", type=click.Path(path_type=Path))
+@_port
+def serve_replay(file: Path, port: int) -> None:
+    """Serve a labelled Parquet FILE on loopback, through the same API."""
+    from mock_sources import LabelledReplay
+    from mock_sources import serve as serve_source
+
+    serve_source(LabelledReplay(file), port=port, ready=_say_ready)
+
+
+def _say_ready(url: str) -> None:
+    click.echo(f"Serving on {url}")
+    sys.stdout.flush()
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@_warehouse
+@click.option("--from", "first", type=DAY, help="First day; else all.")
+@click.option("--to", "end", type=DAY, help="The day after the last one; else all.")
+@_limit
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+def alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, limit: int, form: str) -> None:
+    """List alerts, the highest score first."""
+    settings = read_settings(warehouse=warehouse)
+    span = _span(first or dt.date(1970, 1, 1), end or dt.date(9999, 1, 1)) if first or end else None
+    rows = show.top_alerts(settings, span, limit)
+    if form == "json":
+        click.echo(json.dumps(rows, default=_plain, ensure_ascii=False, indent=2))
+    elif form == "csv":
+        writer = csv.DictWriter(sys.stdout, fieldnames=show.ALERT_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else _csv(v) for k, v in row.items()})
+    else:
+        show.alerts(_console(), rows, "Alerts")
+
+
+@main.command()
+@click.argument("transaction")
+@_warehouse
+def explain(transaction: str, warehouse: str | None) -> None:
+    """Say why a TRANSACTION was flagged, or was not: every rule, with what it looked at."""
+    from fraud_assets.engine import Engine
+    from fraud_assets.explain import explain as explain_transaction
+    from fraud_assets.rule_book import read_rule_book
+
+    settings = read_settings(warehouse=warehouse)
+    engine = Engine(read_rule_book(overrides=settings.rules_file))
+    show.explanation(_console(), explain_transaction(engine, show.lake(settings), transaction))
+
+
+@main.group()
+def rules() -> None:
+    """The rules in force."""
+
+
+@rules.command("list")
+def list_rules() -> None:
+    """List rules with severity, weight, state, version and params in force."""
+    from fraud_assets.rule_book import read_rule_book
+
+    show.rules(_console(), read_rule_book(overrides=read_settings().rules_file))
+
+
+@rules.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
+def check(folder: Path | None) -> None:
+    """Check every rule file, of the package or of FOLDER; what is wrong is said with file and line."""
+    from fraud_assets.rule_book import RULES_FOLDER, read_rule_book
+
+    book = read_rule_book(folder or RULES_FOLDER, overrides=read_settings().rules_file)
+    click.echo(f"{len(book.rules)} rules and {len(book.features)} features are fine")
+
+
+# --- small things -----------------------------------------------------------------------------------------------------
+
+
+def _run(settings: Settings, span: Span) -> Any:
+    from fraud_assets.runs import run_days
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{span}", total=None)
+
+        def on_step(step: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"{span}: {step}")
+
+        return run_days(settings, span, on_step)
+
+
+def _span(first: dt.date, end: dt.date) -> Span:
+    if end <= first:
+        raise click.BadParameter(f"--to ({end}) is the day after the last one, so it comes after --from ({first})")
+    return Span.days(first, end - dt.timedelta(days=1))
+
+
+def _console() -> Console:
+    # piped, a table is as wide as it needs to be
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dt.datetime):
+        return value.replace(tzinfo=dt.UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(type(value).__name__)
+
+
+def _csv(value: object) -> object:
+    return _plain(value) if isinstance(value, (Decimal, dt.datetime)) else value
+
+

@@ -1,0 +1,151 @@
+"""Running the asset graph from the command line: one Dagster run for a range of days, and a source to run it against."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import dagster as dg
+
+from fraud_assets.definitions import JOB, build_definitions
+from fraud_assets.errors import FraudError, SettingsError, SourceError
+from fraud_assets.settings import Settings
+from hive_io import Span
+from hive_io.io_manager import open_warehouse
+
+_DAGSTER_YAML = """\
+# No usage data are sent, and no newsletter box covers the pages.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+class RunFailed(FraudError):
+    """A run ended without success; the message has what its steps and checks said."""
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """How long a step took, in seconds, computing and writing."""
+
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run that succeeded.
+
+    Attributes:
+        seconds: wall time of the whole run.
+        steps: in the order they ended; what is missing to `seconds` is Dagster's own bookkeeping.
+    """
+
+    run_id: str
+    seconds: float
+    steps: Sequence[StepTime]
+
+
+def dagster_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance that belongs to the warehouse; made if it is missing.
+
+    Raises:
+        SettingsError: its folder cannot be made.
+    """
+    open_warehouse(settings.warehouse)  # claims the folder, or says what is wrong with it, before Dagster writes there
+    home = settings.dagster_home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        config = home / "dagster.yaml"
+        if not config.exists():
+            config.write_text(_DAGSTER_YAML, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{home} cannot keep Dagster's records: {error.strerror}; DAGSTER_HOME names another") from None
+    return dg.DagsterInstance.from_config(str(home))
+
+
+def run_days(settings: Settings, span: Span, on_step: Callable[[str, int, int], None] = lambda *_: None) -> RunReport:
+    """Materialize every asset for a range of whole days, in one Dagster run, in this process.
+
+    Args:
+        on_step: told after each step: its name, how many are done, how many there are.
+
+    Raises:
+        RunFailed: with what failed and why; what was written before is kept, the rest is as it was.
+        SettingsError: days before the first partition.
+        RuleError, NotAWarehouse: nothing was started.
+    """
+    if span.first_day < settings.first_day:
+        raise SettingsError(f"{span.first_day} is before the first partition, {settings.first_day}; FRAUD_FIRST_DAY sets it")
+    job = build_definitions(settings).resolve_job_def(JOB)
+    total = len(list(job.nodes))
+    steps: list[StepTime] = []
+
+    def listen(entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is not None and event.event_type == dg.DagsterEventType.STEP_SUCCESS:
+            steps.append(StepTime(str(event.step_key), event.step_success_data.duration_ms / 1000))
+            on_step(str(event.step_key), len(steps), total)
+
+    with dagster_instance(settings) as instance:
+        run_id = str(uuid.uuid4())
+        instance.add_event_listener(run_id, listen)
+        began = time.monotonic()
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags={
+                "dagster/asset_partition_range_start": span.first_ds,
+                "dagster/asset_partition_range_end": span.last_ds,
+            },
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(_what_failed(result))
+        return RunReport(run_id, time.monotonic() - began, steps)
+
+
+@contextmanager
+def source_process(arguments: Sequence[str]) -> Iterator[str]:
+    """A source served by a process of its own, `fraud sources …`, as long as the block lasts; gives its address.
+
+    Raises:
+        SourceError: it did not start, with what it said.
+    """
+    command = [sys.executable, "-m", "fraud_assets", "sources", *arguments, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise SourceError(process.stderr.read().strip().removeprefix("Error: "))
+        yield line.split()[-1]
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def _what_failed(result: dg.ExecuteInProcessResult) -> str:
+    said = []
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed:
+                said.append(f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip())
+        elif event.is_step_failure and not said:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            message = error.message.strip() if error else "no reason given"
+            said.append(f"{event.step_key}: {message.partition(': ')[2] or message}")
+    return "\n".join(said) or "The run ended without success"
