@@ -59,7 +59,10 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
             f"h.{PARTITION}",
         )
         .from_(lists.subquery("h"))
-        .join(_rows(tables["transactions"], span).subquery("t"), on=f"t.transaction_id = h.transaction_id AND t.{PARTITION} = h.{PARTITION}")
+        .join(
+            _rows(tables["transactions"], span).subquery("t"),
+            on=f"t.transaction_id = h.transaction_id AND t.{PARTITION} = h.{PARTITION}",
+        )
         .join(
             _rows(HIGH_RISK_CUSTOMERS, span.whole_days()).subquery("r"),
             on=f"r.customer_id = h.customer_id AND r.{PARTITION} = h.{PARTITION}",
@@ -93,15 +96,17 @@ def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp
     return union
 
 
-def _weight_of(rule: Rule) -> exp.Expression:
+def _weight_of(rule: Rule) -> exp.Expr:
     weight = exp.Case().when(exp.EQ(this=exp.column("rule"), expression=literal(rule.name)), exp.column("weight"))
     return exp.Window(this=exp.func("MAX", weight), partition_by=[exp.column("transaction_id")])
 
 
-def _score(rules: Sequence[Rule]) -> exp.Expression:
-    clean: exp.Expression = exp.Case().when(
-        exp.Is(this=exp.column("customer_id", table="r"), expression=exp.null()), _double(1.0)
-    ).else_(_double(1.0 - HIGH_RISK_UPLIFT))
+def _score(rules: Sequence[Rule]) -> exp.Expr:
+    clean: exp.Expr = (
+        exp.Case()
+        .when(exp.Is(this=exp.column("customer_id", table="r"), expression=exp.null()), _double(1.0))
+        .else_(_double(1.0 - HIGH_RISK_UPLIFT))
+    )
     for rule in rules:
         weight = exp.func("COALESCE", exp.column(f"weight_{rule.name}", table="h"), _double(0.0))
         clean = exp.Mul(this=clean, expression=exp.Paren(this=exp.Sub(this=_double(1.0), expression=weight)))
@@ -110,14 +115,14 @@ def _score(rules: Sequence[Rule]) -> exp.Expression:
     return exp.Case().when(too_high, _double(HIGHEST_SCORE)).else_(score.copy())
 
 
-def _severity() -> exp.Expression:
+def _severity() -> exp.Expr:
     case = exp.Case()
     for number, severity in enumerate(SEVERITIES):
         case = case.when(exp.EQ(this=exp.column("severity_rank", table="h"), expression=literal(number)), literal(severity))
     return case
 
 
-def _double(value: float) -> exp.Expression:
+def _double(value: float) -> exp.Expr:
     return exp.cast(exp.Literal.number(repr(value)), "DOUBLE")
 
 

@@ -38,7 +38,7 @@ class _Group(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-class _Day(click.ParamType):
+class _Day(click.ParamType[dt.date]):
     name = "day"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
@@ -110,7 +110,7 @@ def run(first: dt.date, end: dt.date, warehouse: str | None) -> None:
 @_to
 @_warehouse
 def replay(file: Path, first: dt.date, end: dt.date, warehouse: str | None) -> None:
-    """Bring the days of a labelled Parquet FILE through the HTTP API and every asset, and hold the result against its labels."""
+    """Bring the days of a labelled Parquet FILE through the API and every asset; hold the result against its labels."""
     from fraud_assets.evaluation import evaluate
     from fraud_assets.runs import source_process
     from fraud_assets.source_client import SourceClient
@@ -146,7 +146,20 @@ def ui(warehouse: str | None, port: int) -> None:
         "FRAUD_WAREHOUSE": settings.warehouse,
         "FRAUD_FIRST_DAY": str(settings.first_day),
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "fraud_assets.definitions", "-a", "defs", "-h", "127.0.0.1", "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "fraud_assets.definitions",
+        "-a",
+        "defs",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     with _no_source() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *_DEMO_WORLD]) as url:
         env["FRAUD_SOURCE_URL"] = url or settings.source_url
         _console().print(f"Dagster: http://127.0.0.1:{port}   source: {env['FRAUD_SOURCE_URL']}   end it with Ctrl-C")
@@ -307,5 +320,3 @@ def _plain(value: object) -> object:
 
 def _csv(value: object) -> object:
     return _plain(value) if isinstance(value, (Decimal, dt.datetime)) else value
-
-

@@ -32,7 +32,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
         ],
-        jobs=[dg.define_asset_job(JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts.")],
+        jobs=[
+            dg.define_asset_job(
+                JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts."
+            )
+        ],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,

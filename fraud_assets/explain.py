@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import datetime as dt
 
 from sqlglot import exp
 
@@ -86,14 +85,12 @@ def _verdict(engine: Engine, warehouse: Warehouse, name: str, transaction_id: st
     return Verdict(name, "clean" if looked else "not judged", evidence)
 
 
-def _rows_of(
-    warehouse: Warehouse, table: str, column: str, value: str, day: dt.date | None = None
-) -> list[dict[str, Any]]:
+def _rows_of(warehouse: Warehouse, table: str, column: str, value: str, day: dt.date | None = None) -> list[dict[str, Any]]:
     tree = exp.select("*").from_(exp.table_(table, db="fintech")).where(_equals(column, value))
     if day is not None:
         tree = tree.where(_equals(PARTITION, day.isoformat()))
     return warehouse.query(hiveql(tree)).to_pylist()
 
 
-def _equals(column: str, value: str) -> exp.Expression:
+def _equals(column: str, value: str) -> exp.Expr:
     return exp.EQ(this=exp.column(column), expression=literal(value))

@@ -67,11 +67,11 @@ def _timed(tree: exp.Select, span: Span) -> exp.Select:
     )
 
 
-def _day() -> exp.Expression:
+def _day() -> exp.Expr:
     return exp.TimeToStr(this=exp.column("event_time"), format=exp.Literal.string("%Y-%m-%d"))
 
 
-def _weight(rule: Rule) -> exp.Expression:
+def _weight(rule: Rule) -> exp.Expr:
     if "weight" not in rule.returns:
         return exp.cast(exp.Literal.number(repr(rule.weight)), "DOUBLE")
     own = exp.column("weight")
@@ -80,9 +80,9 @@ def _weight(rule: Rule) -> exp.Expression:
     return exp.cast(case, "DOUBLE")
 
 
-def _reason(rule: Rule) -> exp.Expression:
+def _reason(rule: Rule) -> exp.Expr:
     """The template with the values in it; a NULL is "unknown"."""
-    parts: list[exp.Expression] = []
+    parts: list[exp.Expr] = []
     scalars = rule.file.scalars()
     for number, piece in enumerate(re.split(r"\{([^{}]*)\}", rule.file.meta.reason)):
         if number % 2 == 0:
@@ -94,9 +94,9 @@ def _reason(rule: Rule) -> exp.Expression:
     return exp.func("CONCAT", *parts, literal("")) if len(parts) > 1 else parts[0]
 
 
-def _evidence(rule: Rule) -> exp.Expression:
+def _evidence(rule: Rule) -> exp.Expr:
     """A JSON object of the evidence, put together in SQL, so that every engine writes the same."""
-    parts: list[exp.Expression] = [literal("{")]
+    parts: list[exp.Expr] = [literal("{")]
     for number, (name, kind) in enumerate(n for n in rule.evidence.items() if n[0] not in SPECIAL_COLUMNS):
         parts.append(literal(f'{", " if number else ""}"{name}": '))
         text = _as_text(name, kind)
@@ -105,7 +105,7 @@ def _evidence(rule: Rule) -> exp.Expression:
     return exp.func("CONCAT", *parts, literal("}"))
 
 
-def _as_text(name: str, kind: pa.DataType) -> exp.Expression:
+def _as_text(name: str, kind: pa.DataType) -> exp.Expr:
     column = exp.column(name)
     if pa.types.is_string(kind):
         return column
@@ -116,7 +116,7 @@ def _as_text(name: str, kind: pa.DataType) -> exp.Expression:
     return exp.cast(column, "STRING", dialect="hive")
 
 
-def _quoted(text: exp.Expression) -> exp.Expression:
+def _quoted(text: exp.Expr) -> exp.Expr:
     """A JSON string of a text: what JSON does not allow inside is escaped, or a space where it has no short escape."""
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         text = exp.Replace(this=text, expression=literal(plain), replacement=literal(escaped))

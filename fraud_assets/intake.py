@@ -265,9 +265,7 @@ def _last_versions(api: ApiTable, rows: pa.Table) -> pa.Table:
     return ranked.take(last).sort_by("served_as").select(rows.column_names)
 
 
-def _rejected(
-    api: ApiTable, served: Sequence[Row], frame: pa.Table, broken: dict[int, set[str]], day: dt.date
-) -> pa.Table:
+def _rejected(api: ApiTable, served: Sequence[Row], frame: pa.Table, broken: dict[int, set[str]], day: dt.date) -> pa.Table:
     arrival = frame.column("ingested_at") if "ingested_at" in frame.column_names else None
     rows = []
     for index in sorted(broken):

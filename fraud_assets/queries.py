@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import cast
 
 from sqlglot import exp
 
@@ -30,7 +31,7 @@ def window_query(
     tree = bind(file.tree(), params)
     relations = file.relations()
 
-    def bounded(node: exp.Expression) -> exp.Expression:
+    def bounded(node: exp.Expr) -> exp.Expr:
         if not isinstance(node, exp.Table) or node.db not in (DATABASE, PARAMS_DATABASE):
             return node
         if node.db == PARAMS_DATABASE:
@@ -41,7 +42,7 @@ def window_query(
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
         return exp.Subquery(this=rows, alias=alias, joins=node.args.get("joins"))
 
-    return tree.transform(bounded)
+    return cast(exp.Query, tree.transform(bounded))
 
 
 def as_cte(tree: exp.Query, name: str) -> tuple[list[exp.CTE], exp.Table]:
@@ -85,15 +86,15 @@ def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> e
     return tree
 
 
-def _timed(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expression]:
+def _timed(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expr]:
     return [exp.GTE(this=column, expression=literal(start)), exp.LT(this=column.copy(), expression=literal(end))]
 
 
-def _at_least(column: exp.Column, value: str) -> exp.Expression:
+def _at_least(column: exp.Column, value: str) -> exp.Expr:
     return exp.GTE(this=column.copy(), expression=literal(value))
 
 
-def _at_most(column: exp.Column, value: str) -> exp.Expression:
+def _at_most(column: exp.Column, value: str) -> exp.Expr:
     return exp.LTE(this=column.copy(), expression=literal(value))
 
 

@@ -142,11 +142,16 @@ class Rule:
             raise file.error(str(error), error.line or select_line) from None
         for name, kind in evidence.items():
             if pa.types.is_floating(kind):
-                raise file.error(f"{name} is a DOUBLE; cast evidence to DECIMAL, so that every engine writes it the same", file._line_with(name))
+                raise file.error(
+                    f"{name} is a DOUBLE; cast evidence to DECIMAL, so that every engine writes it the same",
+                    file._line_with(name),
+                )
         for field in _TEMPLATE_FIELD.findall(file.meta.reason):
             if field not in evidence and field not in file.scalars():
                 known = ", ".join([*evidence, *file.scalars()])
-                raise file.error(f"reason names {{{field}}}, which is neither evidence nor param ({known})", file._line_with("reason", True))
+                raise file.error(
+                    f"reason names {{{field}}}, which is neither evidence nor param ({known})", file._line_with("reason", True)
+                )
 
 
 READABLE = {
@@ -178,9 +183,7 @@ class RuleBook:
         return {**fixed_tables(), **{rule.name: rule.table for rule in self.evaluated}}
 
 
-def read_rule_book(
-    rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER, overrides: Path | None = None
-) -> RuleBook:
+def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER, overrides: Path | None = None) -> RuleBook:
     """Read and check every file.
 
     Args:
@@ -262,5 +265,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(currency): str(amount) for currency, amount in value.items()}
     return str(value)
-
-

@@ -460,9 +460,7 @@ _HIT_COLUMNS = (
 
 def rule_table(name: str, description: str = "") -> Table:
     """The table of a rule: one row a hit."""
-    return Table(
-        DATABASE, name, _HIT_COLUMNS, key=("transaction_id",), time_column="event_time", description=description
-    )
+    return Table(DATABASE, name, _HIT_COLUMNS, key=("transaction_id",), time_column="event_time", description=description)
 
 
 FRAUD_ALERTS = Table(

@@ -129,7 +129,9 @@ def times(console: Console, report: RunReport) -> None:
 def explanation(console: Console, found: Explanation) -> None:
     row = found.transaction
     console.print(f"[bold]Transaction {escape(row['transaction_id'])}[/bold]  {row['event_time']:%Y-%m-%d %H:%M:%S} UTC")
-    console.print(f"{row['amount']:,} {row['currency'] or '(currency not named)'} at merchant {escape(row['merchant_id'])}, ", end="")
+    console.print(
+        f"{row['amount']:,} {row['currency'] or '(currency not named)'} at merchant {escape(row['merchant_id'])}, ", end=""
+    )
     console.print(f"customer {escape(row['customer_id'])}, status {row['status'] or 'not given'}")
     if found.high_risk:
         console.print(f"A high-risk customer on that day: {escape(found.high_risk)}")
@@ -152,7 +154,13 @@ def rules(console: Console, book: RuleBook) -> None:
     for rule in book.rules.values():
         params = "\n".join(f"{name}: {_value(value)}" for name, value in rule.file.values.items())
         table.add_row(
-            rule.name, rule.severity, rule.status, f"{rule.weight}", rule.version, escape(params), escape(rule.file.meta.description)
+            rule.name,
+            rule.severity,
+            rule.status,
+            f"{rule.weight}",
+            rule.version,
+            escape(params),
+            escape(rule.file.meta.description),
         )
     console.print(table)
 

@@ -18,7 +18,6 @@ from fraud_assets.errors import SourceError
 from fraud_assets.intake import Row
 from hive_io import Span
 
-
 T = TypeVar("T")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
@@ -101,10 +101,11 @@ class FrontMatter(BaseModel):
 
 
 M = TypeVar("M", bound=FrontMatter)
+M_co = TypeVar("M_co", bound=FrontMatter, covariant=True)
 
 
 @dataclass(frozen=True)
-class SqlFile(Generic[M]):
+class SqlFile(Generic[M_co]):
     """A parsed file.
 
     Attributes:
@@ -114,7 +115,7 @@ class SqlFile(Generic[M]):
     """
 
     path: Path
-    meta: M
+    meta: M_co
     text: str
     values: Mapping[str, Decimal | int | Amounts]
 
@@ -192,7 +193,7 @@ class SqlFile(Generic[M]):
 
     def _columns_of(self, source: Any, tables: Mapping[str, Table]) -> set[str]:
         if isinstance(source, Scope):
-            return set(source.expression.named_selects)
+            return set(cast(exp.Query, source.expression).named_selects)
         if source.db == PARAMS_DATABASE:
             return {PARTITION} if source.name == DAYS else {"currency", "amount"}
         return set(tables[source.name].column_types) if source.name in tables else set()
@@ -253,12 +254,14 @@ def _line_of_key(lines: list[str], path: list[str]) -> int:
     start = 0
     for key in path:
         for number in range(start, len(lines)):
-            if re.match(rf"--\s*{re.escape(key)}\s*:", lines[number]) or re.search(rf"[{{,]\s*{re.escape(key)}\s*:", lines[number]):
+            if re.match(rf"--\s*{re.escape(key)}\s*:", lines[number]) or re.search(
+                rf"[{{,]\s*{re.escape(key)}\s*:", lines[number]
+            ):
                 found, start = number + 1, number
                 break
     return found
 
 
-def _line(node: exp.Expression) -> int | None:
+def _line(node: exp.Expr) -> int | None:
     lines: Iterator[int] = (n.meta["line"] for n in node.walk() if "line" in n.meta)
     return next(lines, None)

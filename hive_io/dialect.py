@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import cast
 
 import sqlglot
 from sqlglot import exp
@@ -67,7 +68,7 @@ def bind(tree: exp.Query, params: Mapping[str, Value]) -> exp.Query:
         QueryError: a placeholder that `params` does not name.
     """
 
-    def replace(node: exp.Expression) -> exp.Expression:
+    def replace(node: exp.Expr) -> exp.Expr:
         if not isinstance(node, exp.Placeholder):
             return node
         if node.name not in params:
@@ -75,10 +76,10 @@ def bind(tree: exp.Query, params: Mapping[str, Value]) -> exp.Query:
             raise QueryError(f":{node.name} has no value; known parameters: {known}")
         return literal(params[node.name])
 
-    return tree.transform(replace)
+    return cast(exp.Query, tree.transform(replace))
 
 
-def literal(value: Value) -> exp.Expression:
+def literal(value: Value) -> exp.Expr:
     """A literal that HiveQL reads as exactly this value; a datetime becomes its UTC time, in microseconds."""
     if value is None:
         return exp.null()
@@ -103,14 +104,15 @@ def literal(value: Value) -> exp.Expression:
 # --- the allow-list ---------------------------------------------------------------------------------------------------
 # What was compared on Spark and on DuckDB and gave the same; everything else is refused until it is compared, too.
 
-_FUNCTIONS: tuple[type[exp.Expression], ...] = (
+_FUNCTIONS: tuple[type[exp.Expr], ...] = (
     exp.Abs, exp.And, exp.Or, exp.Array, exp.ArrayAgg, exp.Asin, exp.Case, exp.Cast, exp.TryCast, exp.Ceil,
     exp.Coalesce, exp.Concat, exp.Cos, exp.Count, exp.DateDiff, exp.Exists, exp.Exp, exp.Floor, exp.If, exp.Lag,
-    exp.Length, exp.Lower, exp.Max, exp.Min, exp.Pow, exp.Radians, exp.RegexpReplace, exp.Replace, exp.RowNumber, exp.Sin, exp.Sqrt,
-    exp.StrToUnix, exp.Sum, exp.TimeStrToTime, exp.TimeToStr, exp.Trim, exp.TsOrDsAdd, exp.TsOrDsToDate, exp.Upper,
+    exp.Length, exp.Lower, exp.Max, exp.Min, exp.Pow, exp.Radians, exp.RegexpReplace, exp.Replace, exp.RowNumber,
+    exp.Sin, exp.Sqrt, exp.StrToUnix, exp.Sum, exp.TimeStrToTime, exp.TimeToStr, exp.Trim, exp.TsOrDsAdd,
+    exp.TsOrDsToDate, exp.Upper,
 )  # fmt: skip
 
-_NODES: tuple[type[exp.Expression], ...] = (
+_NODES: tuple[type[exp.Expr], ...] = (
     exp.Select, exp.From, exp.Join, exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.With, exp.CTE,
     exp.Subquery, exp.Union, exp.Table, exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Literal,
     exp.Null, exp.Boolean, exp.Placeholder, exp.DataType, exp.DataTypeParam, exp.Var, exp.Paren, exp.Tuple,
@@ -118,7 +120,7 @@ _NODES: tuple[type[exp.Expression], ...] = (
     exp.NullSafeEQ, exp.Is, exp.In, exp.Between, exp.Like, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv,
 )  # fmt: skip
 
-_REASONS: dict[type[exp.Expression], str] = {
+_REASONS: dict[type[exp.Expr], str] = {
     exp.Avg: "last digits differ; take CAST(SUM(x) AS DOUBLE) / COUNT(x)",
     exp.Stddev: "last digits differ; make it from COUNT, SUM(x) and SUM(x * x) on DECIMAL",
     exp.StddevPop: "last digits differ; make it from COUNT, SUM(x) and SUM(x * x) on DECIMAL",
@@ -139,7 +141,7 @@ _INTEGERS = {exp.DataType.Type.INT, exp.DataType.Type.BIGINT, exp.DataType.Type.
 _WHOLE = (exp.Floor, exp.Ceil, exp.Count, exp.DateDiff, exp.Literal, exp.Null, exp.Placeholder)
 
 
-def problems(tree: exp.Expression) -> Iterator[QueryError]:
+def problems(tree: exp.Expr) -> Iterator[QueryError]:
     """What in the tree does not mean the same on every engine, with lines where they are known."""
     line: int | None = 1
     for node in tree.walk(bfs=False):
@@ -175,13 +177,12 @@ def _partition_against_other_type(node: exp.Binary) -> Iterator[QueryError]:
             )
             if date or (isinstance(other, exp.Literal) and not other.is_string):
                 yield QueryError(
-                    f"{node.sql('hive')}: ds is text; compare it with text, "
-                    "DATE_FORMAT(DATE_SUB(…), 'yyyy-MM-dd') for example",
+                    f"{node.sql('hive')}: ds is text; compare it with text, DATE_FORMAT(DATE_SUB(…), 'yyyy-MM-dd') for example",
                     _line_of(node),
                 )
 
 
-def _line_of(node: exp.Expression) -> int | None:
+def _line_of(node: exp.Expr) -> int | None:
     lines = [n.meta["line"] for n in node.walk() if "line" in n.meta]
     return min(lines) if lines else None
 
@@ -197,7 +198,7 @@ def to_duckdb(tree: exp.Query, relation: Callable[[str], str]) -> str:
         relation: the name of the DuckDB relation that holds the rows of a table `database.name`.
     """
 
-    def translate(node: exp.Expression) -> exp.Expression:
+    def translate(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Table) and node.db:
             alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
             return exp.Table(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -171,7 +171,7 @@ class EmbeddedWarehouse(Warehouse):
         for name in names:
             if name not in schema.names:
                 raise ColumnNotFound(f"{table} has no column {name}; it has {', '.join(schema.names)}")
-        select = exp.select(*[exp.column(name, quoted=True) for name in names]).from_(exp.table_(*reversed(table.split("."))))
+        select = exp.select(*[exp.column(name, quoted=True) for name in names]).from_(_table(table))
         if span is not None:
             ds = exp.column(PARTITION)
             select = select.where(exp.Between(this=ds, low=_string(span.first_ds), high=_string(span.last_ds)))
@@ -207,9 +207,7 @@ class EmbeddedWarehouse(Warehouse):
         columns = ", ".join(_quoted(column) for column in schema.names)
         partition = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
         if files and delta.metadata().configuration.get(_EVOLVED) != "true":
-            cursor.execute(
-                f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM read_parquet([{files}], {partition})"
-            )
+            cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM read_parquet([{files}], {partition})")
             return
         # no file may have all the columns: they come from an empty table, files add rows to it by name
         empty = _quoted(f"{name} without rows")
@@ -331,6 +329,11 @@ def _conflict(table: Table) -> PartitionConflict:
     )
 
 
+def _table(full_name: str) -> exp.Table:
+    database, _, name = full_name.partition(".")
+    return exp.table_(name, db=database)
+
+
 def _string(value: str) -> exp.Literal:
     return exp.Literal.string(value)
 
@@ -341,5 +344,3 @@ def _text(value: str) -> str:
 
 def _quoted(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql("duckdb")
-
-

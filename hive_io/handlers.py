@@ -8,8 +8,8 @@ from typing import Any, cast
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
-from hive_io.dagster_layers import DbTypeHandler, TableSlice
 
+from hive_io.dagster_layers import DbTypeHandler, TableSlice
 from hive_io.dialect import HiveQL
 from hive_io.errors import HiveIOError
 from hive_io.slices import TableClient, span_of, table_of
@@ -25,9 +25,7 @@ class ArrowHandler(DbTypeHandler[pa.Table]):
         return write(context, table_slice, obj, connection)
 
     def load_input(self, context: dg.InputContext, table_slice: TableSlice, connection: Warehouse) -> pa.Table:
-        return connection.read(
-            TableClient.get_table_name(table_slice), columns=table_slice.columns, span=span_of(table_slice)
-        )
+        return connection.read(TableClient.get_table_name(table_slice), columns=table_slice.columns, span=span_of(table_slice))
 
     @property
     def supported_types(self) -> Sequence[type[object]]:

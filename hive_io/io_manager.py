@@ -31,7 +31,7 @@ class HiveIOManager(DbIOManager):
         )
 
 
-class WarehouseResource(dg.ConfigurableResource):
+class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """Which warehouse. Opened when it is first used, never when definitions are loaded.
 
     Attributes:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-from hive_io.dagster_layers import DbClient, TableSlice
 
+from hive_io.dagster_layers import DbClient, TableSlice
 from hive_io.errors import HiveIOError
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Warehouse

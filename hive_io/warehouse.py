@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pyarrow as pa
 
 from hive_io.dialect import HiveQL
 from hive_io.table import Span, Table
 
-Data = pa.Table | HiveQL
+Data: TypeAlias = pa.Table | HiveQL
 """What can be written: rows as an Arrow table, or a query that the warehouse runs in place."""
 
 

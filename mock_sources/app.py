@@ -44,8 +44,7 @@ def create_app(source: Source, now: Clock | None = None, http_faults: HttpFaults
     @app.get("/")
     def index() -> Response:
         items = "".join(
-            f'<li><a href="{path}">{path}</a> <small>{", ".join(names)}</small></li>'
-            for path, names in _PARAMETERS.items()
+            f'<li><a href="{path}">{path}</a> <small>{", ".join(names)}</small></li>' for path, names in _PARAMETERS.items()
         )
         return Response(f"<!doctype html><title>mock sources</title><h1>mock sources</h1><ul>{items}</ul>")
 
@@ -114,9 +113,7 @@ def _arguments(path: str) -> dict[str, str]:
 
 
 def _window(asked: dict[str, str], clock: Clock) -> Window:
-    since, until, as_of = (
-        instants.parse(asked[name], name) if name in asked else None for name in ("since", "until", "as_of")
-    )
+    since, until, as_of = (instants.parse(asked[name], name) if name in asked else None for name in ("since", "until", "as_of"))
     if since is not None and until is not None and since > until:
         raise BadParameter("since is later than until: swap them, or leave one of them out.")
     return Window(instants.from_datetime(clock()) if as_of is None else as_of, since, until)
@@ -133,9 +130,7 @@ def _sections(asked: dict[str, str]) -> list[str]:
     named = asked.get("fields", ",".join(EXTERNAL_KEYS)).split(",")
     unknown = [name for name in named if name not in EXTERNAL_KEYS]
     if unknown:
-        raise BadParameter(
-            f"fields names {unknown[0]!r}: give a comma-separated list out of {', '.join(EXTERNAL_KEYS)}."
-        )
+        raise BadParameter(f"fields names {unknown[0]!r}: give a comma-separated list out of {', '.join(EXTERNAL_KEYS)}.")
     return [name for name in EXTERNAL_KEYS if name in named]
 
 

@@ -58,9 +58,9 @@ def build(
     events = np.zeros(len(ordinals), dtype=EVENT)
     events["id"] = scramble(ordinals, seed, Stream.TRANSACTION_ID)
     events["event"] = event
-    events["arrival"] = events["event"] + (
-        (1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * instants.SECOND
-    ).astype(np.int64)
+    events["arrival"] = events["event"] + ((1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * instants.SECOND).astype(
+        np.int64
+    )
     for name, column in {
         "customer": customer,
         "merchant": merchant,

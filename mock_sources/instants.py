@@ -37,9 +37,7 @@ def parse(text: str, parameter: str) -> int:
             return from_datetime(datetime.fromisoformat(candidate))
         except (ValueError, OverflowError):
             continue
-    raise BadParameter(
-        f"{parameter} is not a time: give ISO 8601, as 2026-01-02 or 2026-01-02T03:04:05Z, and escape + as %2B."
-    )
+    raise BadParameter(f"{parameter} is not a time: give ISO 8601, as 2026-01-02 or 2026-01-02T03:04:05Z, and escape + as %2B.")
 
 
 def text(instant: int) -> str:

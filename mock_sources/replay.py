@@ -210,7 +210,5 @@ def _customer(customer_id: str) -> Row:
         "customer_id": customer_id,
         "account_history": dict.fromkeys(("opened_at", "status")),
         "demographics": dict.fromkeys(("name", "email", "date_of_birth", "city", "country", "latitude", "longitude")),
-        "behavioral_patterns": dict.fromkeys(
-            ("home_currency", "usual_countries", "usual_channels", "transactions_per_week")
-        ),
+        "behavioral_patterns": dict.fromkeys(("home_currency", "usual_countries", "usual_channels", "transactions_per_week")),
     }

@@ -49,9 +49,7 @@ def serve(
 
 
 @contextmanager
-def running(
-    source: Source, port: int = 0, *, now: Clock | None = None, http_faults: HttpFaults | None = None
-) -> Iterator[str]:
+def running(source: Source, port: int = 0, *, now: Clock | None = None, http_faults: HttpFaults | None = None) -> Iterator[str]:
     """Serve on loopback from a daemon thread and give the base URL (no trailing slash); stop when the block ends."""
     server, sockets = _listen(create_app(source, now, http_faults), LOOPBACK, port)
     thread = Thread(target=server.run, name="mock_sources", daemon=True)

@@ -35,9 +35,7 @@ def honest_day(population: Population, seed: int, day: int) -> Events:
     online = (rng.random(count) < customers.online_share[who]) | in_the_air[who]
     atm = ~online & (rng.random(count) < customers.atm_share[who])
     elsewhere = away | (rng.random(count) < 0.08)
-    shops = np.where(
-        elsewhere, merchants.shop_in(city, rng.random(count)), _favourite(customers.favourite_shops, who, rng)
-    )
+    shops = np.where(elsewhere, merchants.shop_in(city, rng.random(count)), _favourite(customers.favourite_shops, who, rng))
     merchant = np.where(online, _favourite(customers.favourite_online, who, rng), shops)
     merchant = np.where(atm, merchants.atm_of_city[city], merchant)
 
@@ -81,9 +79,7 @@ def _standing_orders(
     customers: Customers, seed: int, day: int, day_of_month: int, open_now: npt.NDArray[np.bool_], first: int
 ) -> Events:
     """Pay comes in and rent goes out once a month, in the morning."""
-    paid, renting = (
-        np.flatnonzero(open_now & (due == day_of_month)) for due in (customers.pay_day, customers.rent_day)
-    )
+    paid, renting = (np.flatnonzero(open_now & (due == day_of_month)) for due in (customers.pay_day, customers.rent_day))
     who = np.concatenate([paid, renting])
     rng = generator(seed, Stream.TRAFFIC, day, 1)
     incoming = np.arange(len(who)) < len(paid)

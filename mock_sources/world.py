@@ -136,18 +136,14 @@ class World:
     def _draw_event_day(self, day: int) -> Events:
         """What happens on `day`, in all versions."""
         instant = day * instants.DAY
-        frauds = events.joined(
-            [self._frauds(start) for start in self._days(instant - LONGEST_DAYS * instants.DAY, instant)]
-        )
+        frauds = events.joined([self._frauds(start) for start in self._days(instant - LONGEST_DAYS * instants.DAY, instant)])
         frauds = frauds[frauds["event"] // instants.DAY == day]
         return self.faults.applied(events.joined([honest_day(self.population, self.seed, day), frauds]), self.seed)
 
     def _draw_arrival_day(self, day: int) -> Events:
         """What arrives on `day`, in the order of arrival."""
         instant = day * instants.DAY
-        rows = events.joined(
-            [self._event_day(start) for start in self._days(instant - self.faults.longest_delay, instant)]
-        )
+        rows = events.joined([self._event_day(start) for start in self._days(instant - self.faults.longest_delay, instant)])
         return events.by_arrival(rows[rows["arrival"] // instants.DAY == day])
 
     def _page(self, rows: Events, more: bool) -> Page:

@@ -179,8 +179,6 @@ def test_a_missing_or_other_file_is_a_typed_error(tmp_path: Path) -> None:
         ("transaction_id", pa.array([1.5, 2.0, 3.0, 4.0]), "type double"),
     ],
 )
-def test_columns_that_cannot_be_served_are_typed_errors(
-    tmp_path: Path, column: str, values: pa.Array, says: str
-) -> None:
+def test_columns_that_cannot_be_served_are_typed_errors(tmp_path: Path, column: str, values: pa.Array, says: str) -> None:
     with pytest.raises(BadColumn, match=rf"{column} .*{says}"):
         replay(tmp_path, **{column: values})

@@ -125,9 +125,7 @@ def test_every_customer_was_known_when_it_paid() -> None:
 
 
 def test_a_customer_keeps_its_currency_and_its_patterns(client: httpx.Client, two_months: list[Row]) -> None:
-    early, late = (
-        client.get("/api/customers", params={"as_of": as_of}).json() for as_of in ("2019-01-01", "2026-03-01")
-    )
+    early, late = (client.get("/api/customers", params={"as_of": as_of}).json() for as_of in ("2019-01-01", "2026-03-01"))
     assert len(early) < len(late) and all(row in late for row in early)
     home = {row["customer_id"]: row["behavioral_patterns"]["home_currency"] for row in late}
     assert all(row["currency"] == home[row["customer_id"]] for row in two_months)
@@ -193,11 +191,7 @@ def test_reports_follow_frauds_by_one_to_twenty_days(client: httpx.Client, label
 def test_a_reports_window_bounds_when_it_was_made(client: httpx.Client) -> None:
     asked = {"since": "2026-01-10T06:00:00Z", "until": "2026-01-20T06:00:00Z"}
     everything = external(client)
-    inside = [
-        row
-        for row in everything["fraud_reports"]
-        if "2026-01-10T06:00:00" <= row["reported_at"] < "2026-01-20T06:00:00"
-    ]
+    inside = [row for row in everything["fraud_reports"] if "2026-01-10T06:00:00" <= row["reported_at"] < "2026-01-20T06:00:00"]
     assert inside and external(client, **asked) == {**everything, "fraud_reports": inside}
 
 
@@ -223,9 +217,7 @@ def test_credit_scores_drift_slowly_within_bounds(client: httpx.Client) -> None:
     assert 300 <= min(everything) < 500 < max(everything) <= 850
     assert moves.max() < 40 and (moves > 0).mean() > 0.5
     with_score = set(scores)
-    assert with_score <= {
-        row["customer_id"] for row in client.get("/api/customers", params={"as_of": "2025-12-31"}).json()
-    }
+    assert with_score <= {row["customer_id"] for row in client.get("/api/customers", params={"as_of": "2025-12-31"}).json()}
 
 
 def test_merchants_are_listed_after_abuse_and_go_on_trading(client: httpx.Client, world: World) -> None:
@@ -235,9 +227,7 @@ def test_merchants_are_listed_after_abuse_and_go_on_trading(client: httpx.Client
     listed = external(client, as_of="2026-01-01")["blacklist_info"]
     assert listed
     names = {merchant["merchant_id"]: merchant["name"] for merchant in world.population.merchants.details}
-    rows = client.get(
-        "/api/transactions", params={"since": "2026-01-01", "until": "2026-02-01", "limit": 50_000}
-    ).json()
+    rows = client.get("/api/transactions", params={"since": "2026-01-01", "until": "2026-02-01", "limit": 50_000}).json()
     trading = Counter(row["merchant_details"]["merchant_id"] for row in rows)
     for entry in listed:
         assert entry["name"] == names[entry["merchant_id"]]
@@ -326,9 +316,7 @@ def test_a_compromised_merchant_abuses_many_customers(client: httpx.Client) -> N
     assert max(len(who) for who in customers.values()) >= 8
 
 
-def test_a_stolen_card_is_used_far_from_home(
-    client: httpx.Client, two_months: list[Row], labels: dict[str, str]
-) -> None:
+def test_a_stolen_card_is_used_far_from_home(client: httpx.Client, two_months: list[Row], labels: dict[str, str]) -> None:
     country = {row["customer_id"]: row["demographics"]["country"] for row in client.get("/api/customers").json()}
     groups = incidents_of(two_months, labels, "stolen_card_abroad")
     assert groups

@@ -27,9 +27,7 @@ def blocking(table: Table, name: str, description: str, partitions: dg.Partition
     """A check whose failure stops what is downstream, recorded for the partitions it looked at."""
     with previews():
         # without a partitions definition, a result says nothing about which partition it is of
-        return dg.AssetCheckSpec(
-            name, asset=key(table.name), blocking=True, partitions_def=partitions, description=description
-        )
+        return dg.AssetCheckSpec(name, asset=key(table.name), blocking=True, partitions_def=partitions, description=description)
 
 
 def results(warehouse: Warehouse, table: Table, span: Span) -> Sequence[dg.AssetCheckResult]:
@@ -56,9 +54,7 @@ def results(warehouse: Warehouse, table: Table, span: Span) -> Sequence[dg.Asset
 
 def repeated_keys_query(table: Table, span: Span) -> HiveQL:
     """One row, `keys`: how many keys stand more than once on a day of the span."""
-    rows = within(
-        exp.select(PARTITION, *table.key).from_(exp.table_(table.name, db=table.database)), table, span.whole_days()
-    )
+    rows = within(exp.select(PARTITION, *table.key).from_(exp.table_(table.name, db=table.database)), table, span.whole_days())
     groups = rows.group_by(PARTITION, *table.key).having(
         exp.GT(this=exp.func("COUNT", exp.Star()), expression=exp.Literal.number(1))
     )

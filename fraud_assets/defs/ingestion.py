@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -76,7 +77,7 @@ def _told(counts: Counts) -> dict[str, int]:
     }
 
 
-def _refused(batch: Batch) -> dict[str, object]:
+def _refused(batch: Batch) -> dict[str, Any]:
     """Counts by claim; never the rows, which are personal data."""
     claims = Counter(claim for row in batch.rejected.column("claims").to_pylist() for claim in row)
     records = [dg.TableRecord({"claim": name, "rows": count}) for name, count in claims.most_common()]

@@ -9,7 +9,7 @@ import dagster as dg
 from fraud_assets.source_client import SourceClient
 
 
-class SourceResource(dg.ConfigurableResource):
+class SourceResource(dg.ConfigurableResource[SourceClient]):
     """The three source APIs."""
 
     base_url: str
