@@ -29,7 +29,9 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
     if not rules:
         return hiveql(_nothing())
     hits = _hits(rules, tables, span)
-    order = "PARTITION BY transaction_id ORDER BY weight DESC, rule ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
+    # by day, too: a source that moved a transaction to another day leaves one on each, and a range gives what its days give
+    one = f"PARTITION BY transaction_id, {PARTITION}"
+    order = f"{one} ORDER BY weight DESC, rule ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
     lists = exp.select(
         "transaction_id",
         "customer_id",
@@ -38,9 +40,9 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
         f"COLLECT_LIST(rule) OVER ({order}) AS rules",
         f"COLLECT_LIST(reason) OVER ({order}) AS reasons",
         f"COLLECT_LIST(rule_version) OVER ({order}) AS rule_versions",
-        "ROW_NUMBER() OVER (PARTITION BY transaction_id ORDER BY weight DESC, rule) AS place",
+        f"ROW_NUMBER() OVER ({one} ORDER BY weight DESC, rule) AS place",
         *[exp.alias_(_weight_of(rule), f"weight_{rule.name}") for rule in rules],
-        "MAX(severity_rank) OVER (PARTITION BY transaction_id) AS severity_rank",
+        f"MAX(severity_rank) OVER ({one}) AS severity_rank",
         dialect="hive",
     ).from_(hits.subquery("hits"))
     tree = (
@@ -98,7 +100,7 @@ def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp
 
 def _weight_of(rule: Rule) -> exp.Expr:
     weight = exp.Case().when(exp.EQ(this=exp.column("rule"), expression=literal(rule.name)), exp.column("weight"))
-    return exp.Window(this=exp.func("MAX", weight), partition_by=[exp.column("transaction_id")])
+    return exp.Window(this=exp.func("MAX", weight), partition_by=[exp.column("transaction_id"), exp.column(PARTITION)])
 
 
 def _score(rules: Sequence[Rule]) -> exp.Expr:

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,7 +123,8 @@ def replay(file: Path, first: dt.date, end: dt.date, warehouse: str | None) -> N
         settings = settings.model_copy(update={"source_url": url})
         report = _run(settings, span)
         week = Span.days(max(span.first_day, span.last_day - dt.timedelta(days=6)), span.last_day)
-        labels = SourceClient(url).labels(span)
+        with SourceClient(url) as client:
+            labels = client.labels(span)
     show.tables(_console(), settings, span)
     show.rules_hit(_console(), settings, span)
     show.totals(_console(), settings, span)
@@ -146,27 +148,29 @@ def ui(warehouse: str | None, port: int) -> None:
         "FRAUD_WAREHOUSE": settings.warehouse,
         "FRAUD_FIRST_DAY": str(settings.first_day),
     }
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "fraud_assets.definitions",
-        "-a",
-        "defs",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
     with _no_source() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *_DEMO_WORLD]) as url:
         env["FRAUD_SOURCE_URL"] = url or settings.source_url
         _console().print(f"Dagster: http://127.0.0.1:{port}   source: {env['FRAUD_SOURCE_URL']}   end it with Ctrl-C")
-        try:
-            raise SystemExit(subprocess.call(command, env=env))
-        except KeyboardInterrupt:
-            raise SystemExit(0) from None
+        raise SystemExit(_serve_dagster(port, env))
+
+
+def _serve_dagster(port: int, env: dict[str, str]) -> int:
+    """Dagster's webserver and daemon, until they end or this process is told to; gives the exit code."""
+    workspace = Path(__file__).parent.parent / "workspace.yaml"
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def end_dagster(*_: object) -> None:
+        for process in started:
+            process.terminate()
+
+    # Dagster ends its own processes when it is told to, and this one must outlive it to end the source. Set before Dagster
+    # starts, since it would inherit that a signal is ignored, as it is in a shell's background jobs
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_dagster)
+    with subprocess.Popen(command, env=env) as process:
+        started.append(process)
+        return process.wait()
 
 
 @contextmanager

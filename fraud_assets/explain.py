@@ -12,7 +12,7 @@ from sqlglot import exp
 from fraud_assets.engine import Engine
 from fraud_assets.errors import TransactionNotFound
 from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
-from fraud_assets.rule_book import SPECIAL_COLUMNS
+from fraud_assets.rule_book import JUDGED, SPECIAL_COLUMNS
 from hive_io import PARTITION, Span, TableNotFound, Warehouse
 from hive_io.dialect import literal
 
@@ -51,10 +51,7 @@ def explain(engine: Engine, warehouse: Warehouse, transaction_id: str) -> Explan
     Raises:
         TransactionNotFound: with what to try.
     """
-    try:
-        found = _rows_of(warehouse, "transactions", "transaction_id", transaction_id)
-    except TableNotFound:
-        found = []
+    found = _rows_of(warehouse, "transactions", "transaction_id", transaction_id)
     if not found:
         raise TransactionNotFound(
             f"There is no transaction {transaction_id} in the warehouse; `fraud alerts` lists some, `fraud run` loads days"
@@ -74,9 +71,9 @@ def explain(engine: Engine, warehouse: Warehouse, transaction_id: str) -> Explan
 
 def _verdict(engine: Engine, warehouse: Warehouse, name: str, transaction_id: str, span: Span) -> Verdict:
     rule = engine.book.rules[name]
-    ctes, judged = as_cte(window_query(rule.file, engine.tables, span), "judged")
+    ctes, judged = as_cte(window_query(rule.file, engine.tables, span), JUDGED)
     tree = exp.select("*").from_(judged).where(_equals("transaction_id", transaction_id))
-    looked = warehouse.query(hiveql(with_ctes(tree, ctes))).to_pylist()
+    looked = _rows(warehouse, with_ctes(tree, ctes))
     hits = _rows_of(warehouse, name, "transaction_id", transaction_id, span.first_day)
     evidence = {key: value for key, value in looked[0].items() if key not in SPECIAL_COLUMNS} if looked else {}
     if hits:
@@ -89,7 +86,14 @@ def _rows_of(warehouse: Warehouse, table: str, column: str, value: str, day: dt.
     tree = exp.select("*").from_(exp.table_(table, db="fintech")).where(_equals(column, value))
     if day is not None:
         tree = tree.where(_equals(PARTITION, day.isoformat()))
-    return warehouse.query(hiveql(tree)).to_pylist()
+    return _rows(warehouse, tree)
+
+
+def _rows(warehouse: Warehouse, tree: exp.Query) -> list[dict[str, Any]]:
+    try:
+        return warehouse.query(hiveql(tree)).to_pylist()
+    except TableNotFound:
+        return []  # of a rule that was added, or a day that stopped half way: nothing is known yet
 
 
 def _equals(column: str, value: str) -> exp.Expr:

@@ -9,17 +9,18 @@ import pyarrow as pa
 from sqlglot import exp
 
 from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes, within
-from fraud_assets.rule_book import SPECIAL_COLUMNS, Rule
+from fraud_assets.rule_book import JUDGED, SPECIAL_COLUMNS, Rule
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.01, 0.99
-"""A rule's own weight per hit is brought into these bounds: no hit says nothing, none is a proof."""
+"""A rule's own weight per hit is brought into these bounds: no hit says nothing, none is a proof. A NULL is the weight
+that the front matter states."""
 
 
 def hits_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
     """The rows of the rule's table for a span: its hits, each with reason and evidence."""
-    ctes, judged = as_cte(window_query(rule.file, tables, span), "judged")
+    ctes, judged = as_cte(window_query(rule.file, tables, span), JUDGED)
     tree = exp.select(
         "transaction_id",
         "customer_id",
@@ -37,7 +38,7 @@ def hits_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
 
 def coverage_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
     """A row for each day with transactions: `ds`, `transactions`, how many the rule could judge (`judged`), `hits`."""
-    ctes, judged = as_cte(window_query(rule.file, tables, span), "judged")
+    ctes, judged = as_cte(window_query(rule.file, tables, span), JUDGED)
     hit = exp.column("hit") if "hit" in rule.returns else exp.true()
     rows = exp.select(
         exp.alias_(_day(), PARTITION),
@@ -72,9 +73,10 @@ def _day() -> exp.Expr:
 
 
 def _weight(rule: Rule) -> exp.Expr:
+    stated = exp.cast(exp.Literal.number(repr(rule.weight)), "DOUBLE")
     if "weight" not in rule.returns:
-        return exp.cast(exp.Literal.number(repr(rule.weight)), "DOUBLE")
-    own = exp.column("weight")
+        return stated
+    own = exp.func("COALESCE", exp.column("weight"), stated)
     case = exp.Case().when(own <= LOWEST_WEIGHT, exp.Literal.number(LOWEST_WEIGHT))
     case = case.when(own.copy() >= HIGHEST_WEIGHT, exp.Literal.number(HIGHEST_WEIGHT)).else_(own.copy())
     return exp.cast(case, "DOUBLE")

@@ -20,6 +20,8 @@ from hive_io import PARTITION, Span
 
 Row = dict[str, Any]
 
+_EARLIEST, _LATEST = (pa.scalar(value, pa.timestamp("us")) for value in (dt.datetime.min, dt.datetime.max))
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -143,7 +145,10 @@ def _read_at_once(values: list[Any], wanted: pa.DataType) -> pa.Array | None:
             return pa.nulls(len(values), wanted)
         if pa.types.is_timestamp(wanted) and kinds == {str}:
             # texts without a zone fail here, and are read one by one
-            return pa.array(values, pa.string()).cast(pa.timestamp("us", "UTC")).cast(wanted)
+            read = pa.array(values, pa.string()).cast(pa.timestamp("us", "UTC")).cast(wanted)
+            # Arrow has a year 0 and a year 10000, datetime has not
+            early, late = pc.less(read, _EARLIEST), pc.greater(read, _LATEST)
+            return None if pc.any(pc.or_(early, late)).as_py() else read
         if pa.types.is_decimal(wanted) and kinds <= {int, float}:
             return pa.array([None if v is None else _decimal(v) for v in values], wanted)
         if pa.types.is_floating(wanted) and kinds <= {int, float}:

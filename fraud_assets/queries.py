@@ -42,7 +42,7 @@ def window_query(
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
         return exp.Subquery(this=rows, alias=alias, joins=node.args.get("joins"))
 
-    return cast(exp.Query, tree.transform(bounded))
+    return cast(exp.Query, tree.transform(bounded, copy=False))
 
 
 def as_cte(tree: exp.Query, name: str) -> tuple[list[exp.CTE], exp.Table]:
@@ -63,7 +63,7 @@ def with_ctes(tree: exp.Select, ctes: Iterable[exp.CTE]) -> exp.Select:
 
 
 def hiveql(tree: exp.Query) -> HiveQL:
-    return HiveQL(tree.sql(dialect="hive"))
+    return HiveQL.of(tree)
 
 
 def within(tree: exp.Select, table: Table, span: Span, source: str | None = None) -> exp.Select:

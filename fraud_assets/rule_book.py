@@ -20,11 +20,12 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlglot import exp
 
 from fraud_assets.errors import RuleError
 from fraud_assets.queries import hiveql, window_query
-from fraud_assets.schemas import FEATURE_TABLES, fixed_tables, rule_table
-from fraud_assets.sql_files import FrontMatter, Lookback, SqlFile, read_file
+from fraud_assets.schemas import DATABASE, FEATURE_TABLES, fixed_tables, rule_table
+from fraud_assets.sql_files import FrontMatter, Lookback, SqlFile, line_of, read_file
 from hive_io import QueryError, Span, Table
 from hive_io.dry_run import result_schema
 
@@ -36,6 +37,8 @@ SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 
 KEY_COLUMNS = ("transaction_id", "customer_id", "event_time")
 SPECIAL_COLUMNS = (*KEY_COLUMNS, "hit", "weight")
+JUDGED = "judged"
+"""What the rule's SELECT is called inside the queries that are made of it."""
 _ANY_DAY = Span.days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TEMPLATE_FIELD = re.compile(r"\{([^{}]*)\}")
@@ -106,7 +109,7 @@ class Rule:
     def version(self) -> str:
         """A hash of everything that a hit depends on, besides the data: SQL, params, and what the front matter adds."""
         said = {
-            "sql": self.file.tree().sql(dialect="hive"),
+            "sql": self.file.tree().sql(dialect="hive", comments=False),
             "params": {name: _plain(value) for name, value in self.file.values.items()},
             "lookback": self.file.meta.lookback.total_seconds(),
             "weight": self.weight,
@@ -125,32 +128,34 @@ class Rule:
         if not _NAME.fullmatch(self.name) or self.name in fixed_tables():
             raise file.error("a rule's file is named like a table that does not exist yet: small letters, digits, _")
         file.check(tables)
-        select_line = len(file.text) - len(file.text.lstrip("\n")) + 1
         for column in KEY_COLUMNS:
             if column not in self.returns:
-                raise file.error(f"the SELECT must return {column}; it returns {', '.join(self.returns)}", select_line)
-        for table in sorted(file.tables()):
-            if table not in READABLE:
+                raise file.error(f"the SELECT must return {column}; it returns {', '.join(self.returns)}", file.select_line)
+        for cte in file.tree().find_all(exp.CTE):
+            if cte.alias == JUDGED:
+                raise file.error(f"the name {JUDGED} is taken; call it something else", line_of(cte))
+        for table in file.tree().find_all(exp.Table):
+            if table.db == DATABASE and table.name not in READABLE:
                 raise file.error(
-                    f"a rule cannot read {table}: its rows of the day are not known when the day begins. "
+                    f"a rule cannot read {table.name}: its rows of the day are not known when the day begins. "
                     f"Rules read {', '.join(sorted(READABLE))}",
-                    file._line_with(table),
+                    line_of(table),
                 )
         try:
             evidence = self.evidence
         except QueryError as error:
-            raise file.error(str(error), error.line or select_line) from None
+            raise file.error(str(error), error.line or file.select_line) from None
         for name, kind in evidence.items():
             if pa.types.is_floating(kind):
                 raise file.error(
                     f"{name} is a DOUBLE; cast evidence to DECIMAL, so that every engine writes it the same",
-                    file._line_with(name),
+                    next((line_of(column) for column in file.tree().selects if column.alias_or_name == name), None),
                 )
         for field in _TEMPLATE_FIELD.findall(file.meta.reason):
             if field not in evidence and field not in file.scalars():
                 known = ", ".join([*evidence, *file.scalars()])
                 raise file.error(
-                    f"reason names {{{field}}}, which is neither evidence nor param ({known})", file._line_with("reason", True)
+                    f"reason names {{{field}}}, which is neither evidence nor param ({known})", file.line_of_key("reason")
                 )
 
 
@@ -192,8 +197,8 @@ def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER,
     Raises:
         RuleError: everything that is wrong, a line each, with file and line.
     """
-    said = _read_overrides(overrides) if overrides else {}
     wrong: list[str] = []
+    said = _read_overrides(overrides, wrong) if overrides else {}
     read: dict[str, Rule] = {}
     for path in sorted(rules.glob("*.sql")):
         try:
@@ -235,29 +240,34 @@ def _read_feature(path: Path, over: RuleOverride) -> SqlFile[FeatureFrontMatter]
             {t.full_name: t for t in fixed_tables().values()},
         )
     except QueryError as error:
-        raise feature.error(str(error), error.line) from None
+        raise feature.error(str(error), error.line or feature.select_line) from None
     table = FEATURE_TABLES[feature.name]
     if missing := [name for name in table.arrow_schema.names if name not in schema.names]:
-        raise feature.error(f"the SELECT must return {', '.join(missing)}")
+        raise feature.error(f"the SELECT must return {', '.join(missing)}", feature.select_line)
     return feature
 
 
-def _read_overrides(path: Path) -> dict[str, RuleOverride]:
+def _read_overrides(path: Path, wrong: list[str]) -> dict[str, RuleOverride]:
+    """What the rules file says of each rule; `wrong` gains what cannot be used."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise RuleError(f"{path}: the rules file cannot be read ({error.strerror}); FRAUD_RULES_FILE names it") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RuleError(f"{path}: is not YAML: {error}") from None
     if not isinstance(data, dict):
         raise RuleError(f"{path}: says nothing about rules; it looks like `high_value: {{params: {{…}}}}`")
     result = {}
     for name, said in data.items():
+        result[str(name)] = RuleOverride()
+        if not isinstance(said, dict):
+            wrong.append(f"{path}: {name}: takes params, status, weight and severity, like {{status: shadow}}")
+            continue
         try:
             result[str(name)] = RuleOverride.model_validate(said)
         except ValidationError as error:
             first = error.errors()[0]
-            raise RuleError(f"{path}: {name}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            wrong.append(f"{path}: {name}.{'.'.join(map(str, first['loc']))}: {first['msg']}")
     return result
 
 

@@ -9,22 +9,20 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import yaml
 
+from fraud_assets.dagster_storage import KeptSqliteEventLogStorage
 from fraud_assets.definitions import JOB, build_definitions
 from fraud_assets.errors import FraudError, SettingsError, SourceError
 from fraud_assets.settings import Settings
 from hive_io import Span
 from hive_io.io_manager import open_warehouse
 
-_DAGSTER_YAML = """\
-# No usage data are sent, and no newsletter box covers the pages.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
+_OURS = "# Written by the fraud command; delete this line to keep your own changes.\n"
 
 
 class RunFailed(FraudError):
@@ -64,11 +62,24 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
     try:
         home.mkdir(parents=True, exist_ok=True)
         config = home / "dagster.yaml"
-        if not config.exists():
-            config.write_text(_DAGSTER_YAML, encoding="utf-8")
+        if not config.exists() or config.read_text(encoding="utf-8").startswith(_OURS):
+            config.write_text(_OURS + yaml.safe_dump(_dagster_config(home)), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{home} cannot keep Dagster's records: {error.strerror}; DAGSTER_HOME names another") from None
     return dg.DagsterInstance.from_config(str(home))
+
+
+def _dagster_config(home: Path) -> dict[str, Any]:
+    return {
+        # no usage data are sent, and no newsletter box covers the pages
+        "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
+        "event_log_storage": {
+            "module": KeptSqliteEventLogStorage.__module__,
+            "class": KeptSqliteEventLogStorage.__name__,
+            "config": {"base_dir": str(home / "history" / "runs")},
+        },
+    }
 
 
 def run_days(settings: Settings, span: Span, on_step: Callable[[str, int, int], None] = lambda *_: None) -> RunReport:
@@ -143,9 +154,15 @@ def _what_failed(result: dg.ExecuteInProcessResult) -> str:
             if not check.passed:
                 said.append(f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip())
         elif event.is_step_failure and not said:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            message = error.message.strip() if error else "no reason given"
-            said.append(f"{event.step_key}: {message.partition(': ')[2] or message}")
+            said.append(f"{event.step_key}: {_root_cause(event.step_failure_data.error)}")
+        elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not said:
+            said.append(f"{event.message} {_root_cause(event.job_failure_data.error)}")
     return "\n".join(said) or "The run ended without success"
+
+
+def _root_cause(error: Any) -> str:
+    """What was said where it went wrong, without the name of the exception's class."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    message = error.message.strip() if error else ""
+    return message.partition(": ")[2] or message

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Self, TypeVar
 
 import httpx
 import orjson
@@ -19,6 +19,9 @@ from fraud_assets.intake import Row
 from hive_io import Span
 
 T = TypeVar("T")
+
+_DIGITS_AS_0 = bytes.maketrans(b"123456789", b"000000000")
+_TWENTY_DIGITS = b"0" * 20
 
 
 class _Transient(Exception):
@@ -78,6 +81,12 @@ class SourceClient:
     def close(self) -> None:
         self._http.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     # --- pages --------------------------------------------------------------------------------------------------------
 
     def _pages(
@@ -85,18 +94,19 @@ class SourceClient:
     ) -> Iterator[tuple[Any, httpx.Headers]]:
         """Pages in order, following the Link header (RFC 8288)."""
         paging = {"limit": str(self._page_size)} if paging is None else paging
-        url: str | None = str(httpx.URL(self._base + path, params={**params, **paging}))
+        first = _address(self._base + path)
+        url: str | None = str(first.copy_merge_params({**params, **paging}))
         seen: set[str] = set()
         while url is not None:
-            if urlsplit(url)[:2] != urlsplit(self._base)[:2]:
-                raise SourceError(f"{path} names a next page on another server ({url}); it is not followed")
+            if _server(url) != _server(str(first)):
+                raise SourceError(f"{path} names a next page on another server ({_shown(url)}); it is not followed")
             if url in seen:
                 raise SourceError(f"{path} names a page twice as the next one; the source's paging is broken")
             seen.add(url)
             response = self._get(url)
             yield _decode(response, path), response.headers
             following = response.links.get("next", {}).get("url")
-            url = str(httpx.URL(url).join(following)) if following else None
+            url = str(_address(url, following)) if following else None
 
     def _get(self, url: str) -> httpx.Response:
         retrying = Retrying(
@@ -114,13 +124,11 @@ class SourceClient:
             ) from cause
 
     def _get_once(self, url: str) -> httpx.Response:
-        shown = url.partition("?")[0]
+        shown = _shown(url)
         try:
             response = self._http.get(url)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _Transient(f"{shown} does not answer: {type(error).__name__} {error}".rstrip()) from error
-        except httpx.InvalidURL as error:
-            raise SourceError(f"{shown} is no address: {error}") from error
         if response.status_code >= 500 or response.status_code == 429:
             raise _Transient(f"{shown} answers {response.status_code}")
         if response.status_code != 200:
@@ -133,7 +141,7 @@ class SourceClient:
     def _check_as_of(self, headers: httpx.Headers, as_of: dt.datetime) -> None:
         answered = headers.get("X-As-Of")
         if answered is not None:
-            if dt.datetime.fromisoformat(answered) != as_of:
+            if not _is_instant(answered, as_of):
                 raise SourceError(f"The source was asked for {_instant(as_of)} and answers for {answered}")
         elif as_of.date() < dt.datetime.now(dt.UTC).date():
             raise SourceError(
@@ -181,17 +189,49 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
 
 
 def _decode(response: httpx.Response, path: str) -> Any:
+    # what orjson refuses (lone surrogates) or rounds (integers beyond 64 bits): one odd row must not cost its page
+    if _TWENTY_DIGITS not in response.content.translate(_DIGITS_AS_0):
+        try:
+            return orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            pass
     try:
-        return orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        # what orjson refuses and JSON allows: integers beyond 64 bits; one odd row must not cost its page
-        return json.loads(response.content)
-    except ValueError as error:
+        return json.loads(response.content, parse_int=_integer)
+    except (ValueError, RecursionError) as error:
         raise SourceError(
             f"{path} answers something that is not JSON ({error}), starting {response.text[:80]!r}; is this the right source?"
         ) from error
+
+
+def _integer(digits: str) -> int | str:
+    # Python refuses to read longer ones; as text, the row is refused and kept
+    return int(digits) if len(digits) <= sys.int_info.default_max_str_digits else digits
+
+
+def _address(url: str, following: str = "") -> httpx.URL:
+    try:
+        return httpx.URL(url).join(following) if following else httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise SourceError(f"{_shown(following or url)!r} is no address: {error}. FRAUD_SOURCE_URL names the source") from None
+
+
+def _server(url: str) -> tuple[str, str, int | None]:
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
+
+
+def _shown(url: str) -> str:
+    """An address without what may be secret: user, password, query."""
+    start, slashes, rest = url.partition("?")[0].rpartition("//")
+    server, slash, path = rest.partition("/")
+    return start + slashes + server.rpartition("@")[2] + slash + path
+
+
+def _is_instant(text: str, instant: dt.datetime) -> bool:
+    try:
+        return dt.datetime.fromisoformat(text) == instant
+    except ValueError:
+        return False
 
 
 def _list(page: Any, path: str) -> list[Row]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
@@ -67,7 +68,7 @@ class Param(BaseModel):
             ValueError: of another type, or out of bounds.
         """
         if self.type == "amounts":
-            if not isinstance(value, Mapping):
+            if not isinstance(value, Mapping) or not value:
                 raise ValueError("takes an amount for each currency, like {EUR: 1000, USD: 1100}")
             return {None if c is None else str(c): self._number(a) for c, a in value.items()}
         number = self._number(value)
@@ -84,9 +85,11 @@ class Param(BaseModel):
             number = Decimal(str(value))
         except ArithmeticError:
             raise ValueError(f"takes a number, not {value!r}") from None
-        if not self.min <= number <= self.max:
+        if not (number.is_finite() and self.min <= number <= self.max):
             raise ValueError(f"takes {self.min} to {self.max}, not {value}")
-        return number
+        # 4, 4.0 and 4e0 are one number: written alike in reasons, and of one rule version
+        digits = f"{number:f}"
+        return Decimal(digits.rstrip("0").rstrip(".") if "." in digits else digits)
 
 
 class FrontMatter(BaseModel):
@@ -123,19 +126,32 @@ class SqlFile(Generic[M_co]):
     def name(self) -> str:
         return self.path.stem
 
+    @property
+    def select_line(self) -> int:
+        """The line after the front matter."""
+        return len(self.text) - len(self.text.lstrip("\n")) + 1
+
+    def line_of_key(self, *keys: str) -> int:
+        """The line of a key of the front matter."""
+        return _line_of_key(_split(self.path.read_text(encoding="utf-8"))[0], keys)
+
     def error(self, message: str, line: int | None = None) -> RuleError:
         return RuleError(f"{self.path}:{line or 1}: {message}")
 
     def tree(self) -> exp.Query:
-        """The syntax tree, tables of the lake with their database.
+        """The syntax tree, tables of the lake with their database; not to be changed.
 
         Raises:
             RuleError: with file and line.
         """
+        return self._tree
+
+    @cached_property
+    def _tree(self) -> exp.Query:
         try:
             tree = parse(self.text)
         except QueryError as error:
-            raise self.error(str(error), error.line) from None
+            raise self.error(str(error), max(error.line or 1, self.select_line)) from None
         ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
         for table in tree.find_all(exp.Table):
             if not table.db and table.name not in ctes:
@@ -161,16 +177,16 @@ class SqlFile(Generic[M_co]):
             RuleError: an unknown table, column or param, a param that nothing uses; with file and line.
         """
         tree = self.tree()
-        used = {p.name for p in tree.find_all(exp.Placeholder)}
-        used |= {t.name for t in tree.find_all(exp.Table) if t.db == PARAMS_DATABASE}
-        for placeholder in sorted(used - set(self.values) - {*WINDOW_PARAMS, DAYS}):
-            raise self.error(f":{placeholder} is not among the params", self._line_with(placeholder))
-        for param in sorted(set(self.values) - used):
-            raise self.error(f"param {param} is stated and never used", self._line_with(param, in_front_matter=True))
+        used = {p.name: self._line_with(f":{p.name}") for p in tree.find_all(exp.Placeholder)}
+        used |= {t.name: line_of(t) or self.select_line for t in tree.find_all(exp.Table) if t.db == PARAMS_DATABASE}
+        for name in sorted(used.keys() - self.values.keys() - {*WINDOW_PARAMS, DAYS}):
+            raise self.error(f":{name} is not among the params", used[name])
+        for param in sorted(self.values.keys() - used.keys()):
+            raise self.error(f"param {param} is stated and never used", self.line_of_key("params", param))
         for table in tree.find_all(exp.Table):
             if table.db not in ("", DATABASE, PARAMS_DATABASE) or (table.db == DATABASE and table.name not in tables):
                 known = ", ".join(sorted(tables))
-                raise self.error(f"there is no table {table.db}.{table.name}; there are {known}", _line(table))
+                raise self.error(f"there is no table {table.db}.{table.name}; there are {known}", line_of(table))
         for scope in traverse_scope(tree):
             self._check_columns(scope, tables)
 
@@ -183,13 +199,13 @@ class SqlFile(Generic[M_co]):
             # a column of the query around this one is checked there
             if column.table and column.table not in have:
                 if scope.parent is None:
-                    raise self.error(f"there is no {column.table} in FROM", _line(column))
+                    raise self.error(f"there is no {column.table} in FROM", line_of(column))
                 continue
             candidates = [have[column.table]] if column.table else [*have.values(), aliases]
             if column.name not in set().union(*candidates) and not (not column.table and scope.is_subquery):
                 known = ", ".join(sorted(set().union(*candidates)))
                 where = column.table or "the tables read here"
-                raise self.error(f"{where} has no column {column.name}; it has {known}", _line(column))
+                raise self.error(f"{where} has no column {column.name}; it has {known}", line_of(column))
 
     def _columns_of(self, source: Any, tables: Mapping[str, Table]) -> set[str]:
         if isinstance(source, Scope):
@@ -198,12 +214,9 @@ class SqlFile(Generic[M_co]):
             return {PARTITION} if source.name == DAYS else {"currency", "amount"}
         return set(tables[source.name].column_types) if source.name in tables else set()
 
-    def _line_with(self, word: str, in_front_matter: bool = False) -> int:
-        text = self.path.read_text(encoding="utf-8") if in_front_matter else self.text
-        for number, line in enumerate(text.splitlines(), 1):
-            if re.search(rf"\b{re.escape(word)}\b", line):
-                return number
-        return 1
+    def _line_with(self, text: str) -> int:
+        lines = enumerate(self.text.splitlines(), 1)
+        return next((number for number, line in lines if re.search(rf"{re.escape(text)}\b", line)), self.select_line)
 
 
 def read_file(path: Path, model: type[M], overrides: Mapping[str, Any] | None = None) -> SqlFile[M]:
@@ -212,11 +225,12 @@ def read_file(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
     Raises:
         RuleError: no front matter, something missing or unknown in it, a param out of bounds; with file and line.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    count = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
-    header = "\n".join(line.removeprefix("--").removeprefix(" ") for line in lines[:count])
     try:
-        data = yaml.safe_load(header) if count else None
+        header, text = _split(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path}:1: is not UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        data = yaml.safe_load(header)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
@@ -228,7 +242,7 @@ def read_file(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
-        raise RuleError(f"{path}:{_line_of_key(lines[:count], where)}: {'.'.join(where)}: {_said(first)}") from None
+        raise RuleError(f"{path}:{_line_of_key(header, where)}: {'.'.join(where)}: {_said(first)}") from None
     values: dict[str, Any] = {name: param.default for name, param in meta.params.items()}
     for name, value in (overrides or {}).items():
         if name not in meta.params:
@@ -237,10 +251,17 @@ def read_file(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
         try:
             values[name] = meta.params[name].read(value)
         except ValueError as error:
-            line = _line_of_key(lines[:count], ["params", name])
+            line = _line_of_key(header, ["params", name])
             raise RuleError(f"{path}:{line}: the override of {name} {error}") from None
-    text = "\n" * count + "\n".join(lines[count:])
     return SqlFile(path, meta, text, values)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The front matter without its dashes; the SELECT, after as many blank lines, so that lines are those of the file."""
+    lines = text.splitlines()
+    count = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    header = "\n".join(line.removeprefix("--").removeprefix(" ") for line in lines[:count])
+    return header, "\n" * count + "\n".join(lines[count:])
 
 
 def _said(error: Any) -> str:
@@ -248,20 +269,19 @@ def _said(error: Any) -> str:
     return f"{message} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"
 
 
-def _line_of_key(lines: list[str], path: list[str]) -> int:
-    """The line of the innermost key of `path` that can be found."""
-    found = 1
-    start = 0
-    for key in path:
-        for number in range(start, len(lines)):
-            if re.match(rf"--\s*{re.escape(key)}\s*:", lines[number]) or re.search(
-                rf"[{{,]\s*{re.escape(key)}\s*:", lines[number]
-            ):
-                found, start = number + 1, number
-                break
-    return found
+def _line_of_key(header: str, keys: Iterable[str]) -> int:
+    """The line of the innermost of nested keys that is there."""
+    node = yaml.compose(header, Loader=yaml.SafeLoader)
+    line = 1
+    for name in keys:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((key, value) for key, value in pairs if key.value == name), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
 
 
-def _line(node: exp.Expr) -> int | None:
+def line_of(node: exp.Expr) -> int | None:
     lines: Iterator[int] = (n.meta["line"] for n in node.walk() if "line" in n.meta)
     return next(lines, None)

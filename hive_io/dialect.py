@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import cast
 
@@ -13,28 +12,46 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from hive_io.errors import QueryError
+from hive_io.table import PARTITION
 
 Value = str | int | bool | Decimal | dt.datetime | None
 """What a parameter can be. Numbers with digits behind the point are Decimal, so that nothing is rounded."""
 
 
-@dataclass(frozen=True)
 class HiveQL:
     """One SELECT in HiveQL, with named parameters (`:name`) that are bound as literals, never pasted.
 
     Returned by an asset instead of rows, it runs in the warehouse, and nothing travels through Python.
     """
 
-    text: str
-    params: Mapping[str, Value] = field(default_factory=dict)
+    def __init__(self, text: str, params: Mapping[str, Value] | None = None) -> None:
+        self._text: str | None = text
+        self._params = dict(params or {})
+        self._bound: exp.Query | None = None
+
+    @classmethod
+    def of(cls, tree: exp.Query) -> HiveQL:
+        """A query that was put together as a syntax tree, of parts that `parse` let through; without parameters."""
+        query = cls("")
+        query._text, query._bound = None, tree
+        return query
+
+    @property
+    def text(self) -> str:
+        """The query as it was given."""
+        if self._text is None:
+            self._text = self.bound().sql(dialect="hive")
+        return self._text
 
     def bound(self) -> exp.Query:
-        """The syntax tree with literals for parameters.
+        """The syntax tree with literals for parameters; not to be changed.
 
         Raises:
             QueryError: not one SELECT, not in the allow-list, or a parameter without a value.
         """
-        return bind(parse(self.text), self.params)
+        if self._bound is None:
+            self._bound = bind(parse(self.text), self._params)
+        return self._bound
 
     def __str__(self) -> str:
         return self.bound().sql(dialect="hive", pretty=True)
@@ -120,6 +137,8 @@ _NODES: tuple[type[exp.Expr], ...] = (
     exp.NullSafeEQ, exp.Is, exp.In, exp.Between, exp.Like, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv,
 )  # fmt: skip
 
+_ALLOWED = frozenset((*_FUNCTIONS, *_NODES))
+
 _REASONS: dict[type[exp.Expr], str] = {
     exp.Avg: "last digits differ; take CAST(SUM(x) AS DOUBLE) / COUNT(x)",
     exp.Stddev: "last digits differ; make it from COUNT, SUM(x) and SUM(x * x) on DECIMAL",
@@ -148,7 +167,7 @@ def problems(tree: exp.Expr) -> Iterator[QueryError]:
         line = node.meta.get("line", line)
         if isinstance(node, exp.Anonymous):
             yield QueryError(f"Function {node.name}() is not in the allow-list of HiveQL that every engine shares", line)
-        elif not isinstance(node, (*_FUNCTIONS, *_NODES)):
+        elif type(node) not in _ALLOWED:  # not isinstance: SORT BY is an exp.Order to sqlglot
             name = node.sql_name().lower() + "()" if isinstance(node, exp.Func) else type(node).__name__
             why = _REASONS.get(type(node), "it is not in the allow-list of HiveQL that every engine shares")
             yield QueryError(f"{name}: {why}", _line_of(node) or line)
@@ -161,7 +180,7 @@ def problems(tree: exp.Expr) -> Iterator[QueryError]:
                 )
         elif isinstance(node, exp.StrToUnix) and not _is_default_format(node):
             yield QueryError("UNIX_TIMESTAMP with a format differs; give it one TIMESTAMP", _line_of(node) or line)
-        elif isinstance(node, exp.Predicate) and isinstance(node, exp.Binary):
+        elif isinstance(node, (exp.Binary, exp.Between, exp.In)) and isinstance(node, exp.Predicate):
             yield from _partition_against_other_type(node)
 
 
@@ -169,17 +188,19 @@ def _is_default_format(node: exp.StrToUnix) -> bool:
     return node.sql("hive") == f"UNIX_TIMESTAMP({node.this.sql('hive')})"
 
 
-def _partition_against_other_type(node: exp.Binary) -> Iterator[QueryError]:
-    for one, other in ((node.left, node.right), (node.right, node.left)):
-        if isinstance(one, exp.Column) and one.name == "ds":
-            date = isinstance(other, (exp.TsOrDsToDate, exp.TsOrDsAdd)) or (
-                isinstance(other, (exp.Cast, exp.TryCast)) and not other.is_type(*exp.DataType.TEXT_TYPES)
-            )
-            if date or (isinstance(other, exp.Literal) and not other.is_string):
-                yield QueryError(
-                    f"{node.sql('hive')}: ds is text; compare it with text, DATE_FORMAT(DATE_SUB(…), 'yyyy-MM-dd') for example",
-                    _line_of(node),
-                )
+def _partition_against_other_type(node: exp.Expr) -> Iterator[QueryError]:
+    sides = [side.unnest() for side in node.iter_expressions()]
+    if any(isinstance(side, exp.Column) and side.name == PARTITION for side in sides) and any(map(_is_no_text, sides)):
+        yield QueryError(
+            f"{node.sql('hive')}: ds is text; compare it with text, DATE_FORMAT(DATE_SUB(…), 'yyyy-MM-dd') for example",
+            _line_of(node),
+        )
+
+
+def _is_no_text(side: exp.Expr) -> bool:
+    if isinstance(side, (exp.Cast, exp.TryCast)):
+        return not side.is_type(*exp.DataType.TEXT_TYPES)
+    return isinstance(side, (exp.TsOrDsToDate, exp.TsOrDsAdd)) or (isinstance(side, exp.Literal) and not side.is_string)
 
 
 def _line_of(node: exp.Expr) -> int | None:
@@ -198,9 +219,14 @@ def to_duckdb(tree: exp.Query, relation: Callable[[str], str]) -> str:
         relation: the name of the DuckDB relation that holds the rows of a table `database.name`.
     """
 
+    named = {cte.alias for cte in tree.find_all(exp.CTE)}
+
     def translate(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Table) and not node.db and node.name not in named:
+            # DuckDB would look for a file or a Python variable of that name
+            raise QueryError(f"There is no table {node.name}; tables are named database.table", _line_of(node))
         if isinstance(node, exp.Table) and node.db:
-            alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
+            alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name, quoted=True))
             return exp.Table(
                 this=exp.to_identifier(relation(f"{node.db}.{node.name}"), quoted=True),
                 alias=alias,
@@ -210,6 +236,10 @@ def to_duckdb(tree: exp.Query, relation: Callable[[str], str]) -> str:
             # sqlglot's own translation parses a text, and fails on a TIMESTAMP
             epoch = exp.func("epoch", exp.cast(node.this, "TIMESTAMP"))
             return exp.cast(exp.Floor(this=epoch), "BIGINT")
+        if isinstance(node, exp.IntDiv) and not isinstance(node.expression, exp.Nullif):
+            # NULL in Hive, an error in DuckDB
+            divisor = exp.Nullif(this=node.expression, expression=exp.Literal.number(0))
+            return exp.IntDiv(this=node.this, expression=divisor)
         return node
 
     return tree.transform(translate).sql(dialect="duckdb")

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
+from uuid import uuid4
 
 import deltalake
 import duckdb
@@ -31,10 +35,11 @@ from hive_io.errors import (
     SchemaMismatch,
     TableNotFound,
 )
-from hive_io.table import PARTITION, Span, Table
+from hive_io.table import PARTITION, Span, Table, is_day
 from hive_io.warehouse import Data, Receipt, Warehouse
 
 MARKER = "warehouse.json"
+T = TypeVar("T")
 _EVOLVED = "hive_io.evolved"
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
@@ -55,24 +60,27 @@ class EmbeddedWarehouse(Warehouse):
         self.root = Path(root).absolute()
         self._attempts = attempts
         _claim(self.root)
-        self._duckdb = duckdb.connect()
-        self._duckdb.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false; SET enable_progress_bar = false")
-        if memory_limit:
-            self._duckdb.execute("SET memory_limit = $limit", {"limit": memory_limit})
+        self._memory_limit = memory_limit
+        self._duckdb = self._engine()
+
+    def _engine(self) -> duckdb.DuckDBPyConnection:
+        engine = duckdb.connect()
+        # GLOBAL: a cursor starts with the machine's zone otherwise
+        engine.execute("SET GLOBAL TimeZone = 'UTC'")
+        engine.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
+        if self._memory_limit:
+            engine.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
+        return engine
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
     def ensure_table(self, table: Table) -> None:
+        self._again_on_conflict(self._ensure_once, table)
+
+    def _ensure_once(self, table: Table) -> None:
         path = self._path(table.full_name)
         if not deltalake.DeltaTable.is_deltatable(str(path)):
-            deltalake.DeltaTable.create(
-                str(path),
-                schema=table.arrow_schema,
-                partition_by=[PARTITION],
-                mode="ignore",
-                name=table.full_name,
-                description=table.description or None,
-            )
+            _create(table, path)
             return
         delta = deltalake.DeltaTable(str(path))
         have = _arrow_schema(delta)
@@ -86,14 +94,16 @@ class EmbeddedWarehouse(Warehouse):
                 )
         gained = [deltalake.Field.from_arrow(field) for field in table.arrow_schema if field.name not in have.names]
         if gained:
-            delta.alter.add_columns(gained)
-            delta.alter.set_table_properties({_EVOLVED: "true"}, raise_if_not_exists=False)
+            with _errors_of(table):
+                # the mark first: whoever sees the new columns must know that old files lack them
+                delta.alter.set_table_properties({_EVOLVED: "true"}, raise_if_not_exists=False)
+                delta.alter.add_columns(gained)
 
     def tables(self, database: str) -> list[str]:
         folder = self.root / f"{database}.db"
         if not folder.is_dir():
             return []
-        return sorted(path.name for path in folder.iterdir() if deltalake.DeltaTable.is_deltatable(str(path)))
+        return sorted(path.name for path in folder.glob("[!.]*") if deltalake.DeltaTable.is_deltatable(str(path)))
 
     def partitions(self, table: str) -> dict[str, int]:
         return _rows_by_day(self._open(table))
@@ -106,21 +116,23 @@ class EmbeddedWarehouse(Warehouse):
         if isinstance(data, pa.Table):
             return self._replace_once(table, data, span)
         # a query is computed again on the tables as they are then: its old result is never written
+        return self._again_on_conflict(self._replace_once, table, data, span)
+
+    def _again_on_conflict(self, step: Callable[..., T], *args: object) -> T:
         retrying = Retrying(
             retry=retry_if_exception_type(PartitionConflict),
             stop=stop_after_attempt(self._attempts),
             wait=wait_random_exponential(multiplier=0.05, max=2),
             reraise=True,
         )
-        return retrying(self._replace_once, table, data, span)
+        return retrying(step, *args)
 
     def _replace_once(self, table: Table, data: Data, span: Span) -> Receipt:
         self.ensure_table(table)
         delta = self._open(table.full_name)  # what the commit is made against, opened before anything is computed
-        statement = None
+        query = None
         if isinstance(data, HiveQL):
-            statement = str(data)
-            data = self.query(data)
+            query, data = data, self.query(data)
         rows = _conform(table, data)
         _check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
@@ -128,7 +140,7 @@ class EmbeddedWarehouse(Warehouse):
             self._commit(delta, table, rows, _predicate(table, span))
         # counted on the version that this write made, or left
         counts = _rows_by_day(delta)
-        return Receipt(table.full_name, {day: counts.get(day, 0) for day in days}, statement)
+        return Receipt(table.full_name, {day: counts.get(day, 0) for day in days}, query)
 
     def merge(self, table: Table, rows: pa.Table) -> Receipt:
         if not table.key:
@@ -137,31 +149,20 @@ class EmbeddedWarehouse(Warehouse):
         rows = _conform(table, rows)
         if not rows.num_rows:
             return Receipt(table.full_name, {})
+        _check_identified(table, rows)
         delta = self._open(table.full_name)
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
         within = f"old.{PARTITION} IN ({', '.join(_text(day) for day in days)})"
-        try:
-            (
-                delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .execute()
-            )
-        except CommitFailedError as error:
-            raise _conflict(table) from error
+        merger = delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
+        with _errors_of(table):
+            merger.when_matched_update_all().when_not_matched_insert_all().execute()
         counts = _rows_by_day(delta)
         return Receipt(table.full_name, {day: counts[day] for day in days})
 
     def _commit(self, delta: deltalake.DeltaTable, table: Table, rows: pa.Table, predicate: str) -> None:
-        try:
+        with _errors_of(table):
             deltalake.write_deltalake(delta, rows, mode="overwrite", predicate=predicate, writer_properties=_WRITER)
-        except CommitFailedError as error:
-            raise _conflict(table) from error
-        except DeltaError as error:
-            # its own text shows rows, and rows are personal data
-            reason = str(error).partition("Preview of invalid data")[0].strip()
-            raise HiveIOError(f"{table.full_name} was not written, its rows are as before: {reason}") from None
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -191,9 +192,16 @@ class EmbeddedWarehouse(Warehouse):
                 self._create_view(cursor, name)
             return views[name]
 
-        sql = to_duckdb(tree, relation)
         try:
-            return cursor.sql(sql).to_arrow_table()
+            return cursor.sql(to_duckdb(tree, relation)).to_arrow_table()
+        except (duckdb.InternalException, duckdb.FatalException) as error:
+            # DuckDB takes no query after an error of its own
+            self._duckdb = self._engine()
+            first = str(error).partition("\n")[0]
+            raise QueryError(f"The embedded warehouse met an error of DuckDB itself: {first}") from None
+        except (duckdb.DataError, duckdb.InvalidInputException) as error:
+            # its own text shows values of rows, and rows are personal data
+            raise QueryError(f"The embedded warehouse cannot compute a value of the query ({type(error).__name__})") from None
         except duckdb.Error as error:
             raise QueryError(f"The embedded warehouse refused the query: {error}") from error
         finally:
@@ -205,18 +213,18 @@ class EmbeddedWarehouse(Warehouse):
         schema = _arrow_schema(delta)
         files = ", ".join(_text(unquote(uri)) for uri in delta.file_uris())
         columns = ", ".join(_quoted(column) for column in schema.names)
-        partition = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
-        if files and delta.metadata().configuration.get(_EVOLVED) != "true":
-            cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM read_parquet([{files}], {partition})")
-            return
-        # no file may have all the columns: they come from an empty table, files add rows to it by name
+        # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
+        # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
         empty = _quoted(f"{name} without rows")
         cursor.register("without_rows", schema.empty_table())
         cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
         cursor.unregister("without_rows")
         rows = f"SELECT * FROM {empty}"
         if files:
-            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], {partition}, union_by_name = true)"
+            how = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
+            if delta.metadata().configuration.get(_EVOLVED) == "true":
+                how += ", union_by_name = true"  # opens every file
+            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], {how})"
         cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM ({rows})")
 
     def _path(self, table: str) -> Path:
@@ -236,18 +244,44 @@ class EmbeddedWarehouse(Warehouse):
 
 def _claim(root: Path) -> None:
     marker = root / MARKER
+    if odd := set("%*?[]\\").intersection(str(root)):
+        raise NotAWarehouse(f"{root} has {' '.join(sorted(odd))} in its path, which engines read as a pattern; name another")
+    if any(part.startswith(f"{PARTITION}=") for part in root.parts):
+        raise NotAWarehouse(f"{root} lies in a folder that engines read as a partition; name another")
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
-            if any(root.iterdir()):
+            others = [path for path in root.iterdir() if not path.name.startswith(MARKER)]
+            # looked at again: another process may have claimed the folder, and made its first table, meanwhile
+            if others and not marker.exists():
                 raise NotAWarehouse(f"{root} has other files in it and no {MARKER}; name an empty folder or a warehouse")
-            marker.write_text(json.dumps({"warehouse": "embedded", "format": 1}) + "\n", encoding="utf-8")
+            whole = root / f"{MARKER}.{uuid4().hex}"
+            whole.write_text(json.dumps({"warehouse": "embedded", "format": 1}) + "\n", encoding="utf-8")
+            whole.replace(marker)  # by rename: nobody ever reads half of it
         if json.loads(marker.read_text(encoding="utf-8")) != {"warehouse": "embedded", "format": 1}:
             raise NotAWarehouse(f"{marker} names a format that this version does not know")
     except (OSError, ValueError) as error:
         raise NotAWarehouse(f"{root} cannot be used as a warehouse: {error}") from error
     if not os.access(root, os.W_OK | os.X_OK):
         raise NotAWarehouse(f"{root} is not writable")
+
+
+def _create(table: Table, path: Path) -> None:
+    """Made aside and renamed: of several writers that need the table at once, one makes it."""
+    aside = path.parent / f".{path.name}.{uuid4().hex}"
+    deltalake.DeltaTable.create(
+        str(aside),
+        schema=table.arrow_schema,
+        partition_by=[PARTITION],
+        name=table.full_name,
+        description=table.description or None,
+    )
+    try:
+        aside.rename(path)
+    except OSError as error:
+        shutil.rmtree(aside)
+        if not deltalake.DeltaTable.is_deltatable(str(path)):
+            raise HiveIOError(f"{table.full_name} cannot be made: {error}; move what is in its place away") from error
 
 
 def _conform(table: Table, rows: pa.Table) -> pa.Table:
@@ -257,6 +291,8 @@ def _conform(table: Table, rows: pa.Table) -> pa.Table:
         raise SchemaMismatch(f"{table.full_name} needs {', '.join(missing)}, which the data does not have")
     if unknown := [name for name in rows.column_names if name not in wanted.names]:
         raise SchemaMismatch(f"{table.full_name} has no column {', '.join(unknown)}")
+    if twice := [name for name in wanted.names if rows.column_names.count(name) > 1]:
+        raise SchemaMismatch(f"The data for {table.full_name} has {', '.join(twice)} more than once")
     columns = []
     for field in wanted:
         column = rows.column(field.name)
@@ -274,6 +310,8 @@ def _conform(table: Table, rows: pa.Table) -> pa.Table:
 
 def _keeps_meaning(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Arrow casts a float to a decimal, and anything to text; neither is what a table means by its type."""
+    if pa.types.is_list(wanted) and (pa.types.is_list(given) or pa.types.is_large_list(given)):
+        return _keeps_meaning(given.value_type, wanted.value_type)
     if pa.types.is_decimal(wanted) and pa.types.is_floating(given):
         return False
     text = pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_null(given)
@@ -283,17 +321,31 @@ def _keeps_meaning(given: pa.DataType, wanted: pa.DataType) -> bool:
 def _check_inside(table: Table, rows: pa.Table, span: Span) -> None:
     if not rows.num_rows:
         return
-    ds = rows.column(PARTITION)
-    outside = pc.or_(pc.less(ds, span.first_ds), pc.greater(ds, span.last_ds))
+    days = pa.array([day.isoformat() for day in span.each_day()])
+    outside = pc.invert(pc.is_in(rows.column(PARTITION), days))
     if not span.is_whole_days:
         time = rows.column(table.time_column)
         before = pc.less(time, pa.scalar(span.start.replace(tzinfo=None), time.type))
         after = pc.greater_equal(time, pa.scalar(span.end.replace(tzinfo=None), time.type))
         outside = pc.or_(outside, pc.or_(before, after))
-    # a row without a day or time is outside, too
+    # a row without a time is outside, too
     count = rows.num_rows - (pc.sum(pc.invert(outside)).as_py() or 0)
     if count:
         raise RowsOutsideSpan(f"{count} of {rows.num_rows} rows for {table.full_name} are outside {span}; nothing was written")
+
+
+def _check_identified(table: Table, rows: pa.Table) -> None:
+    days = rows.column(PARTITION).unique().to_pylist()
+    if bad := sum(day is None or not is_day(day) for day in days):
+        raise RowsOutsideSpan(f"Rows for {table.full_name} have {bad} ds that are no day like 2026-01-31; nothing was written")
+    names = [PARTITION, *table.key]
+    if any(rows.column(name).null_count for name in names):
+        raise HiveIOError(f"Rows for {table.full_name} lack a value of its key ({', '.join(table.key)}); nothing was written")
+    twice = rows.num_rows - rows.group_by(names).aggregate([]).num_rows
+    if twice:
+        raise HiveIOError(
+            f"{twice} rows for {table.full_name} repeat day and key ({', '.join(table.key)}) of another; nothing was written"
+        )
 
 
 def _predicate(table: Table, span: Span) -> str:
@@ -321,6 +373,18 @@ def _rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
 
 def _arrow_schema(delta: deltalake.DeltaTable) -> pa.Schema:
     return pa.schema(delta.schema().to_arrow())
+
+
+@contextmanager
+def _errors_of(table: Table) -> Iterator[None]:
+    try:
+        yield
+    except CommitFailedError as error:
+        raise _conflict(table) from error
+    except DeltaError as error:
+        # its own text shows rows, and rows are personal data
+        reason = str(error).partition("Preview of invalid data")[0].strip()
+        raise HiveIOError(f"{table.full_name} was not written, its rows are as before: {reason}") from None
 
 
 def _conflict(table: Table) -> PartitionConflict:

@@ -77,8 +77,8 @@ def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, wareho
         if span is None:
             raise HiveIOError(f"{table.full_name} has no partitions in Dagster; give the asset a daily partitions definition")
         receipt = warehouse.replace(table, data, span)
-    if receipt.statement:
-        context.log.info("%s is the result of:\n%s", table.full_name, receipt.statement)
+    if receipt.query is not None:
+        context.log.info("%s is the result of:\n%s", table.full_name, receipt.query)
     _count_rows(context, receipt)
     return {}
 

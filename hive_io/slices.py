@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ from hive_io.dagster_layers import DbClient, TableSlice
 from hive_io.errors import HiveIOError
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Warehouse
+
+_NO_DAYS = Span.days(dt.date.min, dt.date.min)
+"""What a mapping gives that reaches before the first day: a day that no table has."""
 
 
 def asset_metadata(table: Table, *, merge: bool = False) -> dict[str, object]:
@@ -49,6 +53,8 @@ def span_of(table_slice: TableSlice) -> Span | None:
     if not table_slice.partition_dimensions:
         return None
     (dimension,) = table_slice.partition_dimensions
+    if dimension.partitions == []:
+        return _NO_DAYS
     if not isinstance(dimension.partitions, dg.TimeWindow):
         raise HiveIOError(f"{table_slice.schema}.{table_slice.table} is partitioned by something else than days")
     return Span(dimension.partitions.start, dimension.partitions.end)

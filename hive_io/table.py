@@ -9,6 +9,7 @@ from functools import cached_property
 
 import pyarrow as pa
 from sqlglot import exp
+from sqlglot.errors import ParseError
 
 PARTITION = "ds"
 """Every table is partitioned by the day, a text like 2026-01-31."""
@@ -32,20 +33,28 @@ def arrow_type(hive_type: str) -> pa.DataType:
     Raises:
         ValueError: a type that the tables of this project do not use.
     """
-    return _to_arrow(exp.DataType.build(hive_type, dialect="hive"), hive_type)
+    try:
+        return _to_arrow(exp.DataType.build(hive_type, dialect="hive"))
+    except (ParseError, LookupError, ValueError):
+        raise ValueError(f"{hive_type} is no type that tables use here") from None
 
 
-def _to_arrow(parsed: exp.DataType, text: str) -> pa.DataType:
+def _to_arrow(parsed: exp.DataType) -> pa.DataType:
     if parsed.this == exp.DataType.Type.DECIMAL:
         precision, scale = (int(p.this.this) for p in parsed.expressions)
         return pa.decimal128(precision, scale)
     if parsed.this == exp.DataType.Type.ARRAY:
         # "element" is the name that Parquet gives to the items of a list
-        return pa.list_(pa.field("element", _to_arrow(parsed.expressions[0], text)))
+        return pa.list_(pa.field("element", _to_arrow(parsed.expressions[0])))
+    return _ARROW[parsed.this]
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a `ds`: a day of the calendar, written like 2026-01-31."""
     try:
-        return _ARROW[parsed.this]
-    except KeyError:
-        raise ValueError(f"{text} is no type that tables use here") from None
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ class Receipt:
     Attributes:
         table: `database.name`.
         partitions: rows of each day that the write covered, counted after it. A day without rows is 0.
-        statement: the statement as the engine ran it, for a person to read; None for rows.
+        query: what was run, for a person to read; None for rows.
     """
 
     table: str
     partitions: Mapping[str, int]
-    statement: str | None = field(default=None, repr=False)
+    query: HiveQL | None = field(default=None, repr=False)
 
     @property
     def rows(self) -> int:
@@ -80,7 +80,9 @@ class Warehouse(ABC):
         """Insert rows, or replace those with the same day and key; other rows stay.
 
         Raises:
-            SchemaMismatch, PartitionConflict: as for `replace`.
+            SchemaMismatch, PartitionConflict: as for `replace`; a conflict is raised at once.
+            RowsOutsideSpan: rows whose `ds` is no day.
+            HiveIOError: rows without a key, or two of them with the same day and key.
         """
 
     @abstractmethod

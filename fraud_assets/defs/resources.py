@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import dagster as dg
+from pydantic import PrivateAttr
 
 from fraud_assets.source_client import SourceClient
 
@@ -14,6 +13,15 @@ class SourceResource(dg.ConfigurableResource[SourceClient]):
 
     base_url: str
 
-    @cached_property
+    _client: SourceClient | None = PrivateAttr(default=None)
+
+    @property
     def client(self) -> SourceClient:
-        return SourceClient(self.base_url)
+        """The HTTP client of this run."""
+        if self._client is None:
+            self._client = SourceClient(self.base_url)
+        return self._client
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        if self._client is not None:
+            self._client.close()

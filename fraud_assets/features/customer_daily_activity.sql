@@ -6,7 +6,8 @@ SELECT
   t.merchant_country,
   COUNT(*) AS transactions,
   CAST(SUM(t.amount) AS DECIMAL(38,2)) AS amount_sum,
-  CAST(SUM(t.amount * t.amount) AS DECIMAL(38,4)) AS amount_square_sum,
+  -- 19 digits: the product of two DECIMAL(18,2) is too wide for DuckDB from 30 million on
+  CAST(SUM(CAST(t.amount AS DECIMAL(19,2)) * t.amount) AS DECIMAL(38,4)) AS amount_square_sum,
   MAX(t.amount) AS amount_max,
   t.ds
 FROM transactions t

@@ -1,0 +1,1 @@
+"""What every warehouse promises, whatever its engine."""

@@ -1,0 +1,191 @@
+"""Tables: they exist when empty, gain columns, are listed, read and joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from hive_io import Column, ColumnNotFound, HiveQL, QueryError, SchemaMismatch, Span, Table, TableNotFound, Warehouse
+from tests.hive_io_fixtures import PAYMENTS, at, days, ds, payment, payments, rows_of, table_of
+
+NAME = PAYMENTS.full_name
+GREW = replace(
+    PAYMENTS, columns=(PAYMENTS.columns[0], Column("country", "STRING"), *PAYMENTS.columns[1:], Column("tags", "ARRAY<STRING>"))
+)
+ROWS = [payment("a", at(1, 6)), payment("b", at(2, 6)), payment("c", at(2, 7), "2.50"), payment("d", at(4))]
+
+
+@pytest.fixture
+def filled(warehouse: Warehouse) -> Warehouse:
+    warehouse.replace(PAYMENTS, payments(*ROWS), days(1, 4))
+    return warehouse
+
+
+# --- tables that are empty, and lists of them -------------------------------------------------------------------------
+
+
+def test_an_empty_table_exists_with_its_columns(warehouse: Warehouse) -> None:
+    warehouse.ensure_table(PAYMENTS)
+    assert warehouse.read(NAME).schema == PAYMENTS.arrow_schema
+    assert warehouse.read(NAME).num_rows == 0
+    assert warehouse.read(NAME, ["amount"], days(1)).schema.names == ["amount"]
+    assert warehouse.partitions(NAME) == {}
+    assert warehouse.query(HiveQL(f"SELECT count(*) AS n, max(amount) AS most FROM {NAME}")).to_pylist() == [
+        {"n": 0, "most": None}
+    ]
+
+
+def test_an_empty_table_can_be_joined(filled: Warehouse) -> None:
+    blacklist = Table("fintech", "blacklist", (Column("id", "STRING"), Column("reason", "STRING")))
+    filled.ensure_table(blacklist)
+    text = f"SELECT p.id, b.reason FROM {NAME} p LEFT JOIN fintech.blacklist b ON b.id = p.id AND b.ds = p.ds WHERE p.ds = :day"
+    assert rows_of(filled.query(HiveQL(text, {"day": ds(2)}))) == [("b", None), ("c", None)]
+    filled.replace(blacklist, table_of(blacklist, ("b", "stolen card", ds(2))), days(2))
+    assert rows_of(filled.query(HiveQL(text, {"day": ds(2)}))) == [("b", "stolen card"), ("c", None)]
+
+
+def test_ensuring_a_table_again_keeps_its_rows(filled: Warehouse) -> None:
+    filled.ensure_table(PAYMENTS)
+    assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)
+
+
+def test_tables_are_listed_by_database(warehouse: Warehouse) -> None:
+    assert warehouse.tables("fintech") == []
+    for database, name in (("fintech", "payments"), ("fintech", "alerts"), ("other", "notes")):
+        warehouse.ensure_table(replace(PAYMENTS, database=database, name=name))
+    assert warehouse.tables("fintech") == ["alerts", "payments"]
+    assert warehouse.tables("other") == ["notes"]
+    assert warehouse.tables("nobody") == []
+
+
+def test_two_databases_have_tables_of_one_name(warehouse: Warehouse) -> None:
+    other = replace(PAYMENTS, database="archive")
+    warehouse.replace(PAYMENTS, payments(payment("new", at(1))), days(1))
+    warehouse.replace(other, payments(payment("old", at(1))), days(1))
+    query = HiveQL(f"SELECT p.id AS now, a.id AS then FROM {NAME} p JOIN archive.payments a ON a.ds = p.ds")
+    assert warehouse.query(query).to_pylist() == [{"now": "new", "then": "old"}]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_read_whole_by_span_by_columns_and_both(filled: Warehouse) -> None:
+    assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)
+    assert rows_of(filled.read(NAME, span=days(2, 3))) == sorted(ROWS[1:3], key=repr)
+    amounts = filled.read(NAME, columns=["amount", "id"])
+    assert amounts.schema.names == ["amount", "id"]
+    assert rows_of(amounts) == sorted([(row[2], row[0]) for row in ROWS], key=repr)
+    assert rows_of(filled.read(NAME, ["ds", "id"], days(1, 2))) == [(ds(1), "a"), (ds(2), "b"), (ds(2), "c")]
+    assert filled.read(NAME, ["id"], days(3)).num_rows == 0
+    assert filled.read(NAME, ["id"], days(20, 25)).num_rows == 0
+
+
+def test_a_span_reads_every_day_that_it_touches(filled: Warehouse) -> None:
+    assert rows_of(filled.read(NAME, ["id"], Span(at(1, 23), at(2, 1)))) == [("a",), ("b",), ("c",)]
+    assert rows_of(filled.read(NAME, ["id"], Span(at(1, 23), at(2)))) == [("a",)]
+
+
+def test_an_unknown_column_or_table_is_named_with_those_that_exist(filled: Warehouse) -> None:
+    with pytest.raises(ColumnNotFound, match=r"no column price.*id, at, amount, ds"):
+        filled.read(NAME, ["id", "price"])
+    for ask in (filled.read, filled.partitions, lambda name: filled.query(HiveQL(f"SELECT * FROM {name}"))):
+        with pytest.raises(TableNotFound, match=r"fintech\.refunds.*payments"):
+            ask("fintech.refunds")
+
+
+@pytest.mark.parametrize(
+    "name", ["payments", "", ".", "fintech.", "../fintech.payments", "fintech/payments", "fintech.../payments"]
+)
+def test_a_name_that_is_no_name_of_a_table_is_refused(filled: Warehouse, name: str) -> None:
+    with pytest.raises(TableNotFound):
+        filled.read(name)
+
+
+def test_partitions_counts_the_rows_of_each_day_that_has_some(filled: Warehouse) -> None:
+    assert list(filled.partitions(NAME).items()) == [(ds(1), 1), (ds(2), 2), (ds(4), 1)]
+    filled.replace(PAYMENTS, payments(payment("x", at(2)), payment("y", at(3))), days(2, 3))
+    filled.replace(PAYMENTS, payments(), days(4))
+    assert list(filled.partitions(NAME).items()) == [(ds(1), 1), (ds(2), 1), (ds(3), 1)]
+
+
+# --- queries ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_query_sees_what_was_just_written(filled: Warehouse) -> None:
+    query = HiveQL(
+        f"SELECT id, sum(amount) AS amount FROM {NAME} WHERE ds BETWEEN :first AND :last GROUP BY id",
+        {"first": ds(2), "last": ds(4)},
+    )
+    assert rows_of(filled.query(query)) == [("b", Decimal("1.00")), ("c", Decimal("2.50")), ("d", Decimal("1.00"))]
+    filled.replace(PAYMENTS, payments(), days(2))
+    assert rows_of(filled.query(query)) == [("d", Decimal("1.00"))]
+
+
+def test_a_query_reads_only_tables_named_with_their_database(filled: Warehouse) -> None:
+    for name in ("payments", "tree", "`/etc/passwd`", "`file.csv`"):
+        with pytest.raises(QueryError, match="database"):
+            filled.query(HiveQL(f"SELECT * FROM {name}"))
+    with_name = HiveQL(f"WITH late AS (SELECT id FROM {NAME} WHERE ds = '{ds(4)}') SELECT id FROM late")
+    assert filled.query(with_name).to_pylist() == [{"id": "d"}]
+
+
+# --- descriptions that change -----------------------------------------------------------------------------------------
+
+
+def test_gained_columns_are_null_in_old_rows_and_filled_in_new_ones(filled: Warehouse) -> None:
+    filled.ensure_table(GREW)
+    grown = table_of(GREW, ("new", "NL", at(2).replace(tzinfo=None), Decimal("3.00"), ["x", None], ds(2)))
+    assert filled.read(NAME, ["id", "country", "tags"], days(1)).to_pylist() == [{"id": "a", "country": None, "tags": None}]
+    filled.replace(GREW, grown, days(2))
+    read = filled.read(NAME, GREW.arrow_schema.names)
+    assert read.schema == GREW.arrow_schema
+    assert read.sort_by("ds").to_pylist() == [
+        {"id": "a", "country": None, "at": ROWS[0][1], "amount": Decimal("1.00"), "tags": None, "ds": ds(1)},
+        *grown.to_pylist(),
+        {"id": "d", "country": None, "at": ROWS[3][1], "amount": Decimal("1.00"), "tags": None, "ds": ds(4)},
+    ]
+    query = HiveQL(f"SELECT country, count(*) AS n, count(tags) AS tagged FROM {NAME} GROUP BY country")
+    assert rows_of(filled.query(query)) == [("NL", 1, 1), (None, 2, 0)]
+    assert filled.partitions(NAME) == {ds(1): 1, ds(2): 1, ds(4): 1}
+
+
+def test_a_write_of_a_description_that_gained_columns_adds_them(filled: Warehouse) -> None:
+    row = ("b", "NL", at(2, 8).replace(tzinfo=None), Decimal("3.00"), [], ds(2))
+    filled.merge(GREW, table_of(GREW, row))
+    assert rows_of(filled.read(NAME, GREW.arrow_schema.names, days(2))) == sorted(
+        [row, ("c", None, ROWS[2][1], ROWS[2][2], None, ds(2))], key=repr
+    )
+
+
+def test_a_part_of_a_day_of_old_rows_is_replaced_by_rows_with_gained_columns(filled: Warehouse) -> None:
+    row = ("new", "NL", at(2, 6, 30).replace(tzinfo=None), Decimal("3.00"), ["t"], ds(2))
+    filled.replace(GREW, table_of(GREW, row), Span(at(2, 6), at(2, 7)))
+    kept = ("c", None, ROWS[2][1], ROWS[2][2], None, ds(2))
+    assert rows_of(filled.read(NAME, GREW.arrow_schema.names, days(2))) == sorted([row, kept], key=repr)
+
+
+def test_columns_gained_by_an_empty_table(warehouse: Warehouse) -> None:
+    warehouse.ensure_table(PAYMENTS)
+    warehouse.ensure_table(GREW)
+    row = ("new", "NL", at(2).replace(tzinfo=None), Decimal("3.00"), ["t"], ds(2))
+    warehouse.replace(GREW, table_of(GREW, row), days(2))
+    assert rows_of(warehouse.read(NAME, GREW.arrow_schema.names)) == [row]
+
+
+LOST = replace(PAYMENTS, columns=PAYMENTS.columns[:2])
+RETYPED = replace(PAYMENTS, columns=(*PAYMENTS.columns[:2], Column("amount", "DECIMAL(18,4)")))
+
+
+@pytest.mark.parametrize("table", [LOST, RETYPED], ids=["lost", "retyped"])
+def test_a_column_lost_or_of_another_type_is_refused_and_the_old_rows_stay(filled: Warehouse, table: Table) -> None:
+    rows = table_of(table, (*payment("new", at(1))[: len(table.columns)], ds(1)))
+    for write in (
+        lambda: filled.ensure_table(table),
+        lambda: filled.replace(table, rows, days(1)),
+        lambda: filled.merge(table, rows),
+    ):
+        with pytest.raises(SchemaMismatch, match=rf"{NAME}.*amount"):
+            write()
+    assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)

@@ -1,0 +1,136 @@
+"""What was written is what is read: every type, and the values at its edges."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hive_io import Column, HiveQL, Table, Warehouse
+from tests.hive_io_fixtures import days, ds, table_of
+
+EVERY_TYPE = Table(
+    "fintech",
+    "every_type",
+    (
+        Column("row", "INT"),
+        Column("text", "STRING"),
+        Column("yes", "BOOLEAN"),
+        Column("small", "INT"),
+        Column("big", "BIGINT"),
+        Column("ratio", "DOUBLE"),
+        Column("money", "DECIMAL(18,2)"),
+        Column("squares", "DECIMAL(38,4)"),
+        Column("at", "TIMESTAMP"),
+        Column("words", "ARRAY<STRING>"),
+        Column("prices", "ARRAY<DECIMAL(18,2)>"),
+        Column("nested", "ARRAY<ARRAY<BIGINT>>"),
+    ),
+)
+NAMES = [column.name for column in EVERY_TYPE.columns]
+
+EDGES: dict[str, list[Any]] = {
+    "text": [
+        "", " ", "Zoë Müller", "東京", "😀👩‍👩‍👧", "it's", '"quoted"', "back\\slash", "\\n is not a newline",
+        "line\nbreak\ttab\r", "NULL", "null", "%_%", "$1 ${x} {{y}}", "a,b;c", "a" * 10_000, "\u0301", "\x01",
+    ],
+    "yes": [True, False],
+    "small": [2**31 - 1, -(2**31), 0],
+    "big": [2**63 - 1, -(2**63), 0, 2**53 + 1],
+    "ratio": [0.1, 1e308, 5e-324, -1.5, 1 / 3],
+    "money": [Decimal("9999999999999999.99"), Decimal("-9999999999999999.99"), Decimal("0.01"), Decimal("0.00")],
+    "squares": [Decimal("9" * 34 + ".9999"), Decimal("-" + "9" * 34 + ".9999"), Decimal("0.0001")],
+    "at": [
+        dt.datetime(2026, 1, 31, 23, 59, 59, 999_999),
+        dt.datetime(2026, 1, 1),
+        dt.datetime(1970, 1, 1, 0, 0, 0, 1),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
+        dt.datetime(2026, 3, 29, 2, 30),  # does not exist on the clocks of Berlin
+        dt.datetime(9999, 12, 31),
+    ],
+    "words": [[], [""], [None], ["a", None, "😀", "it's"], [None, None]],
+    "prices": [[], [Decimal("0.01"), None, Decimal("-9999999999999999.99")]],
+    "nested": [[], [[]], [None], [[1, None], [], None, [2**63 - 1]]],
+}  # fmt: skip
+
+
+def write_and_read(warehouse: Warehouse, values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of one day, there and back, in the order they were given."""
+    rows = [tuple(index if name == "row" else row.get(name) for name in NAMES) for index, row in enumerate(values)]
+    warehouse.replace(EVERY_TYPE, table_of(EVERY_TYPE, *[(*row, ds(1)) for row in rows]), days(1))
+    found = warehouse.read("fintech.every_type")
+    assert found.schema == EVERY_TYPE.arrow_schema
+    return found.sort_by("row").drop_columns(["row", "ds"]).to_pylist()
+
+
+@pytest.mark.parametrize("column", EDGES)
+def test_values_at_the_edge_of_a_type_come_back_unchanged(warehouse: Warehouse, column: str) -> None:
+    written = [*EDGES[column], None]
+    assert [row[column] for row in write_and_read(warehouse, [{column: value} for value in written])] == written
+
+
+def test_null_comes_back_as_null_in_every_type(warehouse: Warehouse) -> None:
+    assert write_and_read(warehouse, [{}]) == [dict.fromkeys(NAMES[1:])]
+
+
+def test_zero_with_a_sign_infinity_and_not_a_number_come_back(warehouse: Warehouse) -> None:
+    written = [-0.0, math.inf, -math.inf, math.nan]
+    zero, *infinite, nan = (row["ratio"] for row in write_and_read(warehouse, [{"ratio": value} for value in written]))
+    assert (zero, math.copysign(1, zero)) == (0.0, -1.0)
+    assert infinite == [math.inf, -math.inf]
+    assert math.isnan(nan)
+
+
+def test_a_query_gives_the_values_that_were_written(warehouse: Warehouse) -> None:
+    text = 'it\'s \\ "x" 😀\n'
+    write_and_read(
+        warehouse, [{"text": text, "money": Decimal("9999999999999999.99"), "at": dt.datetime(2026, 1, 1, 0, 0, 0, 1)}]
+    )
+    found = warehouse.query(HiveQL("SELECT text, money, at FROM fintech.every_type WHERE text = :text", {"text": text}))
+    assert found.to_pylist() == [
+        {"text": text, "money": Decimal("9999999999999999.99"), "at": dt.datetime(2026, 1, 1, 0, 0, 0, 1)}
+    ]
+
+
+def test_an_aware_time_is_stored_as_its_utc_time(warehouse: Warehouse) -> None:
+    table = Table("fintech", "times", (Column("at", "TIMESTAMP"),))
+    tokyo = dt.timezone(dt.timedelta(hours=9))
+    aware = pa.array([dt.datetime(2026, 1, 2, 3, tzinfo=tokyo)], pa.timestamp("us", tz="Asia/Tokyo"))
+    warehouse.replace(table, pa.table({"at": aware, "ds": [ds(1)]}), days(1))
+    assert warehouse.read("fintech.times", ["at"]).to_pylist() == [{"at": dt.datetime(2026, 1, 1, 18)}]
+
+
+def decimals(precision: int, scale: int) -> st.SearchStrategy[Decimal]:
+    largest = 10**precision - 1
+    return st.integers(-largest, largest).map(lambda n: Decimal(f"{n}e-{scale}"))
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
+a_row = st.fixed_dictionaries(
+    {
+        "text": st.none() | texts,
+        "yes": st.none() | st.booleans(),
+        "small": st.none() | st.integers(-(2**31), 2**31 - 1),
+        "big": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "ratio": st.none() | st.floats(allow_nan=False),
+        "money": st.none() | decimals(18, 2),
+        "squares": st.none() | decimals(38, 4),
+        "at": st.none() | st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31)),
+        "words": st.none() | st.lists(st.none() | texts, max_size=3),
+        "prices": st.none() | st.lists(st.none() | decimals(18, 2), max_size=3),
+        "nested": st.none() | st.lists(st.none() | st.lists(st.none() | st.integers(-9, 9), max_size=2), max_size=2),
+    }
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(a_row, min_size=1, max_size=6))
+def test_for_all_rows_what_is_read_is_what_was_written(warehouse: Warehouse, values: list[dict[str, Any]]) -> None:
+    # each example replaces the day of the one before: no row of that may be left
+    assert write_and_read(warehouse, values) == values

@@ -1,0 +1,25 @@
+"""Fixtures that several test files use; each makes what it needs in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fraud_assets.settings import PREFIX
+from hive_io import EmbeddedWarehouse
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith(PREFIX) or name == "DAGSTER_HOME":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[EmbeddedWarehouse]:
+    """An empty embedded warehouse."""
+    yield EmbeddedWarehouse(tmp_path / "lake")

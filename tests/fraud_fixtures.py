@@ -1,0 +1,189 @@
+"""What the tests of fraud_assets start from: rows as the APIs serve them, rows of tables, rule files in a folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pyarrow as pa
+from flask import Flask
+from waitress import wasyncore
+from waitress.server import create_server
+
+from fraud_assets.engine import Engine
+from fraud_assets.rule_book import RULES_FOLDER, RuleBook, read_rule_book
+from fraud_assets.schemas import fixed_tables
+from hive_io import EmbeddedWarehouse, Receipt, Span, Table
+
+DAY = dt.date(2026, 1, 5)
+SPAN = Span.days(DAY, DAY)
+NOON = dt.datetime(2026, 1, 5, 12)
+
+
+# --- rows of the APIs ---------------------------------------------------------------------------------------------------
+
+
+def served(table: str, **changes: Any) -> dict[str, Any]:
+    """A good row as the API serves it; a change of `a__b` is made inside `a`."""
+    row = _SERVED[table]()
+    for name, value in changes.items():
+        *outer, last = name.split("__")
+        inner = row
+        for key in outer:
+            inner = inner[key]
+        inner[last] = value
+    return row
+
+
+_SERVED: dict[str, Callable[[], dict[str, Any]]] = {
+    "transactions": lambda: {
+        "transaction_id": "t1",
+        "date_time": "2026-01-05T10:00:00Z",
+        "amount": 12.5,
+        "currency": "EUR",
+        "merchant_details": {
+            "merchant_id": "m1",
+            "name": "Café",
+            "category": "food",
+            "city": "Graz",
+            "country": "AT",
+            "latitude": 47.07,
+            "longitude": 15.44,
+        },
+        "customer_id": "c1",
+        "transaction_type": "purchase",
+        "channel": "pos",
+        "status": "approved",
+        "ingested_at": "2026-01-05T10:00:05Z",
+    },
+    "customers": lambda: {
+        "customer_id": "c1",
+        "account_history": {"opened_at": "2020-02-01T00:00:00Z", "status": "active"},
+        "demographics": {
+            "name": "Zoë",
+            "email": "z@example.org",
+            "date_of_birth": "1990-12-31",
+            "city": "Graz",
+            "country": "AT",
+            "latitude": 47.07,
+            "longitude": 15.44,
+        },
+        "behavioral_patterns": {
+            "home_currency": "EUR",
+            "usual_countries": ["AT", "DE"],
+            "usual_channels": ["pos"],
+            "transactions_per_week": 3.5,
+        },
+    },
+    "blacklist": lambda: {"merchant_id": "m1", "name": "Café", "reason": "chargebacks", "listed_at": "2025-12-01T00:00:00Z"},
+    "credit_scores": lambda: {"customer_id": "c1", "score": 700, "scored_at": "2025-12-31T00:00:00Z"},
+    "fraud_reports": lambda: {
+        "report_id": "r1",
+        "reported_at": "2026-01-05T09:00:00Z",
+        "customer_id": "c1",
+        "merchant_id": "m1",
+        "transaction_id": "t0",
+        "kind": "card_stolen",
+    },
+}
+
+KEY_OF = {
+    "transactions": "transaction_id",
+    "customers": "customer_id",
+    "blacklist": "merchant_id",
+    "credit_scores": "customer_id",
+    "fraud_reports": "report_id",
+}
+
+
+# --- rows of tables -----------------------------------------------------------------------------------------------------
+
+
+def transaction(transaction_id: str, customer_id: str = "c1", amount: str | Decimal = "10.00", **more: Any) -> dict[str, Any]:
+    """A row of fintech.transactions, at noon of DAY in Graz unless told."""
+    return {
+        "transaction_id": transaction_id,
+        "customer_id": customer_id,
+        "amount": Decimal(amount),
+        "event_time": NOON,
+        "currency": "EUR",
+        "merchant_id": "m1",
+        "merchant_city": "Graz",
+        "merchant_country": "AT",
+        "transaction_type": "purchase",
+        "status": "approved",
+        **more,
+    }
+
+
+def fill(warehouse: EmbeddedWarehouse, table: str | Table, rows: Iterable[Mapping[str, Any]], span: Span = SPAN) -> Receipt:
+    """Put rows into a table; columns that a row lacks are NULL, its `ds` the day of its time, or the span's first."""
+    described = table if isinstance(table, Table) else fixed_tables()[table]
+    complete = []
+    for row in rows:
+        time = row.get(described.time_column or "")
+        day = time.date() if isinstance(time, dt.datetime) else span.first_day
+        complete.append({**dict.fromkeys(described.arrow_schema.names), "ds": day.isoformat(), **row})
+    return warehouse.replace(described, pa.Table.from_pylist(complete, schema=described.arrow_schema), span)
+
+
+def all_tables(warehouse: EmbeddedWarehouse, book: RuleBook) -> EmbeddedWarehouse:
+    """The warehouse with every table in it, empty."""
+    for table in book.tables().values():
+        warehouse.ensure_table(table)
+    return warehouse
+
+
+def compute(engine: Engine, warehouse: EmbeddedWarehouse, table: str, span: Span = SPAN) -> list[dict[str, Any]]:
+    """Compute a table for a span; its rows of the days of the span."""
+    warehouse.replace(engine.tables[table], engine.query(table, span), span)
+    return warehouse.read(f"fintech.{table}", span=span).to_pylist()
+
+
+# --- rule files ---------------------------------------------------------------------------------------------------------
+
+
+def rule_folder(folder: Path, files: Mapping[str, str], of_the_package: Iterable[str] = ()) -> Path:
+    """A folder with these files, and some of the rules of the package."""
+    folder.mkdir(parents=True)
+    for name in of_the_package:
+        shutil.copy(RULES_FOLDER / f"{name}.sql", folder)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def book_with(
+    folder: Path, files: Mapping[str, str], overrides: str | None = None, of_the_package: Iterable[str] = ()
+) -> RuleBook:
+    """The rule book of such a folder, with a rules file of that text."""
+    rules = rule_folder(folder / "rules", files, of_the_package)
+    rules_file = None
+    if overrides is not None:
+        rules_file = folder / "overrides.yaml"
+        rules_file.write_text(overrides, encoding="utf-8")
+    return read_rule_book(rules, overrides=rules_file)
+
+
+# --- servers ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """A Flask application on a free port of loopback, for as long as the block lasts; its base URL."""
+    sockets: dict[int, Any] = {}
+    server: Any = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=2)
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.task_dispatcher.shutdown()  # before the sockets go: an answer under way still wakes the server
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
+        thread.join(timeout=10)

@@ -1,0 +1,446 @@
+"""The five rules, each on a handful of rows: what it hits and says, what is just not enough, what it cannot judge."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fraud_assets.engine import Engine
+from fraud_assets.rule_book import read_rule_book
+from hive_io import EmbeddedWarehouse, Span
+from tests.fraud_fixtures import DAY, NOON, SPAN, compute, fill, transaction
+
+D = Decimal
+YESTERDAY = (DAY - dt.timedelta(days=1)).isoformat()
+NASTY = 'Zoë\'s "Bar" \\ Grill \n\r\t 漢字 😀 {amount} % \u2028 \x7f'
+CONTROLS = "a\x01\x02b\x08c\x0cd\x1fe\x1b\x1bf"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(read_rule_book())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a rule made of the day's transactions."""
+
+    hits: Mapping[str, dict[str, Any]]
+    transactions: int
+    judged: int
+
+    def evidence(self, transaction_id: str) -> dict[str, Any]:
+        return json.loads(self.hits[transaction_id]["evidence"], parse_float=Decimal)
+
+
+def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable[Mapping[str, Any]]) -> Judged:
+    """Fill the tables that the rule reads, and let it judge."""
+    assert tables.keys() <= engine.reads(rule).keys()
+    for name in engine.reads(rule):
+        lake.ensure_table(engine.tables[name])
+        fill(lake, name, tables.get(name, []))
+    rows = compute(engine, lake, rule)
+    hits = {row["transaction_id"]: row for row in rows}
+    assert len(hits) == len(rows)
+    assert all(row["rule"] == rule and row["ds"] == DAY.isoformat() and row["event_time"] == NOON for row in rows)
+    assert all(row["rule_version"] == engine.book.rules[rule].version for row in rows)
+    [counted] = lake.query(engine.coverage(rule, SPAN)).to_pylist()
+    assert counted["ds"] == DAY.isoformat()
+    assert counted["hits"] == len(hits)
+    return Judged(hits, int(counted["transactions"]), int(counted["judged"]))
+
+
+# --- high_value ---------------------------------------------------------------------------------------------------------
+
+
+def test_high_value_is_over_the_threshold_of_its_currency(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "high_value",
+        transactions=[
+            transaction("under", amount="1999.99"),
+            transaction("at", amount="2000.00"),
+            transaction("over", amount="2000.01", customer_id="c7"),
+            transaction("crowns", amount="2000.01", currency="SEK"),
+            transaction("many crowns", amount="22000.01", currency="SEK"),
+            transaction("unnamed at", amount="2000.00", currency=None),
+            transaction("unnamed over", amount="2000.01", currency=None),
+            transaction("no threshold", amount="999999999999.99", currency="XXX"),
+            transaction("absurd", amount="999999999999.99", currency="JPY"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "over": "2000.01 EUR is over the threshold of 2000.00",
+        "many crowns": "22000.01 SEK is over the threshold of 22000.00",
+        "unnamed over": "2000.01 (currency not named) is over the threshold of 2000.00",
+        "absurd": "999999999999.99 JPY is over the threshold of 320000.00",
+    }
+    assert (result.transactions, result.judged) == (9, 8)
+    over = result.hits["over"]
+    assert (over["customer_id"], over["severity"], over["weight"]) == ("c7", "medium", 0.3)
+    assert over["evidence"] == '{"amount": 2000.01, "currency": "EUR", "threshold": 2000.00}'
+
+
+# --- unusual_transaction ------------------------------------------------------------------------------------------------
+
+
+def profile(customer_id: str, **changes: Any) -> dict[str, Any]:
+    """A mean of 100, a deviation of 25, a maximum of 190, from 10 transactions."""
+    return {
+        "customer_id": customer_id,
+        "currency": "EUR",
+        "transactions": 10,
+        "amount_sum": D(1000),
+        "amount_square_sum": D("106250"),
+        "amount_max": D(190),
+        "amount_mean": D(100),
+        "amount_deviation": D(25),
+        **changes,
+    }
+
+
+def test_unusual_is_far_from_the_mean_and_not_under_the_maximum(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "unusual_transaction",
+        customer_profiles=[
+            profile("c1"),
+            profile("wide", amount_deviation=D(1000), amount_max=D(200)),
+            profile("narrow", amount_deviation=D("0.01"), amount_max=D(200)),
+        ],
+        transactions=[
+            transaction("3.96 deviations", amount="199.00"),
+            transaction("4 deviations", amount="200.00"),
+            transaction("8 deviations", amount="300.00", transaction_type=None),
+            transaction("1.49 maximum", "wide", "298.00"),
+            transaction("1.5 maximum", "wide", "300.00"),
+            transaction("far, under maximum", "narrow", "198.00"),
+            transaction("far, at maximum", "narrow", "200.00"),
+        ],
+    )
+    assert {name: (hit["reason"], hit["weight"]) for name, hit in result.hits.items()} == {
+        "4 deviations": (
+            "200.00 EUR is 4.00 standard deviations above this customer's mean of 100.00, and 1.05 times the largest amount "
+            "before, 190.00 (in 10 transactions)",
+            0.9 - 0.4 * 4 / 4,
+        ),
+        "8 deviations": (
+            "300.00 EUR is 8.00 standard deviations above this customer's mean of 100.00, and 1.58 times the largest amount "
+            "before, 190.00 (in 10 transactions)",
+            0.9 - 0.4 * 4 / 8,
+        ),
+        "1.5 maximum": (
+            "300.00 EUR is 0.20 standard deviations above this customer's mean of 100.00, and 1.50 times the largest amount "
+            "before, 200.00 (in 10 transactions)",
+            0.5,
+        ),
+        "far, at maximum": (
+            "200.00 EUR is 10000.00 standard deviations above this customer's mean of 100.00, and 1.00 times the largest "
+            "amount before, 200.00 (in 10 transactions)",
+            0.9 - 0.4 * 4 / 10000,
+        ),
+    }
+    assert (result.transactions, result.judged) == (7, 7)
+    assert {hit["severity"] for hit in result.hits.values()} == {"high"}
+    assert result.hits["4 deviations"]["evidence"] == (
+        '{"amount": 200.00, "currency": "EUR", "deviations_above": 4.00, "share_of_maximum": 1.05, "mean": 100.00, '
+        '"maximum": 190.00, "history": 10}'
+    )
+
+
+def test_unusual_is_not_judged_without_enough_history_of_the_currency(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    huge = "9999.00"
+    result = judge(
+        engine,
+        lake,
+        "unusual_transaction",
+        customer_profiles=[
+            profile("short", transactions=9),
+            profile("constant", amount_deviation=D(0)),
+            profile("euro"),
+            profile("unnamed", currency=None),
+            profile("both"),
+            profile("both", currency="JPY", amount_mean=D(9000), amount_deviation=D(900), amount_max=D(12000)),
+        ],
+        transactions=[
+            transaction("short", "short", huge),
+            transaction("constant", "constant", huge),
+            transaction("stranger", "stranger", huge),
+            transaction("other currency", "euro", huge, currency="JPY"),
+            transaction("no currency", "euro", huge, currency=None),
+            transaction("currency of unnamed", "unnamed", huge),
+            transaction("money in", "euro", huge, transaction_type="transfer_in"),
+            transaction("money back", "euro", huge, transaction_type="refund"),
+            transaction("usual in yen", "both", huge, currency="JPY"),
+            transaction("unusual in euro", "both", huge),
+            transaction("unnamed", "unnamed", huge, currency=None),
+        ],
+    )
+    assert set(result.hits) == {"unusual in euro", "unnamed"}
+    assert (result.transactions, result.judged) == (11, 3)
+    assert result.evidence("unnamed")["currency"] == "(currency not named)"
+    assert result.evidence("unusual in euro")["mean"] == D(100)
+
+
+def test_a_profile_of_another_day_is_not_used(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    fill(lake, "customer_profiles", [{**profile("c1"), "ds": YESTERDAY}], span=Span.days(DAY - dt.timedelta(1), DAY))
+    fill(lake, "transactions", [transaction("t", amount="9999.00")])
+    compute(engine, lake, "unusual_transaction")
+    [counted] = lake.query(engine.coverage("unusual_transaction", SPAN)).to_pylist()
+    assert (counted["transactions"], counted["judged"], counted["hits"]) == (1, 0, 0)
+
+
+# --- high_risk_activity -------------------------------------------------------------------------------------------------
+
+
+def risk(customer_id: str) -> dict[str, Any]:
+    return {"customer_id": customer_id, "credit_score": 480, "fraud_reports": 0, "reason": "Credit score 480 is under 500"}
+
+
+def test_high_risk_customers_who_spend_more_than_twice_their_mean(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "high_risk_activity",
+        high_risk_customers=[risk("c1"), risk("new"), risk("unnamed")],
+        customer_profiles=[profile("c1"), profile("calm"), profile("unnamed", currency=None)],
+        transactions=[
+            transaction("under", amount="199.99"),
+            transaction("at", amount="200.00"),
+            transaction("over", amount="200.01"),
+            transaction("not at risk", "calm", "5000.00"),
+            transaction("no profile", "new", "5000.00"),
+            transaction("other currency", amount="5000.00", currency="USD"),
+            transaction("no currency", amount="5000.00", currency=None),
+            transaction("money in", amount="5000.00", transaction_type="transfer_in"),
+            transaction("money back", amount="5000.00", transaction_type="refund"),
+            transaction("no type", "unnamed", "200.01", currency=None, transaction_type=None),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "over": "Credit score 480 is under 500; 200.01 EUR is more than 2 times this customer's mean of 100.00",
+        "no type": (
+            "Credit score 480 is under 500; 200.01 (currency not named) is more than 2 times this customer's mean of 100.00"
+        ),
+    }
+    assert (result.transactions, result.judged) == (10, 5)
+    assert (result.hits["over"]["weight"], result.hits["over"]["severity"]) == (0.4, "high")
+    assert result.evidence("over") == {
+        "amount": D("200.01"),
+        "currency": "EUR",
+        "mean": D("100.00"),
+        "risk": "Credit score 480 is under 500",
+    }
+
+
+# --- blacklisted_merchants ----------------------------------------------------------------------------------------------
+
+
+def listed(merchant_id: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "merchant_id": merchant_id,
+        "listed_because": "chargebacks",
+        "listed_at": dt.datetime(2025, 12, 1, 23, 59),
+        **changes,
+    }
+
+
+def test_a_merchant_on_the_blacklist_of_the_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "blacklisted_merchants",
+        blacklist=[listed("bad"), listed("odd", listed_because=None, listed_at=None)],
+        transactions=[
+            transaction("a", merchant_id="bad"),
+            transaction("b", merchant_id="odd"),
+            transaction("c", merchant_id="BAD"),
+            transaction("d", merchant_id="good"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "a": "Merchant bad was blacklisted on 2025-12-01: chargebacks",
+        "b": "Merchant odd was blacklisted on unknown: unknown",
+    }
+    assert (result.transactions, result.judged) == (4, 4)
+    assert result.hits["a"]["evidence"] == '{"merchant_id": "bad", "listed_on": "2025-12-01", "listed_because": "chargebacks"}'
+    assert result.evidence("b") == {"merchant_id": "odd", "listed_on": None, "listed_because": None}
+    assert (result.hits["a"]["weight"], result.hits["a"]["severity"]) == (0.8, "critical")
+
+
+def test_without_a_blacklist_of_the_day_nothing_is_judged(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    assert judge(engine, lake, "blacklisted_merchants", transactions=[transaction("a")]).judged == 0
+    fill(lake, "blacklist", [listed("m1", ds=YESTERDAY)], span=Span.days(DAY - dt.timedelta(1), DAY))
+    compute(engine, lake, "blacklisted_merchants")
+    [counted] = lake.query(engine.coverage("blacklisted_merchants", SPAN)).to_pylist()
+    assert (counted["transactions"], counted["judged"], counted["hits"]) == (1, 0, 0)
+
+
+def test_any_text_is_valid_json_in_evidence(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    texts = {
+        "nasty": NASTY,
+        "controls": CONTROLS,
+        "empty": "",
+        "quotes": '""\\\\"\\',
+        "lines": "\n\n\r\r\t\t",
+        "nul": "a\x00b\x00",
+    }
+    result = judge(
+        engine,
+        lake,
+        "blacklisted_merchants",
+        blacklist=[listed(f"m{text}", listed_because=text) for text in texts.values()],
+        transactions=[transaction(name, merchant_id=f"m{text}") for name, text in texts.items()],
+    )
+    plain = str.maketrans({chr(code): " " for code in range(32) if chr(code) not in "\n\r\t"})
+    for name, text in texts.items():
+        expected = text.translate(plain)
+        assert result.evidence(name) == {
+            "merchant_id": f"m{expected}",
+            "listed_on": "2025-12-01",
+            "listed_because": expected,
+        }
+        assert result.hits[name]["reason"] == f"Merchant m{text} was blacklisted on 2025-12-01: {text}"
+
+
+# --- suspicious_locations -----------------------------------------------------------------------------------------------
+
+
+def sold(merchant_id: str, place: str, transactions: int, reports: int) -> dict[str, Any]:
+    return {"merchant_id": merchant_id, "place": place, "transactions": transactions, "reports": reports}
+
+
+def paid_in(customer_id: str, country: str, transactions: int) -> dict[str, Any]:
+    return {"customer_id": customer_id, "merchant_country": country, "transactions": transactions}
+
+
+def at(transaction_id: str, city: str | None, country: str | None, customer_id: str = "new", **more: Any) -> dict[str, Any]:
+    return transaction(transaction_id, customer_id, merchant_city=city, merchant_country=country, **more)
+
+
+def test_a_place_is_risky_by_reports_and_their_share(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "suspicious_locations",
+        merchant_profiles=[
+            # a place is all merchants in it
+            sold("a1", "Graz, AT", 30, 2),
+            sold("a2", "Graz, AT", 10, 0),
+            sold("b", "Linz, AT", 41, 2),
+            sold("c", "Wels, AT", 5, 1),
+            sold("d", "Bonn, DE", 2, 3),
+            sold("e", "LI", 10, 5),
+            sold("m9", "m9", 4, 4),
+            sold("f", "Rome, IT", 100, 0),
+        ],
+        transactions=[
+            at("at the share", "Graz", "AT"),
+            at("under the share", "Linz", "AT"),
+            at("one report", "Wels", "AT"),
+            at("more reports than sales", "Bonn", "DE"),
+            at("only a country", None, "LI"),
+            at("no place", None, None, merchant_id="m9"),
+            at("city without country", "Graz", None, merchant_id="m9"),
+            at("no reports", "Rome", "IT"),
+            at("unknown", "Paris", "FR"),
+            at("unknown merchant", None, None, merchant_id="m0"),
+        ],
+    )
+    assert {name: (hit["reason"], hit["weight"]) for name, hit in result.hits.items()} == {
+        "at the share": (
+            "2 fraud reports for 40 transactions at Graz, AT in 28 days: 0.0500 per transaction, 0.05 is risky",
+            0.5 + 0.4 * 0.05,
+        ),
+        "more reports than sales": (
+            "3 fraud reports for 2 transactions at Bonn, DE in 28 days: 1.5000 per transaction, 0.05 is risky",
+            0.9,
+        ),
+        "only a country": ("5 fraud reports for 10 transactions at LI in 28 days: 0.5000 per transaction, 0.05 is risky", 0.7),
+        "no place": ("4 fraud reports for 4 transactions at m9 in 28 days: 1.0000 per transaction, 0.05 is risky", 0.9),
+        "city without country": (
+            "4 fraud reports for 4 transactions at m9 in 28 days: 1.0000 per transaction, 0.05 is risky",
+            0.9,
+        ),
+    }
+    assert (result.transactions, result.judged) == (10, 8)
+    evidence = result.evidence("at the share")
+    assert {name: evidence[name] for name in ("place", "country", "reports", "transactions", "history")} == {
+        "place": "Graz, AT",
+        "country": "AT",
+        "reports": 2,
+        "transactions": 40,
+        "history": None,
+    }
+    assert {hit["severity"] for hit in result.hits.values()} == {"medium"}
+
+
+def test_a_country_is_new_after_enough_payments_elsewhere(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "suspicious_locations",
+        customer_countries=[
+            paid_in("20", "AT", 15),
+            paid_in("20", "DE", 5),
+            paid_in("19", "AT", 19),
+        ],
+        transactions=[
+            at("new", "Paris", "FR", "20"),
+            at("home", "Graz", "AT", "20"),
+            at("second home", "Ulm", "DE", "20"),
+            at("short history", "Paris", "FR", "19"),
+            at("no history", "Paris", "FR", "0"),
+            at("no country", "Paris", None, "20"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "new": "First payment in FR after 20 transactions elsewhere in 90 days"
+    }
+    assert (result.transactions, result.judged) == (6, 4)
+    assert result.hits["new"]["weight"] == 0.3
+    evidence = result.evidence("new")
+    assert (evidence["place"], evidence["country"], evidence["history"], evidence["reports"]) == ("Paris, FR", "FR", 20, None)
+
+
+def test_a_place_that_is_risky_and_new_is_risky(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    city = 'L\'Aquila "bassa" \\ \n'
+    result = judge(
+        engine,
+        lake,
+        "suspicious_locations",
+        merchant_profiles=[sold("a", f"{city}, IT", 10, 2)],
+        customer_countries=[paid_in("20", "AT", 20)],
+        transactions=[at("both", city, "IT", "20")],
+    )
+    [hit] = result.hits.values()
+    assert hit["reason"] == (
+        f"2 fraud reports for 10 transactions at {city}, IT in 28 days: 0.2000 per transaction, 0.05 is risky"
+    )
+    assert hit["weight"] == pytest.approx(0.58, abs=1e-15)
+    assert result.evidence("both")["place"] == f"{city}, IT"
+
+
+def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    largest = "1000000000000.00"
+    tiny = profile("tiny", amount_mean=D("0.01"), amount_deviation=D("0.01"), amount_max=D("0.01"))
+    huge = profile("huge", amount_mean=D(largest), amount_deviation=D(largest), amount_max=D(largest))
+    rows = [
+        transaction(f"{amount} of {customer}", customer, amount)
+        for amount in (largest, "0.00")
+        for customer in ("tiny", "huge")
+    ]
+    found = judge(engine, lake, "unusual_transaction", customer_profiles=[tiny, huge], transactions=rows)
+    assert found.hits.keys() == {f"{largest} of tiny"}
+    assert found.evidence(f"{largest} of tiny")["share_of_maximum"] == D("100000000000000.00")
+    tables = {"customer_profiles": [tiny, huge], "high_risk_customers": [risk("tiny"), risk("huge")], "transactions": rows}
+    assert judge(engine, lake, "high_risk_activity", **tables).hits.keys() == {f"{largest} of tiny"}
+    assert judge(engine, lake, "high_value", transactions=rows).hits.keys() == {f"{largest} of tiny", f"{largest} of huge"}

@@ -1,0 +1,103 @@
+"""Settings: what can be set from outside, and what is said of a variable that cannot be used."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraud_assets.errors import SettingsError
+from fraud_assets.settings import Settings, read_settings
+
+
+def test_defaults() -> None:
+    assert read_settings().model_dump() == {
+        "warehouse": "warehouse",
+        "source_url": "http://127.0.0.1:5000",
+        "rules_file": None,
+        "first_day": dt.date(2025, 1, 1),
+        "rejected_limit": 0.2,
+    }
+
+
+def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    values: dict[str, tuple[str, Any]] = {
+        "warehouse": ("/data/lake", "/data/lake"),
+        "source_url": ("https://sources:8443/v1", "https://sources:8443/v1"),
+        "rules_file": ("rules.yaml", Path("rules.yaml")),
+        "first_day": ("2018-04-01", dt.date(2018, 4, 1)),
+        "rejected_limit": ("0.05", 0.05),
+    }
+    assert values.keys() == Settings.model_fields.keys()
+    for name, (text, _) in values.items():
+        monkeypatch.setenv(f"FRAUD_{name.upper()}", text)
+    assert read_settings().model_dump() == {name: value for name, (_, value) in values.items()}
+
+
+def test_what_is_given_goes_before_the_environment_and_none_is_as_if_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_WAREHOUSE", "/from/environment")
+    monkeypatch.setenv("FRAUD_REJECTED_LIMIT", "0.5")
+    settings = read_settings(warehouse="/given", rejected_limit=None)
+    assert (settings.warehouse, settings.rejected_limit) == ("/given", 0.5)
+
+
+@pytest.mark.parametrize("name", ["FRAUD_WAREHOSE", "FRAUD_", "FRAUD_RULES", "FRAUD_warehouse"])
+def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    assert str(error.value) == (
+        f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SOURCE_URL, "
+        "FRAUD_WAREHOUSE"
+    )
+
+
+def test_variables_of_others_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FRAUDULENT", "MY_FRAUD_WAREHOUSE", "WAREHOUSE", "RULES_FILE"):
+        monkeypatch.setenv(name, "x")
+    assert read_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("FRAUD_FIRST_DAY", "yesterday", "FRAUD_FIRST_DAY: Input should be a valid date"),
+        ("FRAUD_FIRST_DAY", "2025-02-30", "FRAUD_FIRST_DAY: Input should be a valid date"),
+        ("FRAUD_REJECTED_LIMIT", "1.01", "FRAUD_REJECTED_LIMIT: Input should be less than or equal to 1 (given: '1.01')"),
+        ("FRAUD_REJECTED_LIMIT", "-0.01", "FRAUD_REJECTED_LIMIT: Input should be greater than or equal to 0 (given: '-0.01')"),
+        ("FRAUD_REJECTED_LIMIT", "nan", "FRAUD_REJECTED_LIMIT: Input should be"),
+        ("FRAUD_REJECTED_LIMIT", "20 %", "FRAUD_REJECTED_LIMIT: Input should be a valid number"),
+        ("FRAUD_SOURCE_URL", "localhost:5000", "FRAUD_SOURCE_URL: starts with http:// or https:// (given: 'localhost:5000')"),
+        ("FRAUD_SOURCE_URL", "", "FRAUD_SOURCE_URL: starts with http:// or https:// (given: '')"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    assert str(error.value).startswith(said)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["0", "1", "0.0", "1e-3"])
+def test_the_bounds_of_the_limit_are_inside(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("FRAUD_REJECTED_LIMIT", value)
+    assert read_settings().rejected_limit == float(value)
+
+
+def test_a_given_value_that_cannot_be_used_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="FRAUD_SOURCE_URL: starts with http"):
+        read_settings(source_url="ftp://x")
+    with pytest.raises(SettingsError, match="FRAUD_NOSUCH: Extra inputs are not permitted"):
+        read_settings(nosuch=1)
+
+
+def test_dagsters_home_is_beside_the_tables_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_settings(warehouse="lake").dagster_home == tmp_path / "lake" / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
+    assert read_settings(warehouse="lake").dagster_home == Path("/elsewhere")
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    assert read_settings(warehouse="lake").dagster_home == tmp_path / "lake" / "dagster"
