@@ -10,7 +10,7 @@ demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
 
 test: $(READY)  ## all tests but the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

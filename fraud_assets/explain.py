@@ -56,7 +56,7 @@ def explain(engine: Engine, warehouse: Warehouse, transaction_id: str) -> Explan
         raise TransactionNotFound(
             f"There is no transaction {transaction_id} in the warehouse; `fraud alerts` lists some, `fraud run` loads days"
         )
-    transaction = found[0]
+    transaction = max(found, key=lambda row: row[PARTITION])
     day = dt.date.fromisoformat(transaction[PARTITION])
     span = Span.days(day, day)
     alerts = _rows_of(warehouse, "fraud_alerts", "transaction_id", transaction_id, day)

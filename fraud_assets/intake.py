@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -20,6 +21,7 @@ from hive_io import PARTITION, Span
 
 Row = dict[str, Any]
 
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _EARLIEST, _LATEST = (pa.scalar(value, pa.timestamp("us")) for value in (dt.datetime.min, dt.datetime.max))
 
 
@@ -169,6 +171,8 @@ def _text(value: Any) -> str:
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(value)
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError(value)  # Decimal itself also reads 1_000, blanks around, and the digits of other scripts
     # the shortest text that reads as the same float is what stood in the JSON, up to 15 digits
     parsed = Decimal(repr(value) if isinstance(value, float) else value)
     if not parsed.is_finite():
@@ -219,7 +223,7 @@ def _broken_claims(api: ApiTable, frame: pa.Table) -> list[tuple[int, Any]]:
     if not frame.num_rows:
         return []
     try:
-        api.pandera_schema().validate(frame.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
+        api.pandera_schema.validate(frame.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
         unplaced = cases[cases["index"].isna() | ~cases["check"].isin(list(claims))]

@@ -161,8 +161,8 @@ def _what_failed(result: dg.ExecuteInProcessResult) -> str:
 
 
 def _root_cause(error: Any) -> str:
-    """What was said where it went wrong, without the name of the exception's class."""
-    while error is not None and error.cause is not None:
+    """What the first error said that is not Dagster's own wrapping, without the name of its class."""
+    while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
         error = error.cause
     message = error.message.strip() if error else ""
     return message.partition(": ")[2] or message

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
 import pandas as pd
 import pandera.pandas as pa_
@@ -70,6 +71,7 @@ class ApiTable:
         names = [self.readable_claim(c.name) for c in self.table.columns] + [claim.name for claim in self.claims]
         return [*names, self.span_claim] if self.span_claim else names
 
+    @cached_property
     def pandera_schema(self) -> pa_.DataFrameSchema:
         """A pandera schema of all claims, for a frame with the table's columns; to be validated lazily."""
         columns = {
@@ -91,8 +93,8 @@ class ApiTable:
 
 def _given(column: str) -> Claim:
     def holds(values: pd.Series) -> pd.Series:
-        empty = values == "" if values.dtype == "string[pyarrow]" else pd.Series(False, index=values.index)
-        return values.notna() & ~empty.fillna(False).astype(bool)
+        given = values.notna()
+        return given & (values.str.strip() != "").fillna(False) if values.dtype == "string[pyarrow]" else given
 
     return Claim(f"{column}_is_given", column, holds, on_null=True)
 

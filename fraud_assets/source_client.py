@@ -56,14 +56,16 @@ class SourceClient:
     def customers(self, as_of: dt.datetime) -> Iterator[list[Row]]:
         """Customers as they were known at an instant."""
         for page, headers in self._pages("/api/customers", {"as_of": _instant(as_of)}):
+            rows = _list(page, "/api/customers")
             self._check_as_of(headers, as_of)
-            yield _list(page, "/api/customers")
+            yield rows
 
     def external_snapshot(self, field: str, as_of: dt.datetime) -> Iterator[list[Row]]:
         """`blacklist_info` or `credit_scores` as they were known at an instant."""
         for page, headers in self._pages("/api/externalData", {"as_of": _instant(as_of), "fields": field}):
+            rows = _section(page, field)
             self._check_as_of(headers, as_of)
-            yield _section(page, field)
+            yield rows
 
     def fraud_reports(self, span: Span) -> Iterator[list[Row]]:
         """Fraud reports that were made in the span."""

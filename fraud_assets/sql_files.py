@@ -70,12 +70,18 @@ class Param(BaseModel):
         if self.type == "amounts":
             if not isinstance(value, Mapping) or not value:
                 raise ValueError("takes an amount for each currency, like {EUR: 1000, USD: 1100}")
-            return {None if c is None else str(c): self._number(a) for c, a in value.items()}
+            return {None if c is None else str(c): self._amount(a) for c, a in value.items()}
         number = self._number(value)
         if self.type == "integer":
             if number != int(number):
                 raise ValueError(f"takes a whole number, not {value}")
             return int(number)
+        return number
+
+    def _amount(self, value: Any) -> Decimal:
+        number = self._number(value)
+        if number != round(number, 2):
+            raise ValueError(f"takes amounts with two digits behind the point, not {value}")
         return number
 
     def _number(self, value: Any) -> Decimal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import duckdb
 import pyarrow as pa
@@ -10,6 +11,11 @@ import pyarrow as pa
 from hive_io.dialect import HiveQL, to_duckdb
 from hive_io.errors import QueryError
 from hive_io.table import Table
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 def result_schema(query: HiveQL, tables: Mapping[str, Table]) -> pa.Schema:
@@ -21,13 +27,14 @@ def result_schema(query: HiveQL, tables: Mapping[str, Table]) -> pa.Schema:
     Raises:
         QueryError: the engine refuses the query.
     """
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         made: set[str] = set()
 
         def relation(name: str) -> str:
             if name not in made:
                 if name not in tables:
                     raise QueryError(f"There is no table {name}")
+                # registered, so seen by this cursor only
                 connection.register(name, tables[name].arrow_schema.empty_table())
                 made.add(name)
             return name

@@ -57,10 +57,10 @@ def running(source: Source, port: int = 0, *, now: Clock | None = None, http_fau
     try:
         yield _url(server)
     finally:
-        # Sockets belong to the loop's thread; with none left the loop ends by itself.
+        # Answers under way end first: they write to sockets, which belong to the loop's thread. With none left it ends.
+        server.task_dispatcher.shutdown()
         server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
         thread.join(timeout=10)
-        server.task_dispatcher.shutdown()
 
 
 def _listen(app: Flask, host: str, port: int) -> tuple[Any, dict[int, Any]]:

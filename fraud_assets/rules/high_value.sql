@@ -9,7 +9,7 @@
 --     default: {EUR: 2000, USD: 2200, GBP: 1700, CHF: 1900, SEK: 22000, JPY: 320000, null: 2000}
 --     min: 1
 --     max: 1000000000
---     description: The amount from which a transaction is of high value, per currency.
+--     description: The amount over which a transaction is of high value, per currency.
 -- reason: "{amount} {currency} is over the threshold of {threshold}"
 -- source: The original report, rule 1 (High-Value); thresholds are the operator's own.
 SELECT

@@ -100,8 +100,8 @@ def test_a_query_gives_the_values_that_were_written(warehouse: Warehouse) -> Non
 
 def test_an_aware_time_is_stored_as_its_utc_time(warehouse: Warehouse) -> None:
     table = Table("fintech", "times", (Column("at", "TIMESTAMP"),))
-    tokyo = dt.timezone(dt.timedelta(hours=9))
-    aware = pa.array([dt.datetime(2026, 1, 2, 3, tzinfo=tokyo)], pa.timestamp("us", tz="Asia/Tokyo"))
+    # made from naive datetimes: pyarrow 26 drops the offset of aware ones once pandas is imported
+    aware = pa.array([dt.datetime(2026, 1, 1, 18)], pa.timestamp("us", "UTC")).cast(pa.timestamp("us", "Asia/Tokyo"))
     warehouse.replace(table, pa.table({"at": aware, "ds": [ds(1)]}), days(1))
     assert warehouse.read("fintech.times", ["at"]).to_pylist() == [{"at": dt.datetime(2026, 1, 1, 18)}]
 

@@ -73,8 +73,12 @@ def _three_ways(source: Source, folder: Path, by_the_hour: Span) -> dict[str, Ro
             if way == "range":
                 run_days(settings, WEEK)
             elif way == "days":
+                # in Dagster for the days around the month's end; what a run of a day does is the same for each
                 for day in WEEK.each_day():
-                    run_days(settings, Span.days(day, day))
+                    if AROUND_THE_MONTHS_END.first_day <= day <= AROUND_THE_MONTHS_END.last_day:
+                        run_days(settings, Span.days(day, day))
+                    else:
+                        refresh(engine, client, lake, Span.days(day, day), 1.0)
             else:
                 for span in _cut(WEEK, by_the_hour):
                     refresh(engine, client, lake, span, 1.0)
