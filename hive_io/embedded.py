@@ -19,7 +19,6 @@ from uuid import uuid4
 import deltalake
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError, DeltaError
 from sqlglot import exp
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -31,11 +30,11 @@ from hive_io.errors import (
     NotAWarehouse,
     PartitionConflict,
     QueryError,
-    RowsOutsideSpan,
     SchemaMismatch,
     TableNotFound,
 )
-from hive_io.table import PARTITION, Span, Table, is_day
+from hive_io.rows import check_identified, check_inside, conform
+from hive_io.table import PARTITION, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
 MARKER = "warehouse.json"
@@ -133,8 +132,8 @@ class EmbeddedWarehouse(Warehouse):
         query = None
         if isinstance(data, HiveQL):
             query, data = data, self.query(data)
-        rows = _conform(table, data)
-        _check_inside(table, rows, span)
+        rows = conform(table, data)
+        check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
         if rows.num_rows or any(_rows_by_day(delta).get(day) for day in days):
             self._commit(delta, table, rows, _predicate(table, span))
@@ -146,10 +145,10 @@ class EmbeddedWarehouse(Warehouse):
         if not table.key:
             raise SchemaMismatch(f"{table.full_name} has no key to merge by")
         self.ensure_table(table)
-        rows = _conform(table, rows)
+        rows = conform(table, rows)
         if not rows.num_rows:
             return Receipt(table.full_name, {})
-        _check_identified(table, rows)
+        check_identified(table, rows)
         delta = self._open(table.full_name)
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
@@ -282,70 +281,6 @@ def _create(table: Table, path: Path) -> None:
         shutil.rmtree(aside)
         if not deltalake.DeltaTable.is_deltatable(str(path)):
             raise HiveIOError(f"{table.full_name} cannot be made: {error}; move what is in its place away") from error
-
-
-def _conform(table: Table, rows: pa.Table) -> pa.Table:
-    """Rows with the table's columns in its order and types, or SchemaMismatch: nothing is rounded or dropped."""
-    wanted = table.arrow_schema
-    if missing := [name for name in wanted.names if name not in rows.column_names]:
-        raise SchemaMismatch(f"{table.full_name} needs {', '.join(missing)}, which the data does not have")
-    if unknown := [name for name in rows.column_names if name not in wanted.names]:
-        raise SchemaMismatch(f"{table.full_name} has no column {', '.join(unknown)}")
-    if twice := [name for name in wanted.names if rows.column_names.count(name) > 1]:
-        raise SchemaMismatch(f"The data for {table.full_name} has {', '.join(twice)} more than once")
-    columns = []
-    for field in wanted:
-        column = rows.column(field.name)
-        try:
-            if not _keeps_meaning(column.type, field.type):
-                raise pa.ArrowInvalid("another kind of value")
-            columns.append(column.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SchemaMismatch(
-                f"{table.full_name}.{field.name} is {table.column_types[field.name]}; {column.type} cannot be written "
-                f"to it without loss ({type(error).__name__})"
-            ) from None
-    return pa.table(columns, schema=wanted)
-
-
-def _keeps_meaning(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Arrow casts a float to a decimal, and anything to text; neither is what a table means by its type."""
-    if pa.types.is_list(wanted) and (pa.types.is_list(given) or pa.types.is_large_list(given)):
-        return _keeps_meaning(given.value_type, wanted.value_type)
-    if pa.types.is_decimal(wanted) and pa.types.is_floating(given):
-        return False
-    text = pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_null(given)
-    return text or not pa.types.is_string(wanted)
-
-
-def _check_inside(table: Table, rows: pa.Table, span: Span) -> None:
-    if not rows.num_rows:
-        return
-    days = pa.array([day.isoformat() for day in span.each_day()])
-    outside = pc.invert(pc.is_in(rows.column(PARTITION), days))
-    if not span.is_whole_days:
-        time = rows.column(table.time_column)
-        before = pc.less(time, pa.scalar(span.start.replace(tzinfo=None), time.type))
-        after = pc.greater_equal(time, pa.scalar(span.end.replace(tzinfo=None), time.type))
-        outside = pc.or_(outside, pc.or_(before, after))
-    # a row without a time is outside, too
-    count = rows.num_rows - (pc.sum(pc.invert(outside)).as_py() or 0)
-    if count:
-        raise RowsOutsideSpan(f"{count} of {rows.num_rows} rows for {table.full_name} are outside {span}; nothing was written")
-
-
-def _check_identified(table: Table, rows: pa.Table) -> None:
-    days = rows.column(PARTITION).unique().to_pylist()
-    if bad := sum(day is None or not is_day(day) for day in days):
-        raise RowsOutsideSpan(f"Rows for {table.full_name} have {bad} ds that are no day like 2026-01-31; nothing was written")
-    names = [PARTITION, *table.key]
-    if any(rows.column(name).null_count for name in names):
-        raise HiveIOError(f"Rows for {table.full_name} lack a value of its key ({', '.join(table.key)}); nothing was written")
-    twice = rows.num_rows - rows.group_by(names).aggregate([]).num_rows
-    if twice:
-        raise HiveIOError(
-            f"{twice} rows for {table.full_name} repeat day and key ({', '.join(table.key)}) of another; nothing was written"
-        )
 
 
 def _predicate(table: Table, span: Span) -> str:
