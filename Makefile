@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SPARK := build/spark
 
-.PHONY: demo test test-slow ui lint format clean
+.PHONY: demo test test-slow test-spark ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
@@ -14,6 +15,9 @@ test: $(READY)  ## all tests but the slow ones
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-spark: $(READY) $(SPARK)/.ready  ## the conformance suite on a real HiveServer2, Spark's; needs Java 17
+	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python tests/conformance -k hiveserver2
 
 ui: $(READY)  ## Dagster with the same assets, on http://127.0.0.1:3000
 	$(BIN)/fraud ui
@@ -30,6 +34,11 @@ format: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(SPARK)/.ready: constraints-spark.txt
+	$(PYTHON) -m venv $(SPARK)
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-spark.txt pyspark
 	touch $@
 
 clean:

@@ -12,6 +12,10 @@ from fraud_assets.settings import PREFIX
 from hive_io import EmbeddedWarehouse
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--hiveserver2", metavar="URL", help="run the conformance suite against this server, hive://…, too")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
