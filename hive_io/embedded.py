@@ -33,7 +33,7 @@ from hive_io.errors import (
     SchemaMismatch,
     TableNotFound,
 )
-from hive_io.rows import check_identified, check_inside, conform
+from hive_io.rows import check_inside, check_replaceable, conform, mergeable
 from hive_io.table import PARTITION, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
@@ -110,8 +110,7 @@ class EmbeddedWarehouse(Warehouse):
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def replace(self, table: Table, data: Data, span: Span) -> Receipt:
-        if not span.is_whole_days and table.time_column is None:
-            raise SchemaMismatch(f"{table.full_name} has no time column, so only whole days of it can be replaced")
+        check_replaceable(table, span)
         if isinstance(data, pa.Table):
             return self._replace_once(table, data, span)
         # a query is computed again on the tables as they are then: its old result is never written
@@ -142,13 +141,10 @@ class EmbeddedWarehouse(Warehouse):
         return Receipt(table.full_name, {day: counts.get(day, 0) for day in days}, query)
 
     def merge(self, table: Table, rows: pa.Table) -> Receipt:
-        if not table.key:
-            raise SchemaMismatch(f"{table.full_name} has no key to merge by")
         self.ensure_table(table)
-        rows = conform(table, rows)
+        rows = mergeable(table, rows)
         if not rows.num_rows:
             return Receipt(table.full_name, {})
-        check_identified(table, rows)
         delta = self._open(table.full_name)
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))

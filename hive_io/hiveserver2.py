@@ -32,7 +32,7 @@ from thrift.transport.TTransport import TTransportException
 from hive_io.dialect import HiveQL
 from hive_io.dry_run import result_schema
 from hive_io.errors import ColumnNotFound, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
-from hive_io.rows import check_identified, check_inside, conform
+from hive_io.rows import check_inside, check_replaceable, conform, mergeable
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
@@ -153,8 +153,7 @@ class HiveServer2Warehouse(Warehouse):
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def replace(self, table: Table, data: Data, span: Span) -> Receipt:
-        if not span.is_whole_days and table.time_column is None:
-            raise SchemaMismatch(f"{table.full_name} has no time column, so only whole days of it can be replaced")
+        check_replaceable(table, span)
         self.ensure_table(table)
         days = [day.isoformat() for day in span.each_day()]
         query = data if isinstance(data, HiveQL) else None
@@ -171,13 +170,10 @@ class HiveServer2Warehouse(Warehouse):
         return Receipt(table.full_name, {day: counts.get(day, 0) for day in days}, query)
 
     def merge(self, table: Table, rows: pa.Table) -> Receipt:
-        if not table.key:
-            raise SchemaMismatch(f"{table.full_name} has no key to merge by")
         self.ensure_table(table)
-        rows = conform(table, rows)
+        rows = mergeable(table, rows)
         if not rows.num_rows:
             return Receipt(table.full_name, {})
-        check_identified(table, rows)
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
         names = ", ".join(f"old.{_quoted(name)}" for name in table.arrow_schema.names)

@@ -60,8 +60,23 @@ def check_inside(table: Table, rows: pa.Table, span: Span) -> None:
         raise RowsOutsideSpan(f"{count} of {rows.num_rows} rows for {table.full_name} are outside {span}; nothing was written")
 
 
-def check_identified(table: Table, rows: pa.Table) -> None:
-    """Raise for rows that a merge could not tell apart: no day, no key, or the day and key of another."""
+def check_replaceable(table: Table, span: Span) -> None:
+    """Raise SchemaMismatch for a part of a day of a table that has only days."""
+    if not span.is_whole_days and table.time_column is None:
+        raise SchemaMismatch(f"{table.full_name} has no time column, so only whole days of it can be replaced")
+
+
+def mergeable(table: Table, rows: pa.Table) -> pa.Table:
+    """Rows as `conform` gives them, or an error for those that a merge could not tell apart.
+
+    Raises:
+        SchemaMismatch: as `conform`, and for a table without a key.
+        RowsOutsideSpan: a `ds` that is no day.
+        HiveIOError: a row without a key, or with the day and key of another.
+    """
+    if not table.key:
+        raise SchemaMismatch(f"{table.full_name} has no key to merge by")
+    rows = conform(table, rows)
     days = rows.column(PARTITION).unique().to_pylist()
     if bad := sum(day is None or not is_day(day) for day in days):
         raise RowsOutsideSpan(f"Rows for {table.full_name} have {bad} ds that are no day like 2026-01-31; nothing was written")
@@ -73,3 +88,4 @@ def check_identified(table: Table, rows: pa.Table) -> None:
         raise HiveIOError(
             f"{twice} rows for {table.full_name} repeat day and key ({', '.join(table.key)}) of another; nothing was written"
         )
+    return rows
