@@ -19,8 +19,8 @@ test-slow: $(READY)  ## the tests that take minutes
 test-spark: $(READY) $(SPARK)/.ready  ## the conformance suite on a real HiveServer2, Spark's; needs Java 17
 	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python tests/conformance -k hiveserver2
 
-ui: $(READY)  ## Dagster with the same assets, on http://127.0.0.1:3000
-	$(BIN)/fraud ui
+ui: $(READY)  ## Dagster with the demo's assets, on http://127.0.0.1:3000
+	$(BIN)/fraud ui --warehouse demo
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
@@ -42,4 +42,4 @@ $(SPARK)/.ready: constraints-spark.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis warehouse
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo

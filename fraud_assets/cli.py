@@ -27,6 +27,8 @@ from hive_io import HiveIOError, Span
 from mock_sources import MockSourceError
 
 SYNTHETIC_PORT = 5000
+DEMO_FOLDER = "demo"
+"""Never the warehouse of the settings: a demo must not write over real days."""
 
 
 class _Group(click.Group):
@@ -70,9 +72,9 @@ def main() -> None:
 
 
 @main.command()
-@_warehouse
+@click.option("--warehouse", metavar="DIR", default=DEMO_FOLDER, show_default=True, help="The demo's own warehouse.")
 @click.option("--days", type=click.IntRange(2, 366), default=35, show_default=True, help="How many days, up to today.")
-def demo(warehouse: str | None, days: int) -> None:
+def demo(warehouse: str, days: int) -> None:
     """Serve a synthetic world, bring the last weeks through every asset, and show the alerts."""
     from fraud_assets.runs import source_process
 

@@ -1,6 +1,6 @@
 """For a table and a span of time: what is to be written, as a HiveQL query or as rows. Knows no Dagster.
 
-Three drivers use it: Dagster assets hand what it gives to the IO manager, `refresh` hands it to the warehouse.
+Dagster assets hand what it gives to the IO manager; `refresh`, for spans shorter than a day, hands it to the warehouse.
 """
 
 from __future__ import annotations

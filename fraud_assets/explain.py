@@ -22,13 +22,14 @@ class Verdict:
     """What one rule says of one transaction.
 
     Attributes:
-        outcome: `hit`; `clean`: judged and not hit; `not judged`: the rule lacked something (history, score, place …).
+        outcome: `hit`; `clean`: judged and not hit; `not judged`: the rule lacked something (history, score, place …);
+            `would hit now`: the table has no hit, but the rule and params in force find one: the day is to be run again.
         evidence: what the rule looked at; empty where it could not judge.
         reason: of a hit.
     """
 
     rule: str
-    outcome: Literal["hit", "clean", "not judged"]
+    outcome: Literal["hit", "clean", "not judged", "would hit now"]
     evidence: Mapping[str, Any]
     reason: str | None = None
     weight: float | None = None
@@ -79,7 +80,10 @@ def _verdict(engine: Engine, warehouse: Warehouse, name: str, transaction_id: st
     if hits:
         hit = hits[0]
         return Verdict(name, "hit", evidence, hit["reason"], hit["weight"], hit["rule_version"])
-    return Verdict(name, "clean" if looked else "not judged", evidence)
+    if not looked:
+        return Verdict(name, "not judged", evidence)
+    # no stored hit, and one now: the rule or its params changed since the day was computed
+    return Verdict(name, "would hit now" if looked[0].get("hit", True) else "clean", evidence, version=rule.version)
 
 
 def _rows_of(warehouse: Warehouse, table: str, column: str, value: str, day: dt.date | None = None) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +24,7 @@ from sqlglot import exp
 
 from fraud_assets.errors import RuleError
 from fraud_assets.queries import hiveql, window_query
-from fraud_assets.schemas import DATABASE, FEATURE_TABLES, fixed_tables, rule_table
+from fraud_assets.schemas import DATABASE, FEATURE_TABLES, PERSONAL, fixed_tables, rule_table
 from fraud_assets.sql_files import FrontMatter, Lookback, SqlFile, line_of, read_file
 from hive_io import QueryError, Span, Table
 from hive_io.dry_run import result_schema
@@ -36,6 +36,13 @@ Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 
 KEY_COLUMNS = ("transaction_id", "customer_id", "event_time")
+_SPECIAL_TYPES: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
+    "transaction_id": (pa.types.is_string, "a STRING"),
+    "customer_id": (pa.types.is_string, "a STRING"),
+    "event_time": (pa.types.is_timestamp, "a TIMESTAMP"),
+    "hit": (pa.types.is_boolean, "a BOOLEAN"),
+    "weight": (lambda kind: pa.types.is_floating(kind) or pa.types.is_decimal(kind), "a number"),
+}
 SPECIAL_COLUMNS = (*KEY_COLUMNS, "hit", "weight")
 JUDGED = "judged"
 """What the rule's SELECT is called inside the queries that are made of it."""
@@ -95,10 +102,15 @@ class Rule:
     @cached_property
     def evidence(self) -> dict[str, pa.DataType]:
         """The columns that the rule returns as evidence, and their types."""
-        tables = fixed_tables()
+        return {name: kind for name, kind in self.types.items() if name not in SPECIAL_COLUMNS}
+
+    @cached_property
+    def types(self) -> dict[str, pa.DataType]:
+        """The columns that the rule returns, and their types."""
+        tables = _readable(fixed_tables())
         query = hiveql(window_query(self.file, tables, _ANY_DAY))
         schema = result_schema(query, {t.full_name: t for t in tables.values()})
-        return {f.name: f.type for f in schema if f.name not in SPECIAL_COLUMNS}
+        return {f.name: f.type for f in schema}
 
     @cached_property
     def returns(self) -> list[str]:
@@ -145,6 +157,9 @@ class Rule:
             evidence = self.evidence
         except QueryError as error:
             raise file.error(str(error), error.line or file.select_line) from None
+        for name, (is_right, wanted) in _SPECIAL_TYPES.items():
+            if name in self.types and not is_right(self.types[name]):
+                raise file.error(f"{name} is to be {wanted}, not {self.types[name]}", file.select_line)
         for name, kind in evidence.items():
             if pa.types.is_floating(kind):
                 raise file.error(
@@ -223,8 +238,16 @@ def _read_rule(path: Path, over: RuleOverride) -> Rule:
     file = read_file(path, RuleFrontMatter, over.params)
     meta = file.meta
     rule = Rule(file, over.severity or meta.severity, over.status or meta.status, over.weight or meta.weight)
-    rule.check(fixed_tables())
+    rule.check(_readable(fixed_tables()))
     return rule
+
+
+def _readable(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The tables as rules may see them: without columns of personal data."""
+    return {
+        name: replace(table, columns=tuple(c for c in table.columns if not c.description.startswith(PERSONAL)))
+        for name, table in tables.items()
+    }
 
 
 def _read_feature(path: Path, over: RuleOverride) -> SqlFile[FeatureFrontMatter]:

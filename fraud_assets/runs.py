@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 import time
@@ -95,6 +96,9 @@ def run_days(settings: Settings, span: Span, on_step: Callable[[str, int, int], 
     """
     if span.first_day < settings.first_day:
         raise SettingsError(f"{span.first_day} is before the first partition, {settings.first_day}; FRAUD_FIRST_DAY sets it")
+    today = dt.datetime.now(dt.UTC).date()
+    if span.last_day > today:
+        raise SettingsError(f"{span.last_day} is after today, {today} (UTC), which is the last partition")
     job = build_definitions(settings).resolve_job_def(JOB)
     total = len(list(job.nodes))
     steps: list[StepTime] = []
@@ -153,11 +157,17 @@ def _what_failed(result: dg.ExecuteInProcessResult) -> str:
             check = event.asset_check_evaluation_data
             if not check.passed:
                 said.append(f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip())
-        elif event.is_step_failure and not said:
-            said.append(f"{event.step_key}: {_root_cause(event.step_failure_data.error)}")
+        elif event.is_step_failure:
+            why = _root_cause(event.step_failure_data.error)
+            # a step that failed because of a check has been told of, and several may fail for the same reason
+            if _FAILED_CHECK not in why and not any(line.endswith(why) for line in said):
+                said.append(f"{event.step_key}: {why}")
         elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not said:
             said.append(f"{event.message} {_root_cause(event.job_failure_data.error)}")
     return "\n".join(said) or "The run ended without success"
+
+
+_FAILED_CHECK = "blocking asset check"
 
 
 def _root_cause(error: Any) -> str:

@@ -1,6 +1,7 @@
 """The one description of each table: columns, types, claims. DDL, pandera schema and Dagster metadata are made from it.
 
-Personal data (names, e-mail addresses) are columns of `customers` only; nothing logs or previews them.
+Personal data (names, e-mail addresses) are in `customers`, and as served in `customers_rejected`; nothing logs or previews
+them, and no rule can read them.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from hive_io import Column, Table
 
 DATABASE = "fintech"
 
+PERSONAL = "Personal data"
+"""How the description of a column begins that no rule may read, since evidence and reasons are shown to people."""
+
 
 @dataclass(frozen=True)
 class Claim:
     """A claim about one column that a row must fulfil to be loaded.
 
     Attributes:
-        name: as it stands in the rejected twin, `amount_is_not_negative`.
+        name: as it stands in the rejected twin, `amount_is_given`.
         column: the column it is about.
         holds: from a column (NULLs included where `on_null`) to one boolean a row.
         on_null: whether the claim is made about NULLs, too.
@@ -452,7 +456,7 @@ _HIT_COLUMNS = (
     Column("customer_id", "STRING"),
     Column("event_time", "TIMESTAMP", "UTC."),
     Column("rule", "STRING"),
-    Column("rule_version", "STRING", "Hash of the SQL and the params in force."),
+    Column("rule_version", "STRING", "Hash of the SQL, the params in force, and what else of the rule a hit shows."),
     Column("severity", "STRING", "low, medium, high or critical."),
     Column("weight", "DOUBLE", "In (0, 1): how much the hit says."),
     Column("reason", "STRING", "A sentence, from the values that the rule used."),

@@ -136,10 +136,12 @@ def explanation(console: Console, found: Explanation) -> None:
     if found.high_risk:
         console.print(f"A high-risk customer on that day: {escape(found.high_risk)}")
     if found.alert:
-        console.print(f"Flagged: score {found.alert['score']:.3f}, severity {found.alert['severity']}")
+        console.print(f"Flagged: score {found.alert['score']:.3f}, severity {found.alert['severity']}, because of")
+        for rule, version, reason in zip(*(found.alert[k] for k in ("rules", "rule_versions", "reasons")), strict=True):
+            console.print(escape(f"  {rule} ({version}): {reason}"))
     else:
         console.print("Not flagged.")
-    table = RichTable("Rule", "Verdict", show_lines=True)
+    table = RichTable("Rule", "Verdict now", show_lines=True)
     table.add_column("Reason, or what it looked at", overflow="fold", ratio=1)
     for verdict in found.verdicts:
         looked = ", ".join(f"{name} {value}" for name, value in verdict.evidence.items() if value is not None)
@@ -166,12 +168,13 @@ def rules(console: Console, book: RuleBook) -> None:
 
 
 def next_steps(console: Console, settings: Settings) -> None:
+    of = f" --warehouse {settings.warehouse}"
     console.print("\nWhat to open next:")
     first = next(iter(top_alerts(settings, None, 1)), None)
     if first:
-        console.print(f"  .venv/bin/fraud explain {first['transaction_id']}   every rule's verdict on the highest alert")
-    console.print("  .venv/bin/fraud alerts --format json   alerts for other programs")
-    console.print("  make ui   the same assets in Dagster, http://127.0.0.1:3000")
+        console.print(f"  .venv/bin/fraud explain {first['transaction_id']}{of}   every rule's verdict on the highest alert")
+    console.print(f"  .venv/bin/fraud alerts --format json{of}   alerts for other programs")
+    console.print("  make ui   the demo's assets in Dagster, http://127.0.0.1:3000")
     console.print("  fraud_assets/rules/   the rules, one HiveQL file each")
 
 

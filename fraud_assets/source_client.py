@@ -134,10 +134,7 @@ class SourceClient:
         if response.status_code >= 500 or response.status_code == 429:
             raise _Transient(f"{shown} answers {response.status_code}")
         if response.status_code != 200:
-            raise SourceError(
-                f"{shown} answers {response.status_code}: {response.text[:200]!r}. Is FRAUD_SOURCE_URL the address of the "
-                "three APIs?"
-            )
+            raise SourceError(f"{shown} answers {response.status_code}. Is FRAUD_SOURCE_URL the address of the three APIs?")
         return response
 
     def _check_as_of(self, headers: httpx.Headers, as_of: dt.datetime) -> None:
@@ -200,8 +197,10 @@ def _decode(response: httpx.Response, path: str) -> Any:
     try:
         return json.loads(response.content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
+        kind = response.headers.get("Content-Type", "no stated type")
+        # not a word of the body itself, which may be personal data
         raise SourceError(
-            f"{path} answers something that is not JSON ({error}), starting {response.text[:80]!r}; is this the right source?"
+            f"{path} answers {len(response.content)} bytes of {kind} that are not JSON ({error}); is this the right source?"
         ) from error
 
 

@@ -121,6 +121,30 @@ def test_the_rule_that_the_documentation_writes(tmp_path: Path) -> None:
     assert fraud("rules", "check", tmp_path).output == "1 rules and 6 features are fine\n"
 
 
+def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.yaml").write_text("high_value: {params: {thresholds: {null: 1}}}\n")
+    monkeypatch.setenv("FRAUD_RULES_FILE", str(tmp_path / "rules.yaml"))
+    assert "would hit now" in fraud("explain", "700", "--warehouse", filled).output
+
+
+def test_a_rule_may_not_read_personal_data(tmp_path: Path) -> None:
+    (tmp_path / "named.sql").write_text(
+        "-- title: N\n-- description: N\n-- severity: low\n-- weight: 0.1\n-- reason: '{name}'\n-- source: N\n"
+        "SELECT t.transaction_id, t.customer_id, t.event_time, c.name\n"
+        "FROM transactions t JOIN customers c ON c.ds = t.ds AND c.customer_id = t.customer_id\n"
+    )
+    said = refused(fraud("rules", "check", tmp_path)).replace(" ", "")
+    assert "named.sql:7:chasnocolumnname" in said
+
+
+def test_a_hit_is_a_boolean(tmp_path: Path) -> None:
+    good = (RULES_FOLDER / "high_value.sql").read_text()
+    (tmp_path / "high_value.sql").write_text(good.replace("t.amount > th.amount AS hit", "1 AS hit"))
+    assert "hit is to be a BOOLEAN" in refused(fraud("rules", "check", tmp_path))
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +158,12 @@ def test_a_day_that_is_none(tmp_path: Path) -> None:
 def test_a_day_before_the_first_partition(tmp_path: Path) -> None:
     said = refused(fraud("run", "--from", "2020-01-01", "--to", "2020-01-02", "--warehouse", tmp_path))
     assert "FRAUD_FIRST_DAY" in said
+
+
+def test_a_day_after_today(tmp_path: Path) -> None:
+    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+    said = refused(fraud("run", "--from", tomorrow, "--to", tomorrow + dt.timedelta(days=1), "--warehouse", tmp_path))
+    assert f"{tomorrow} is after today" in said
 
 
 def test_a_source_that_nobody_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,12 @@ def test_a_clean_transaction_has_no_alert_and_its_evidence(engine: Engine, compu
     found = explain(engine, computed, "clean")
     assert (found.alert, found.high_risk) == (None, None)
     verdict = next(verdict for verdict in found.verdicts if verdict.rule == "high_value")
-    assert (verdict.outcome, verdict.reason, verdict.weight, verdict.version) == ("clean", None, None, None)
+    assert (verdict.outcome, verdict.reason, verdict.weight, verdict.version) == (
+        "clean",
+        None,
+        None,
+        engine.book.rules["high_value"].version,
+    )
     assert verdict.evidence == {"amount": Decimal("5.00"), "currency": "EUR", "threshold": Decimal("2000.00")}
 
 
@@ -95,4 +100,6 @@ def test_a_transaction_that_was_loaded_and_not_judged_yet_is_explained(engine: E
     fill(lake, "transactions", [transaction("t", amount="2500.00")])
     found = explain(engine, lake, "t")
     assert found.alert is None
-    assert {verdict.outcome for verdict in found.verdicts} <= {"clean", "not judged"}
+    outcomes = {verdict.rule: verdict.outcome for verdict in found.verdicts}
+    assert outcomes.pop("high_value") == "would hit now", "never called clean: the rule has not run on it"
+    assert set(outcomes.values()) == {"not judged"}

@@ -177,10 +177,11 @@ def test_a_server_that_stays_busy_is_given_up(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 404, 301, 204])
 def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int) -> None:
-    answer = Response("not here" if status != 204 else None, status, headers={"Location": "/elsewhere"})
+    answer = Response("Jane Roe is not here" if status != 204 else None, status, headers={"Location": "/elsewhere"})
     with source(lambda _: answer, attempts=3) as (client, asked), pytest.raises(SourceError) as error:
         read(client)
-    assert f"/api/transactions answers {status}: " in said(error)
+    assert f"/api/transactions answers {status}. " in said(error)
+    assert "Jane" not in str(error.value), "what a source says may be personal data"
     assert "Is FRAUD_SOURCE_URL the address of the three APIs?" in str(error.value)
     assert len(asked) == 1
 
@@ -200,14 +201,15 @@ def test_a_page_that_fails_once_is_asked_for_again_and_rows_come_once() -> None:
     assert len(asked) == 5
 
 
-@pytest.mark.parametrize("body", ["<html>Hello</html>", "", "[1, 2", "[" * 5000, "\xff\xfe"])
-def test_what_is_not_json_is_refused_with_its_beginning(body: str) -> None:
+@pytest.mark.parametrize("body", ["<html>Hello</html>", "", "[1, 2", "[" * 5000, "\xff\xfe", '[{"name": "Jane Roe"'])
+def test_what_is_not_json_is_refused_and_not_quoted(body: str) -> None:
     with (
         source(lambda _: Response(body.encode("latin-1"), mimetype="application/json")) as (client, asked),
         pytest.raises(SourceError) as error,
     ):
         read(client)
-    assert "/api/transactions answers something that is not JSON" in said(error)
+    assert f"/api/transactions answers {len(body)} bytes of application/json that are not JSON" in said(error)
+    assert "Jane" not in str(error.value) and "Hello" not in str(error.value)
     assert "is this the right source?" in str(error.value)
     assert len(str(error.value)) < 400
     assert len(asked) == 1
