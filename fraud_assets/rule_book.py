@@ -41,7 +41,7 @@ _SPECIAL_TYPES: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
     "customer_id": (pa.types.is_string, "a STRING"),
     "event_time": (pa.types.is_timestamp, "a TIMESTAMP"),
     "hit": (pa.types.is_boolean, "a BOOLEAN"),
-    "weight": (lambda kind: pa.types.is_floating(kind) or pa.types.is_decimal(kind), "a number"),
+    "weight": (lambda kind: pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind), "a number"),
 }
 SPECIAL_COLUMNS = (*KEY_COLUMNS, "hit", "weight")
 JUDGED = "judged"
