@@ -10,8 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -150,7 +149,7 @@ def ui(warehouse: str | None, port: int) -> None:
         "FRAUD_WAREHOUSE": settings.warehouse,
         "FRAUD_FIRST_DAY": str(settings.first_day),
     }
-    with _no_source() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *_DEMO_WORLD]) as url:
+    with nullcontext() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *_DEMO_WORLD]) as url:
         env["FRAUD_SOURCE_URL"] = url or settings.source_url
         _console().print(f"Dagster: http://127.0.0.1:{port}   source: {env['FRAUD_SOURCE_URL']}   end it with Ctrl-C")
         raise SystemExit(_serve_dagster(port, env))
@@ -173,11 +172,6 @@ def _serve_dagster(port: int, env: dict[str, str]) -> int:
     with subprocess.Popen(command, env=env) as process:
         started.append(process)
         return process.wait()
-
-
-@contextmanager
-def _no_source() -> Iterator[None]:
-    yield None
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from fraud_assets.engine import Engine
 from fraud_assets.errors import TransactionNotFound
 from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
 from fraud_assets.rule_book import JUDGED, SPECIAL_COLUMNS
+from fraud_assets.schemas import DATABASE
 from hive_io import PARTITION, Span, TableNotFound, Warehouse
 from hive_io.dialect import literal
 
@@ -87,7 +88,7 @@ def _verdict(engine: Engine, warehouse: Warehouse, name: str, transaction_id: st
 
 
 def _rows_of(warehouse: Warehouse, table: str, column: str, value: str, day: dt.date | None = None) -> list[dict[str, Any]]:
-    tree = exp.select("*").from_(exp.table_(table, db="fintech")).where(_equals(column, value))
+    tree = exp.select("*").from_(exp.table_(table, db=DATABASE)).where(_equals(column, value))
     if day is not None:
         tree = tree.where(_equals(PARTITION, day.isoformat()))
     return _rows(warehouse, tree)

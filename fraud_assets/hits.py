@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 from sqlglot import exp
 
-from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes, within
+from fraud_assets.queries import as_cte, between, hiveql, window_query, with_ctes, within
 from fraud_assets.rule_book import JUDGED, SPECIAL_COLUMNS, Rule
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
@@ -62,10 +62,7 @@ def _in_window(tree: exp.Select, rule: Rule, span: Span) -> exp.Select:
 
 
 def _timed(tree: exp.Select, span: Span) -> exp.Select:
-    time = exp.column("event_time")
-    return tree.where(
-        exp.GTE(this=time, expression=literal(span.start)), exp.LT(this=time.copy(), expression=literal(span.end))
-    )
+    return tree.where(*between(exp.column("event_time"), span.start, span.end))
 
 
 def _day() -> exp.Expr:

@@ -51,7 +51,6 @@ def as_cte(tree: exp.Query, name: str) -> tuple[list[exp.CTE], exp.Table]:
     own = tree.ctes
     if own:
         tree.set("with_", None)
-        tree.set("with", None)
     return [*own, exp.CTE(this=tree, alias=exp.TableAlias(this=exp.to_identifier(name)))], exp.table_(name)
 
 
@@ -72,7 +71,7 @@ def within(tree: exp.Select, table: Table, span: Span, source: str | None = None
     tree = tree.where(_at_least(ds, span.first_ds), _at_most(ds, span.last_ds))
     if table.time_column is None or span.is_whole_days:
         return tree
-    return tree.where(*_timed(exp.column(table.time_column, table=source), span.start, span.end))
+    return tree.where(*between(exp.column(table.time_column, table=source), span.start, span.end))
 
 
 def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> exp.Select:
@@ -82,11 +81,12 @@ def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> e
     tree = exp.select("*").from_(exp.table_(table.name, db=table.database))
     tree = tree.where(_at_least(ds, start.date().isoformat()), _at_most(ds, last))
     if table.time_column is not None and not before_only and not (span.is_whole_days and start.time() == dt.time.min):
-        tree = tree.where(*_timed(exp.column(table.time_column), start, span.end))
+        tree = tree.where(*between(exp.column(table.time_column), start, span.end))
     return tree
 
 
-def _timed(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expr]:
+def between(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expr]:
+    """The column is in `[start, end)`."""
     return [exp.GTE(this=column, expression=literal(start)), exp.LT(this=column.copy(), expression=literal(end))]
 
 

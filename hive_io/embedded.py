@@ -30,10 +30,9 @@ from hive_io.errors import (
     NotAWarehouse,
     PartitionConflict,
     QueryError,
-    SchemaMismatch,
     TableNotFound,
 )
-from hive_io.rows import check_inside, check_replaceable, conform, mergeable
+from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
@@ -83,15 +82,10 @@ class EmbeddedWarehouse(Warehouse):
             return
         delta = deltalake.DeltaTable(str(path))
         have = _arrow_schema(delta)
-        for name in have.names:
-            if name not in table.arrow_schema.names:
-                raise SchemaMismatch(f"{table.full_name} has a column {name} in the lake that its description lost")
-            if have.field(name).type != table.arrow_schema.field(name).type:
-                raise SchemaMismatch(
-                    f"{table.full_name}.{name} is {have.field(name).type} in the lake, {table.column_types[name]} in its "
-                    "description; move the folder away and materialize the table again"
-                )
-        gained = [deltalake.Field.from_arrow(field) for field in table.arrow_schema if field.name not in have.names]
+        gained = [
+            deltalake.Field.from_arrow(f)
+            for f in gained_fields(table, have, "move the folder away and materialize the table again")
+        ]
         if gained:
             with _errors_of(table):
                 # the mark first: whoever sees the new columns must know that old files lack them

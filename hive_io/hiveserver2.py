@@ -31,8 +31,8 @@ from thrift.transport.TTransport import TTransportException
 
 from hive_io.dialect import HiveQL
 from hive_io.dry_run import result_schema
-from hive_io.errors import ColumnNotFound, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
-from hive_io.rows import check_inside, check_replaceable, conform, mergeable
+from hive_io.errors import ColumnNotFound, NotAWarehouse, QueryError, RowsOutsideSpan, TableNotFound
+from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
@@ -126,17 +126,9 @@ class HiveServer2Warehouse(Warehouse):
         self._run(f"CREATE DATABASE IF NOT EXISTS {_quoted(table.database)}")
         self._run(_create_table(table, table.name, self._home(table) / "default", external=False))
         have = self._schema(table.full_name)
-        for name in have.names:
-            if name not in table.arrow_schema.names:
-                raise SchemaMismatch(f"{table.full_name} has a column {name} in the lake that its description lost")
-            if have.field(name).type != table.arrow_schema.field(name).type:
-                raise SchemaMismatch(
-                    f"{table.full_name}.{name} is {have.field(name).type} in the lake, {table.column_types[name]} in its "
-                    "description; drop or rename the table and materialize it again"
-                )
-        gained = [column for column in table.columns if column.name not in have.names]
+        gained = gained_fields(table, have, "drop or rename the table and materialize it again")
         if gained:
-            columns = ", ".join(f"{_quoted(c.name)} {c.type}" for c in gained)
+            columns = ", ".join(f"{_quoted(f.name)} {table.column_types[f.name]}" for f in gained)
             self._run(f"ALTER TABLE {_name(table.full_name)} ADD COLUMNS ({columns})")
 
     def tables(self, database: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What must hold for rows before any warehouse writes them."""
+"""What must hold for a table and for rows before any warehouse writes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,26 @@ import pyarrow.compute as pc
 
 from hive_io.errors import HiveIOError, RowsOutsideSpan, SchemaMismatch
 from hive_io.table import PARTITION, Span, Table, is_day
+
+
+def gained_fields(table: Table, have: pa.Schema, advice: str) -> list[pa.Field]:
+    """Columns that the description has and the table in the lake has not.
+
+    Args:
+        advice: what to do in this warehouse about a column of another type.
+
+    Raises:
+        SchemaMismatch: the description lost a column, or gives it another type.
+    """
+    for field in have:
+        if field.name not in table.arrow_schema.names:
+            raise SchemaMismatch(f"{table.full_name} has a column {field.name} in the lake that its description lost")
+        if field.type != table.arrow_schema.field(field.name).type:
+            raise SchemaMismatch(
+                f"{table.full_name}.{field.name} is {field.type} in the lake, {table.column_types[field.name]} in its "
+                f"description; {advice}"
+            )
+    return [field for field in table.arrow_schema if field.name not in have.names]
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:
