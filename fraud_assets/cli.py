@@ -55,7 +55,7 @@ class _Day(click.ParamType[dt.date]):
 DAY = _Day()
 _from = click.option("--from", "first", type=DAY, required=True, help="First day.")
 _to = click.option("--to", "end", type=DAY, required=True, help="The day after the last one.")
-_warehouse = click.option("--warehouse", metavar="DIR", help="The warehouse; else FRAUD_WAREHOUSE, else ./warehouse.")
+_warehouse = click.option("--warehouse", metavar="DIR|URL", help="The warehouse; else FRAUD_WAREHOUSE, else ./warehouse.")
 _limit = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, highest score first.")
 
 
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--warehouse", metavar="DIR", default=DEMO_FOLDER, show_default=True, help="The demo's own warehouse.")
+@click.option("--warehouse", metavar="DIR|URL", default=DEMO_FOLDER, show_default=True, help="The demo's own warehouse.")
 @click.option("--days", type=click.IntRange(2, 366), default=35, show_default=True, help="How many days, up to today.")
 def demo(warehouse: str, days: int) -> None:
     """Serve a synthetic world, bring the last weeks through every asset, and show the alerts."""
@@ -281,6 +281,53 @@ def check(folder: Path | None) -> None:
 
     book = read_rule_book(folder or RULES_FOLDER, overrides=read_settings().rules_file)
     click.echo(f"{len(book.rules)} rules and {len(book.features)} features are fine")
+
+
+_folder = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/hive"),
+    show_default=True,
+    help="Where its jars, its metastore, its log and the staged files are.",
+)
+
+
+@main.group()
+def hive() -> None:
+    """An Apache Hive server on this machine, for development; needs Java 17 and Maven."""
+
+
+@hive.command()
+@_folder
+@click.option("--port", type=click.IntRange(1, 65535), default=10000, show_default=True)
+def start(folder: Path, port: int) -> None:
+    """Start HiveServer2 on loopback, in the background; the first time, Maven brings its jars."""
+    from hive_io import local_hive
+
+    server = local_hive.start(folder, folder / "jars", port=port)
+    click.echo(f"FRAUD_WAREHOUSE={server.url}")
+
+
+@hive.command()
+@_folder
+def stop(folder: Path) -> None:
+    """Stop it; its tables stay."""
+    from hive_io import local_hive
+
+    click.echo("stopped" if local_hive.stop(folder) else f"no server runs in {folder}")
+
+
+@hive.command()
+@_folder
+def status(folder: Path) -> None:
+    """Say where it runs; exit code 1 if it does not."""
+    from hive_io import local_hive
+
+    server = local_hive.status(folder)
+    if server is None:
+        raise click.ClickException(f"No server runs in {folder}; `fraud hive start` starts one")
+    click.echo(f"FRAUD_WAREHOUSE={server.url}")
 
 
 # --- small things -----------------------------------------------------------------------------------------------------

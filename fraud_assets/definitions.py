@@ -11,7 +11,7 @@ from fraud_assets.defs.partitions import daily
 from fraud_assets.defs.resources import SourceResource
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
-from fraud_assets.settings import Settings, read_settings
+from fraud_assets.settings import PREFIX, Settings, read_settings
 from hive_io.io_manager import HiveIOManagerFactory, WarehouseResource
 
 JOB = "fraud_detection"
@@ -25,7 +25,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """
     engine = Engine(read_rule_book(overrides=settings.rules_file))
     partitions = daily(settings.first_day)
-    lake = WarehouseResource(location=settings.warehouse)
+    # by name, so that the password itself is in no config
+    password = dg.EnvVar(f"{PREFIX}WAREHOUSE_PASSWORD") if settings.warehouse_password else None
+    lake = WarehouseResource(location=settings.warehouse, password=password)
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),

@@ -58,7 +58,9 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
     Raises:
         SettingsError: its folder cannot be made.
     """
-    open_warehouse(settings.warehouse)  # claims the folder, or says what is wrong with it, before Dagster writes there
+    open_warehouse(
+        settings.warehouse, settings.warehouse_password
+    )  # claims the folder, or says what is wrong with it, before Dagster writes there
     home = settings.dagster_home
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,8 @@ def _dagster_config(home: Path) -> dict[str, Any]:
         # no usage data are sent, and no newsletter box covers the pages
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
+        # what a HiveServer2 was asked, in the log of the run that asked
+        "python_logs": {"managed_python_loggers": ["hive_io"], "python_log_level": "INFO"},
         "event_log_storage": {
             "module": KeptSqliteEventLogStorage.__module__,
             "class": KeptSqliteEventLogStorage.__name__,

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fraud_assets.errors import SettingsError
+from hive_io import HiveServer, NotAWarehouse
 
 PREFIX = "FRAUD_"
+_HAS_PASSWORD = re.compile(r"(?<=//)[^/@]*:[^/]*(?=@)")
 
 
 class Settings(BaseSettings):
     """What can be set from outside; see the README for what each is for.
 
     Attributes:
-        warehouse: the folder of the embedded warehouse.
+        warehouse: the folder of the embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`.
+        warehouse_password: of the user of a HiveServer2; a password in the address itself is refused.
         source_url: where the three source APIs are.
         rules_file: a YAML file with params, weights and states of rules that differ from their files.
         first_day: the first partition of every asset.
@@ -29,6 +33,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
 
     warehouse: str = "warehouse"
+    warehouse_password: SecretStr | None = None
     source_url: str = "http://127.0.0.1:5000"
     rules_file: Path | None = None
     first_day: dt.date = dt.date(2025, 1, 1)
@@ -41,11 +46,28 @@ class Settings(BaseSettings):
             raise ValueError("starts with http:// or https://")
         return value
 
+    @field_validator("warehouse")
+    @classmethod
+    def _is_folder_or_server(cls, value: str) -> str:
+        if "://" in value:
+            try:
+                HiveServer.of(value)
+            except NotAWarehouse as error:
+                raise ValueError(
+                    f"{error}: {PREFIX}WAREHOUSE_PASSWORD" if _HAS_PASSWORD.search(value) else str(error)
+                ) from None
+        return value
+
     @property
     def dagster_home(self) -> Path:
-        """Where Dagster keeps what it knows of this warehouse: beside its tables, unless DAGSTER_HOME says otherwise."""
+        """Where Dagster keeps what it knows of this warehouse, unless DAGSTER_HOME says otherwise.
+
+        Beside the tables of an embedded warehouse; for a HiveServer2, `./dagster`: its database wants a local disk.
+        """
         home = os.environ.get("DAGSTER_HOME")
-        return Path(home) if home else Path(self.warehouse).absolute() / "dagster"
+        if home:
+            return Path(home)
+        return Path("dagster").absolute() if "://" in self.warehouse else Path(self.warehouse).absolute() / "dagster"
 
 
 def read_settings(**given: Any) -> Settings:
@@ -64,4 +86,5 @@ def read_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{name}: {message} (given: {first['input']!r})") from None
+        shown = _HAS_PASSWORD.sub("…", repr(first["input"]))
+        raise SettingsError(f"{name}: {message} (given: {shown})") from None

@@ -25,7 +25,7 @@ ALERT_COLUMNS = [c.name for c in FRAUD_ALERTS.columns]
 
 
 def lake(settings: Settings) -> Warehouse:
-    return open_warehouse(settings.warehouse)
+    return open_warehouse(settings.warehouse, settings.warehouse_password)
 
 
 def rule_names(settings: Settings) -> list[str]:

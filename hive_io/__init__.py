@@ -12,6 +12,8 @@ from hive_io.errors import (
     SchemaMismatch,
     TableNotFound,
 )
+from hive_io.hive_connection import HiveServer
+from hive_io.hiveserver2 import HiveServer2Warehouse
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Receipt, Warehouse
 
@@ -22,6 +24,8 @@ __all__ = [
     "EmbeddedWarehouse",
     "HiveIOError",
     "HiveQL",
+    "HiveServer",
+    "HiveServer2Warehouse",
     "NotAWarehouse",
     "PartitionConflict",
     "QueryError",

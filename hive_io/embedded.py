@@ -155,8 +155,11 @@ class EmbeddedWarehouse(Warehouse):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
+    def schema(self, table: str) -> pa.Schema:
+        return _arrow_schema(self._open(table))
+
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        schema = _arrow_schema(self._open(table))
+        schema = self.schema(table)
         names = list(columns) if columns is not None else schema.names
         for name in names:
             if name not in schema.names:

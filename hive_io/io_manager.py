@@ -4,11 +4,14 @@ from functools import cached_property
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import SecretStr
 
 from hive_io.dagster_layers import DbIOManager
 from hive_io.embedded import EmbeddedWarehouse
 from hive_io.errors import NotAWarehouse
 from hive_io.handlers import ArrowHandler, HiveQLHandler, PandasHandler
+from hive_io.hive_connection import HiveServer
+from hive_io.hiveserver2 import HiveServer2Warehouse
 from hive_io.slices import TableClient
 from hive_io.warehouse import Warehouse
 
@@ -35,10 +38,13 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """Which warehouse. Opened when it is first used, never when definitions are loaded.
 
     Attributes:
-        location: the folder of an embedded warehouse.
+        location: the folder of an embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`. Shown in
+            the UI, so a password in it is refused.
+        password: of the user of a HiveServer2. Given as a `dagster.EnvVar`, of which the UI shows the name only.
     """
 
     location: str
+    password: str | None = None
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -47,7 +53,7 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         Raises:
             NotAWarehouse: the location cannot be used, and why.
         """
-        return open_warehouse(self.location)
+        return open_warehouse(self.location, SecretStr(self.password) if self.password else None)
 
 
 class HiveIOManagerFactory(dg.ConfigurableIOManagerFactory[HiveIOManager]):
@@ -59,13 +65,15 @@ class HiveIOManagerFactory(dg.ConfigurableIOManagerFactory[HiveIOManager]):
         return HiveIOManager(self.lake.warehouse)
 
 
-def open_warehouse(location: str) -> Warehouse:
+def open_warehouse(location: str, password: SecretStr | None = None) -> Warehouse:
     """Open the warehouse that a setting names.
 
     Raises:
         NotAWarehouse: the location cannot be used, and why.
     """
-    if "://" in location:
-        scheme = location.partition("://")[0]
-        raise NotAWarehouse(f"{scheme}:// is not a warehouse that this version knows; name a folder")
-    return EmbeddedWarehouse(location)
+    scheme, given, _ = location.partition("://")
+    if not given:
+        return EmbeddedWarehouse(location)
+    if scheme != "hive":
+        raise NotAWarehouse(f"{scheme}:// is not a warehouse; name a folder, or a HiveServer2: hive://user@host:10000/…")
+    return HiveServer2Warehouse(HiveServer.of(location, password))

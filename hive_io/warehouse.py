@@ -54,6 +54,14 @@ class Warehouse(ABC):
         """Names of the tables in a database, sorted."""
 
     @abstractmethod
+    def schema(self, table: str) -> pa.Schema:
+        """Columns and types of a table as the lake has them, `ds` last.
+
+        Raises:
+            TableNotFound: there is no such table.
+        """
+
+    @abstractmethod
     def partitions(self, table: str) -> dict[str, int]:
         """Rows of each day that has some, by `ds`, sorted.
 

@@ -13,7 +13,8 @@ from hive_io import EmbeddedWarehouse
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--hiveserver2", metavar="URL", help="run the conformance suite against this server, hive://…, too")
+    parser.addoption("--hiveserver2", metavar="URL", help="run what can run on a HiveServer2 on this one, hive://…, too")
+    parser.addoption("--apache-hive", metavar="JARS", help="run what stops and starts an Apache Hive, with these jars, too")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hive_io import EmbeddedWarehouse, Warehouse
-from hive_io.hiveserver2 import HiveServer, HiveServer2Warehouse
+from hive_io.hive_connection import HiveServer
+from hive_io.hiveserver2 import HiveServer2Warehouse
 
 KINDS: dict[str, Callable[[Path], Warehouse]] = {"embedded": lambda folder: EmbeddedWarehouse(folder / "lake")}
 
@@ -19,14 +20,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("warehouse", [*KINDS, *(["hiveserver2"] if url else [])], indirect=True)
 
 
-@pytest.fixture
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
-    """An empty warehouse."""
-    if request.param != "hiveserver2":
-        yield KINDS[request.param](tmp_path)
-        return
+@pytest.fixture(scope="session")
+def hiveserver2(request: pytest.FixtureRequest) -> Iterator[HiveServer2Warehouse]:
+    """The server of `--hiveserver2`; one connection for all, for opening one takes seconds."""
     server = HiveServer2Warehouse(HiveServer.of(request.config.getoption("--hiveserver2")))
-    for name in server.tables("fintech"):
-        server._run(f"DROP TABLE fintech.`{name}`")
     yield server
     server.close()
+
+
+@pytest.fixture
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """An empty warehouse."""
+    if request.param != "hiveserver2":
+        return KINDS[request.param](tmp_path)
+    server: HiveServer2Warehouse = request.getfixturevalue("hiveserver2")
+    for database in ("fintech", "archive", "other"):
+        for name in server.tables(database):
+            server._run(f"DROP TABLE {database}.`{name}`")
+    return server

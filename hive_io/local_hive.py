@@ -1,0 +1,237 @@
+"""Apache Hive 4 on this machine, for development and tests: HiveServer2 on loopback, Tez in local mode, a Derby metastore.
+
+Its jars come from Maven (`pom.xml` beside this file). Everything it keeps is in one folder. Not for production: one process
+does everything, and nobody is asked for a password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from hive_io.errors import HiveIOError
+
+POM = Path(__file__).with_name("pom.xml")
+PORT = 10000
+STARTS_WITHIN = 180.0
+"""Seconds. It took 10 on two idle cores, and 20 s before that for the jars."""
+
+_JAVA = range(17, 22)
+_MAIN = "org.apache.hive.service.server.HiveServer2"
+# what Hive and its serializers look into, which Java has closed since 17
+_OPENED = (
+    "java.io", "java.lang", "java.lang.reflect", "java.math", "java.net", "java.nio", "java.text", "java.time", "java.util",
+    "java.util.concurrent", "java.util.concurrent.atomic", "java.util.regex", "sun.nio.ch", "sun.nio.cs",
+)  # fmt: skip
+_LOGGING = """status=WARN
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{yyyy-MM-dd HH:mm:ss} %p %c{2} %m%n
+rootLogger.level=WARN
+rootLogger.appenderRef.console.ref=console
+"""
+
+
+class LocalHiveError(HiveIOError):
+    """Apache Hive cannot be installed or started here; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class LocalHive:
+    """A server that was started.
+
+    Attributes:
+        folder: where its metastore, its log and the staged files are.
+    """
+
+    folder: Path
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """What a warehouse setting names it."""
+        return f"hive://fraud@127.0.0.1:{self.port}/fintech?staging={self.folder / 'staged'}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process that was started still runs."""
+        said = subprocess.run(["ps", "-o", "command=", "-p", str(self.pid)], capture_output=True, text=True, check=False)
+        return _MAIN in said.stdout
+
+
+def install(jars: Path) -> None:
+    """Bring the jars of `pom.xml` into a folder, unless they are there.
+
+    Raises:
+        LocalHiveError: Maven is missing, or failed.
+    """
+    version = hashlib.sha256(POM.read_bytes()).hexdigest()
+    stamp = jars / "installed"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == version:
+        return
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise LocalHiveError("Apache Hive is installed by Maven: install maven, so that mvn is found, and try again")
+    shutil.rmtree(jars, ignore_errors=True)
+    command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={jars.absolute()}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in done.stdout.splitlines() if "ERROR" in line]
+        raise LocalHiveError("Maven could not bring Apache Hive:\n" + "\n".join(said[:3]))
+    stamp.write_text(version, encoding="utf-8")
+
+
+def start(folder: Path, jars: Path, *, port: int = PORT, zone: str = "UTC", more: Mapping[str, str] | None = None) -> LocalHive:
+    """Start a server, and wait until it answers. Its log is `server.log` in its folder.
+
+    Args:
+        folder: made if it is missing; what an earlier server left there goes on.
+        zone: the time zone the server lives in; no result depends on it, which tests show.
+        more: settings of hive-site.xml besides ours.
+
+    Raises:
+        LocalHiveError: no Java that Hive runs on, a port in use, a server that ended or did not answer in time.
+    """
+    folder = folder.absolute()
+    running = status(folder)
+    if running is not None:
+        raise LocalHiveError(f"A server already runs here, {running.url}")
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise LocalHiveError(f"Port {port} is in use; name another with --port")
+    java = _java()
+    install(jars)
+    conf = folder / "conf"
+    conf.mkdir(parents=True, exist_ok=True)
+    (conf / "hive-log4j2.properties").write_text(_LOGGING, encoding="utf-8")
+    _site({**_settings(folder, port), **(more or {})}).write(conf / "hive-site.xml", encoding="unicode")
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
+    opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
+    properties = [f"-Duser.timezone={zone}", f"-Djava.io.tmpdir={scratch}", f"-Dderby.stream.error.file={folder / 'derby.log'}"]
+    command = [java, "-Xmx2g", *opens, *properties, "-cp", f"{conf}:{jars.absolute()}/*", _MAIN]
+    log = folder / "server.log"
+    with log.open("ab") as out:
+        began = out.tell()
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    server = LocalHive(folder, port, process.pid)
+    _noted(folder).write_text(json.dumps({"port": port, "pid": process.pid}), encoding="utf-8")
+    deadline = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return server
+        time.sleep(0.25)
+    stop(folder)
+    said = log.read_bytes()[began:].decode(errors="replace")
+    raise LocalHiveError(f"Apache Hive did not start; its log, {log}, ends with\n{said[-2000:]}")
+
+
+def status(folder: Path) -> LocalHive | None:
+    """The server that was started in the folder, if it still runs."""
+    noted = _noted(folder.absolute())
+    if not noted.exists():
+        return None
+    said = json.loads(noted.read_text(encoding="utf-8"))
+    server = LocalHive(folder.absolute(), said["port"], said["pid"])
+    return server if server.running else None
+
+
+def stop(folder: Path, *, within: float = 30.0) -> bool:
+    """End the server that was started in the folder; whether there was one.
+
+    Args:
+        within: seconds until it is killed; what was committed is kept either way.
+    """
+    server = status(folder)
+    if server is not None:
+        os.kill(server.pid, signal.SIGTERM)
+        deadline = time.monotonic() + within
+        while server.running and time.monotonic() < deadline:
+            _reap(server.pid)
+            time.sleep(0.1)
+        if server.running:
+            os.kill(server.pid, signal.SIGKILL)
+            _reap(server.pid)
+    _noted(folder.absolute()).unlink(missing_ok=True)
+    return server is not None
+
+
+def _reap(pid: int) -> None:
+    """Let a child that ended go; a server may be the child of another process, which has waited for it or ended."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _noted(folder: Path) -> Path:
+    return folder / "server.json"
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    wanted = f"Apache Hive 4.0 runs on Java {_JAVA[0]} to {_JAVA[-1]}"
+    if java is None:
+        raise LocalHiveError(f"{wanted}, and there is no java; install it, or let JAVA_HOME name it")
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) not in _JAVA:
+        raise LocalHiveError(f"{wanted}, and {java} is another: {said.partition(chr(10))[0]}; let JAVA_HOME name one")
+    return java
+
+
+def _settings(folder: Path, port: int) -> dict[str, str]:
+    scratch = folder / "scratch"
+    return {
+        "javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'metastore'};create=true",
+        "datanucleus.schema.autoCreateAll": "true",
+        "hive.metastore.schema.verification": "false",
+        "hive.metastore.event.db.notification.api.auth": "false",
+        "hive.metastore.warehouse.dir": str(folder / "managed"),
+        "hive.metastore.warehouse.external.dir": str(folder / "external"),
+        "hive.server2.thrift.bind.host": "127.0.0.1",
+        "hive.server2.thrift.port": str(port),
+        "hive.server2.webui.port": "0",
+        "hive.server2.enable.doAs": "false",
+        "hive.server2.logging.operation.enabled": "false",
+        "hive.server2.tez.initialize.default.sessions": "false",
+        "hive.support.concurrency": "false",
+        "hive.txn.manager": "org.apache.hadoop.hive.ql.lockmgr.DummyTxnManager",
+        "hive.exec.scratchdir": str(scratch),
+        "hive.exec.local.scratchdir": str(scratch / "local"),
+        "hive.query.results.cache.directory": str(scratch / "results"),
+        "hive.execution.engine": "tez",
+        "hive.tez.container.size": "512",
+        "fs.defaultFS": "file:///",
+        "tez.local.mode": "true",
+        "tez.am.inline.task.execution.max-tasks": "2",
+        "tez.runtime.optimize.local.fetch": "true",
+        "tez.ignore.lib.uris": "true",
+        "tez.staging-dir": str(scratch / "tez"),
+    }
+
+
+def _site(settings: Mapping[str, str]) -> ElementTree.ElementTree[ElementTree.Element]:
+    site = ElementTree.Element("configuration")
+    for name, value in settings.items():
+        given = ElementTree.SubElement(site, "property")
+        ElementTree.SubElement(given, "name").text = name
+        ElementTree.SubElement(given, "value").text = value
+    return ElementTree.ElementTree(site)

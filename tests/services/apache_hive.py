@@ -1,0 +1,61 @@
+"""A real Apache Hive for tests, on loopback, in a time zone that would show if anything depended on it.
+
+`python -m tests.services.apache_hive JARS PYTEST_ARGS…` starts it, runs pytest against it, and ends it.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from hive_io import local_hive
+from hive_io.local_hive import LocalHive
+
+ZONE = "America/St_Johns"
+"""Three and a half hours, or two and a half, behind UTC."""
+
+
+@contextmanager
+def apache_hive(jars: Path, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[LocalHive]:
+    """A running server; it may be stopped and started again meanwhile."""
+    server = local_hive.start(folder, jars, port=free_port(), zone=ZONE, more=more)
+    try:
+        yield server
+    finally:
+        local_hive.stop(folder)
+
+
+@contextmanager
+def directory(jars: Path, user: str, password: str) -> Iterator[str]:
+    """An LDAP directory that knows one user, as `ldap://…`."""
+    source = Path(__file__).with_name("Directory.java")
+    (sdk,) = jars.glob("unboundid-ldapsdk-*.jar")
+    command = ["java", "-cp", str(sdk), str(source), user, password]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield f"ldap://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.stdin.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> int:
+    jars, *arguments = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder, apache_hive(Path(jars).absolute(), Path(folder) / "hive") as server:
+        command = [sys.executable, "-m", "pytest", "--hiveserver2", server.url, "--apache-hive", str(Path(jars).absolute())]
+        return subprocess.call([*command, *arguments])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
