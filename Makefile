@@ -4,11 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPARK := build/spark
+HIVE := build/hive
+PORT ?= 10000
+# what runs on each HiveServer2; `make test-hive HIVE_TESTS='…'` runs less
+HIVE_TESTS ?= tests/conformance tests/hiveserver2
 
-.PHONY: demo test test-slow test-spark ui lint format clean
+.PHONY: demo demo-hive test test-slow test-hive test-apache-hive test-spark ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
+
+demo-hive: $(READY)  ## the same on an Apache Hive of this machine; needs Java 17 and Maven
+	$(BIN)/fraud hive start --dir $(HIVE) --port $(PORT)
+	DAGSTER_HOME=$(CURDIR)/$(HIVE)/dagster $(BIN)/fraud demo --days 7 \
+		--warehouse 'hive://fraud@127.0.0.1:$(PORT)/fintech?staging=$(CURDIR)/$(HIVE)/staged' \
+		|| { $(BIN)/fraud hive stop --dir $(HIVE); exit 1; }
+	$(BIN)/fraud hive stop --dir $(HIVE)
 
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2
@@ -16,8 +27,13 @@ test: $(READY)  ## all tests but the slow ones
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-spark: $(READY) $(SPARK)/.ready  ## the conformance suite on a real HiveServer2, Spark's; needs Java 17
-	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python tests/conformance -k hiveserver2
+test-hive: test-apache-hive test-spark  ## what runs on a HiveServer2, on both real ones
+
+test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 17
+	$(BIN)/python -m tests.services.apache_hive $(HIVE)/jars $(HIVE_TESTS) -k 'not embedded'
+
+test-spark: $(READY) $(SPARK)/.ready  ## on Spark's Thrift Server; needs Java 17
+	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python $(HIVE_TESTS) -k 'not embedded'
 
 ui: $(READY)  ## Dagster with the demo's assets, on http://127.0.0.1:3000
 	$(BIN)/fraud ui --warehouse demo

@@ -25,7 +25,7 @@ from sqlglot import exp
 
 from hive_io.dialect import HiveQL
 from hive_io.dry_run import result_schema
-from hive_io.errors import ColumnNotFound, NotAWarehouse, QueryError, RowsOutsideSpan, TableNotFound
+from hive_io.errors import ColumnNotFound, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
 from hive_io.hive_connection import HIVE, HiveConnection, HiveServer
 from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Column, Span, Table
@@ -215,7 +215,7 @@ class HiveServer2Warehouse(Warehouse):
         """The result of a query, written in place by the server, and an external table over it."""
         given = self._result_schema(query)
         conform(table, given.empty_table())
-        names = ", ".join(f"CAST({_quoted(c)} AS {kind}) AS {_quoted(c)}" for c, kind in table.column_types.items())
+        names = ", ".join(_cast(table, given.field(column)) for column in table.column_types)
         with self._empty_stage(table) as (stage, folder):
             self._insert(stage, f"SELECT {names} FROM ({_sql(query)}) q")
             yield stage, folder
@@ -310,6 +310,17 @@ class HiveServer2Warehouse(Warehouse):
 def _sql(query: HiveQL) -> str:
     # every name quoted: what is no keyword to the engine that checked the query may be one to the server
     return query.bound().sql(dialect="hive", identify=True)
+
+
+def _cast(table: Table, given: pa.Field) -> str:
+    """A column of a query's result, in the type of the table's column."""
+    name, wanted = _quoted(given.name), table.arrow_schema.field(given.name).type
+    if not pa.types.is_nested(wanted):
+        return f"CAST({name} AS {table.column_types[given.name]}) AS {name}"
+    if given.type != wanted:
+        raise SchemaMismatch(f"{table.full_name}: {given.name} is {given.type}, not {wanted}; cast its elements in the query")
+    # Hive 4.0 gives NULL for an ARRAY that is cast to the type it has, where rows are distributed after it
+    return name
 
 
 def _create_table(table: Table, name: str, folder: Path, *, external: bool) -> str:

@@ -220,6 +220,8 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
         "hive.execution.engine": "tez",
         "hive.tez.container.size": "512",
         "fs.defaultFS": "file:///",
+        # a join of a few tables counts more than the 1,200 things that Tez lets it
+        "tez.counters.max": "10000",
         "tez.local.mode": "true",
         "tez.am.inline.task.execution.max-tasks": "2",
         "tez.runtime.optimize.local.fetch": "true",

@@ -134,3 +134,17 @@ a_row = st.fixed_dictionaries(
 def test_for_all_rows_what_is_read_is_what_was_written(warehouse: Warehouse, values: list[dict[str, Any]]) -> None:
     # each example replaces the day of the one before: no row of that may be left
     assert write_and_read(warehouse, values) == values
+
+
+def test_arrays_that_a_query_collects_are_written(warehouse: Warehouse) -> None:
+    words = Table("fintech", "words", (Column("day", "INT"), Column("words", "ARRAY<STRING>")), key=("day",))
+    single = Table("fintech", "single", (Column("day", "INT"), Column("word", "STRING")), key=("word",))
+    warehouse.replace(single, table_of(single, (1, "b", ds(1)), (1, "a", ds(1)), (2, "c", ds(2))), days(1, 2))
+    collected = HiveQL(
+        "SELECT day, words, ds FROM (SELECT day, COLLECT_LIST(word) OVER (PARTITION BY day ORDER BY word "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS words, "
+        "ROW_NUMBER() OVER (PARTITION BY day ORDER BY word) AS place, ds FROM fintech.single) w WHERE place = 1"
+    )
+    warehouse.replace(words, collected, days(1, 2))
+    rows = warehouse.read(words.full_name, ["day", "words"]).sort_by("day").to_pylist()
+    assert rows == [{"day": 1, "words": ["a", "b"]}, {"day": 2, "words": ["c"]}]

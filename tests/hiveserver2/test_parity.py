@@ -15,11 +15,11 @@ from mock_sources import Faults, World, running
 
 DAY = dt.date(2026, 4, 1)
 LATER = dt.datetime(2026, 4, 20, tzinfo=dt.UTC)  # everything late has arrived
-HISTORY = Span.days(DAY - dt.timedelta(days=14), DAY - dt.timedelta(days=1))
-PARTS = (
-    Span.days(DAY, DAY + dt.timedelta(days=1)),
-    Span(dt.datetime(2026, 4, 3, tzinfo=dt.UTC), dt.datetime(2026, 4, 3, 15, 30, tzinfo=dt.UTC)),
-    Span(dt.datetime(2026, 4, 3, 15, 30, tzinfo=dt.UTC), dt.datetime(2026, 4, 4, tzinfo=dt.UTC)),
+NOON = dt.datetime(2026, 4, 2, 12, 30, tzinfo=dt.UTC)
+SPANS = (
+    Span.days(DAY - dt.timedelta(days=6), DAY),
+    Span(dt.datetime(2026, 4, 2, tzinfo=dt.UTC), NOON),
+    Span(NOON, dt.datetime(2026, 4, 3, tzinfo=dt.UTC)),
 )
 ODD = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 
@@ -30,7 +30,7 @@ def test_features_rules_and_alerts(tmp_path: Path, server: HiveServer) -> None:
     with running(World(customers=40, merchants=60, fraud_rate=0.03, faults=ODD), now=lambda: LATER) as url:
         for warehouse in (embedded, remote):
             with SourceClient(url) as client:
-                for span in (HISTORY, *PARTS):
+                for span in SPANS:
                     refresh(engine, client, warehouse, span, 1.0)
     _assert_equal(embedded, remote)
     assert embedded.read("fintech.transactions_rejected").num_rows

@@ -15,7 +15,8 @@ import pytest
 from hive_io import HiveIOError, HiveQL, HiveServer, HiveServer2Warehouse, NotAWarehouse, local_hive
 from hive_io.warehouse import Data
 from tests.hive_io_fixtures import PAYMENTS, at, days, payment, payments
-from tests.services.apache_hive import ZONE, apache_hive
+from tests.services import ZONE
+from tests.services.apache_hive import apache_hive
 
 ROWS = 60_000
 KILLED_AFTER = (0.15, 0.5, 0.85)

@@ -1,11 +1,10 @@
-"""A real Apache Hive for tests, on loopback, in a time zone that would show if anything depended on it.
+"""A real Apache Hive for tests, on loopback.
 
 `python -m tests.services.apache_hive JARS PYTEST_ARGS…` starts it, runs pytest against it, and ends it.
 """
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,9 +14,7 @@ from pathlib import Path
 
 from hive_io import local_hive
 from hive_io.local_hive import LocalHive
-
-ZONE = "America/St_Johns"
-"""Three and a half hours, or two and a half, behind UTC."""
+from tests.services import ZONE, free_port
 
 
 @contextmanager
@@ -42,12 +39,6 @@ def directory(jars: Path, user: str, password: str) -> Iterator[str]:
             yield f"ldap://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.stdin.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> int:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.services import ZONE, free_port
+
 STARTS_WITHIN = 120.0
 """Seconds. It took 22 on two idle cores."""
 
@@ -32,7 +34,7 @@ def spark_thrift_server(python: Path, folder: Path) -> Iterator[str]:
     """
     code = "import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)"
     home = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
-    port = _free_port()
+    port = free_port()
     settings = {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -43,6 +45,7 @@ def spark_thrift_server(python: Path, folder: Path) -> Iterator[str]:
     }
     command = [f"{home}/bin/spark-submit", "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
     command += ["--master", "local[2]", "--driver-memory", "1g"]
+    command += ["--driver-java-options", f"-Duser.timezone={ZONE}"]
     command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
     command += ["spark-internal", "--hiveconf", "hive.server2.thrift.bind.host=127.0.0.1"]
     command += ["--hiveconf", f"hive.server2.thrift.port={port}"]
@@ -66,12 +69,6 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
                 return
         time.sleep(0.5)
     raise RuntimeError(f"The Spark Thrift Server did not start:\n{log.read_text(errors='replace')[-3000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> int:
