@@ -124,15 +124,19 @@ def start(folder: Path, jars: Path, *, port: int = PORT, zone: str = "UTC", more
     properties = [f"-Duser.timezone={zone}", f"-Djava.io.tmpdir={scratch}", f"-Dderby.stream.error.file={folder / 'derby.log'}"]
     command = [java, "-Xmx2g", *opens, *properties, "-cp", f"{conf}:{jars.absolute()}/*", _MAIN]
     log = folder / "server.log"
-    with log.open("ab") as out:
-        began = out.tell()
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-    server = LocalHive(folder, port, process.pid)
-    _noted(folder).write_text(json.dumps({"port": port, "pid": process.pid}), encoding="utf-8")
+    log.touch()
+    began = log.stat().st_size
+    # no Popen: the server outlives the process that starts it, and nobody waits for it
+    streams = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND, 0),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    pid = os.posix_spawn(java, command, os.environ, file_actions=streams, setpgroup=0)
+    server = LocalHive(folder, port, pid)
+    _noted(folder).write_text(json.dumps({"port": port, "pid": pid}), encoding="utf-8")
     deadline = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and os.waitpid(pid, os.WNOHANG) == (0, 0):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return server

@@ -55,7 +55,7 @@ def test_a_run_logs_its_statements_and_no_password(
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("FRAUD_WAREHOUSE", address)
     monkeypatch.setenv("FRAUD_WAREHOUSE_PASSWORD", PASSWORD)
-    with running(World(customers=20, merchants=20)) as url:
+    with running(World(customers=20, merchants=60)) as url:
         report = run_days(read_settings(source_url=url), Span.days(DAY, DAY))
     with sqlite3.connect(home / "history" / "runs" / f"{report.run_id}.db") as events:
         logged = "\n".join(row[0] for row in events.execute("SELECT event FROM event_logs"))
