@@ -53,9 +53,8 @@ class Settings(BaseSettings):
             try:
                 HiveServer.of(value)
             except NotAWarehouse as error:
-                raise ValueError(
-                    f"{error}: {PREFIX}WAREHOUSE_PASSWORD" if _HAS_PASSWORD.search(value) else str(error)
-                ) from None
+                where = f", as {PREFIX}WAREHOUSE_PASSWORD" if _HAS_PASSWORD.search(value) else ""
+                raise ValueError(f"{error}{where}") from None
         return value
 
     @property

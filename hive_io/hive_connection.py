@@ -86,6 +86,8 @@ class HiveServer:
             NotAWarehouse: what the address lacks, or has too much: a password in it would be shown and logged.
         """
         parts = urlsplit(url)
+        if parts.scheme != "hive":
+            raise NotAWarehouse(f"{parts.scheme}:// is not a warehouse; name a folder, or hive://user@host:10000/…")
         options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         known = ("staging", "auth", "grace", "patience", *_UNTESTED)
         if unknown := sorted(options.keys() - set(known)):

@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from hive_io.dagster_layers import DbIOManager
 from hive_io.embedded import EmbeddedWarehouse
-from hive_io.errors import NotAWarehouse
 from hive_io.handlers import ArrowHandler, HiveQLHandler, PandasHandler
 from hive_io.hive_connection import HiveServer
 from hive_io.hiveserver2 import HiveServer2Warehouse
@@ -71,9 +70,6 @@ def open_warehouse(location: str, password: SecretStr | None = None) -> Warehous
     Raises:
         NotAWarehouse: the location cannot be used, and why.
     """
-    scheme, given, _ = location.partition("://")
-    if not given:
-        return EmbeddedWarehouse(location)
-    if scheme != "hive":
-        raise NotAWarehouse(f"{scheme}:// is not a warehouse; name a folder, or a HiveServer2: hive://user@host:10000/…")
-    return HiveServer2Warehouse(HiveServer.of(location, password))
+    if "://" in location:
+        return HiveServer2Warehouse(HiveServer.of(location, password))
+    return EmbeddedWarehouse(location)

@@ -68,7 +68,7 @@ class LocalHive:
     @property
     def running(self) -> bool:
         """Whether the process that was started still runs."""
-        said = subprocess.run(["ps", "-o", "command=", "-p", str(self.pid)], capture_output=True, text=True, check=False)
+        said = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(self.pid)], capture_output=True, text=True, check=False)
         return _MAIN in said.stdout
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from fraud_assets.errors import SettingsError
 from fraud_assets.settings import Settings, read_settings
@@ -15,6 +16,7 @@ from fraud_assets.settings import Settings, read_settings
 def test_defaults() -> None:
     assert read_settings().model_dump() == {
         "warehouse": "warehouse",
+        "warehouse_password": None,
         "source_url": "http://127.0.0.1:5000",
         "rules_file": None,
         "first_day": dt.date(2025, 1, 1),
@@ -25,6 +27,7 @@ def test_defaults() -> None:
 def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     values: dict[str, tuple[str, Any]] = {
         "warehouse": ("/data/lake", "/data/lake"),
+        "warehouse_password": ("secret", SecretStr("secret")),
         "source_url": ("https://sources:8443/v1", "https://sources:8443/v1"),
         "rules_file": ("rules.yaml", Path("rules.yaml")),
         "first_day": ("2018-04-01", dt.date(2018, 4, 1)),
@@ -50,7 +53,7 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytes
         read_settings()
     assert str(error.value) == (
         f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SOURCE_URL, "
-        "FRAUD_WAREHOUSE"
+        "FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
     )
 
 
@@ -70,6 +73,8 @@ def test_variables_of_others_are_none_of_our_business(monkeypatch: pytest.Monkey
         ("FRAUD_REJECTED_LIMIT", "nan", "FRAUD_REJECTED_LIMIT: Input should be"),
         ("FRAUD_REJECTED_LIMIT", "20 %", "FRAUD_REJECTED_LIMIT: Input should be a valid number"),
         ("FRAUD_SOURCE_URL", "localhost:5000", "FRAUD_SOURCE_URL: starts with http:// or https:// (given: 'localhost:5000')"),
+        ("FRAUD_WAREHOUSE", "s3://bucket/lake", "FRAUD_WAREHOUSE: s3:// is not a warehouse"),
+        ("FRAUD_WAREHOUSE", "hive://me@host/fintech", "FRAUD_WAREHOUSE: A HiveServer2 is named like hive://user@host:10000"),
         ("FRAUD_SOURCE_URL", "", "FRAUD_SOURCE_URL: starts with http:// or https:// (given: '')"),
     ],
 )
@@ -101,3 +106,22 @@ def test_dagsters_home_is_beside_the_tables_unless_it_says_otherwise(monkeypatch
     assert read_settings(warehouse="lake").dagster_home == Path("/elsewhere")
     monkeypatch.setenv("DAGSTER_HOME", "")
     assert read_settings(warehouse="lake").dagster_home == tmp_path / "lake" / "dagster"
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_WAREHOUSE", "hive://me:open-sesame@host/fintech?staging=/lake")
+    with pytest.raises(SettingsError, match=r"A password does not belong.*FRAUD_WAREHOUSE_PASSWORD") as error:
+        read_settings()
+    assert "sesame" not in str(error.value)
+
+
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_WAREHOUSE_PASSWORD", "open-sesame")
+    assert "sesame" not in f"{read_settings()!r} {read_settings().model_dump_json()}"
+
+
+def test_dagster_keeps_its_records_of_a_server_on_a_local_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_settings(warehouse="hive://me@host/fintech?staging=/lake").dagster_home == tmp_path / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
+    assert read_settings(warehouse="hive://me@host/fintech?staging=/lake").dagster_home == Path("/elsewhere")
