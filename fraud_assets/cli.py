@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from airflow_bridge.cli import airflow
 from fraud_assets import show
 from fraud_assets.errors import FraudError
 from fraud_assets.settings import Settings, read_settings
@@ -65,6 +66,9 @@ def main() -> None:
     """Fraud detection on Dagster, Hive and Airflow: from three source APIs to alerts with reasons."""
     # Dagster logs to the console through its own handler; what libraries say on the way is noise here
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+main.add_command(airflow)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------

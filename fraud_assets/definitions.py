@@ -9,6 +9,7 @@ from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
 from fraud_assets.defs.partitions import daily
 from fraud_assets.defs.resources import SourceResource
+from fraud_assets.defs.schedules import schedules
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.settings import Settings, read_settings
@@ -26,17 +27,17 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = Engine(read_rule_book(overrides=settings.rules_file))
     partitions = daily(settings.first_day)
     lake = WarehouseResource(location=settings.warehouse)
+    job = dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts."
+    )
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
         ],
-        jobs=[
-            dg.define_asset_job(
-                JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts."
-            )
-        ],
+        jobs=[job],
+        schedules=schedules(job) if settings.scheduler == "dagster" else [],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,

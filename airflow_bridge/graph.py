@@ -1,0 +1,287 @@
+"""The asset graph as neutral entities, read from Dagster's definitions: no Airflow in it, and nothing of this pipeline.
+
+An `AssetGraph` says what there is; `tasks` cuts it into what a scheduler starts. What daily runs in the order of time cannot
+keep is refused here, so that no DAG file promises it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import dagster as dg
+
+KEY_FORMAT = "%Y-%m-%d"
+
+
+class CannotExport(Exception):
+    """The asset graph has something that DAGs of daily runs cannot keep; the message names the assets and what to change."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim about an asset. If it is blocking, nothing downstream starts when it fails."""
+
+    name: str
+    description: str
+    blocking: bool
+
+
+@dataclass(frozen=True)
+class Read:
+    """That an asset reads another, of the days `first` to `last` relative to its own: 0 is the same day, -1 the day before."""
+
+    asset: str
+    first: int
+    last: int
+
+    @property
+    def same_day(self) -> bool:
+        """Whether it must come after the other within a day."""
+        return self.last == 0
+
+    @property
+    def latest_past_day(self) -> int | None:
+        """The latest earlier day that it reads, counted from its own; None if it does not look back."""
+        return min(self.last, -1) if self.first < 0 else None
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a step is tried again, and how long after."""
+
+    most: int
+    delay: dt.timedelta
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An asset that Dagster materializes.
+
+    Attributes:
+        key: like `fintech/transactions`.
+        step: the step that makes it.
+        divisible: whether the step can make it without the step's other assets.
+        outside: keys that it reads and nobody here makes; they are there, or they are not.
+        freshness: what its policy says, for readers.
+    """
+
+    key: str
+    step: str
+    divisible: bool
+    group: str
+    description: str
+    owners: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...]
+    kinds: tuple[str, ...]
+    reads: tuple[Read, ...]
+    outside: tuple[str, ...]
+    checks: tuple[Check, ...]
+    retries: Retries | None
+    freshness: str | None
+
+
+@dataclass(frozen=True)
+class AssetGraph:
+    """The assets of a job, by key. All have one partition a UTC day, from `first_day` on, today's included."""
+
+    job: str
+    first_day: dt.date
+    assets: Mapping[str, Asset]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Assets that are materialized together.
+
+    Attributes:
+        upstream: names of tasks that come before it within a day, sorted.
+        waits: assets, and the latest earlier day of each that must be there before it starts.
+    """
+
+    name: str
+    group: str
+    assets: tuple[Asset, ...]
+    upstream: tuple[str, ...]
+    waits: tuple[tuple[str, int], ...]
+
+    @property
+    def retries(self) -> Retries | None:
+        """The most patient of its assets' policies."""
+        known = [asset.retries for asset in self.assets if asset.retries]
+        return max(known, key=lambda r: (r.most, r.delay), default=None)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        return tuple(sorted({owner for asset in self.assets for owner in asset.owners}))
+
+
+class Grain(Enum):
+    """How much a task does."""
+
+    ASSET = "asset"
+    STEP = "step"
+    STAGE = "stage"
+
+
+# --- reading Dagster --------------------------------------------------------------------------------------------------
+
+
+def read_graph(definitions: dg.Definitions, job: str) -> AssetGraph:
+    """The assets that a job materializes.
+
+    Raises:
+        CannotExport: an asset or an edge that daily runs, one after the other, cannot keep; both ends are named.
+    """
+    graph = definitions.resolve_asset_graph()
+    made = {key for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys if graph.get(key).is_materializable}
+    if not made:
+        raise CannotExport(f"The job {job} materializes nothing, so there is nothing to schedule")
+    days = {key: _first_day(key, graph.get(key).partitions_def) for key in sorted(made)}
+    (one, first_day), *others = days.items()
+    for other, day in others:
+        if day != first_day:
+            raise CannotExport(
+                f"{_text(one)} begins on {first_day}, {_text(other)} on {day}; the days of one DAG begin together: "
+                "give both the same partitions definition"
+            )
+    assets = [_asset(graph, key, made) for key in sorted(made)]
+    return AssetGraph(job, first_day, {asset.key: asset for asset in assets})
+
+
+def _first_day(key: dg.AssetKey, partitions: dg.PartitionsDefinition | None) -> dt.date:
+    if partitions is None:
+        raise CannotExport(f"{_text(key)} has no partitions; a run of a DAG is a day, so give it a partition a day")
+    if (
+        not isinstance(partitions, dg.TimeWindowPartitionsDefinition)
+        or not partitions.is_basic_daily
+        or partitions.timezone != "UTC"
+        or partitions.fmt != KEY_FORMAT
+    ):
+        raise CannotExport(
+            f"{_text(key)} has the partitions {partitions}; only UTC days written like 2026-01-31 can be a run of a DAG"
+        )
+    if partitions.end_offset < 1:
+        raise CannotExport(f"{_text(key)} has no partition for today; give its partitions definition end_offset=1")
+    return partitions.start.date()
+
+
+def _asset(graph: Any, key: dg.AssetKey, made: Iterable[dg.AssetKey]) -> Asset:
+    node = graph.get(key)
+    policy = node.assets_def.op.retry_policy
+    parents = sorted(node.parent_keys)
+    return Asset(
+        key=_text(key),
+        step=node.assets_def.op.name,
+        divisible=node.assets_def.can_subset,
+        group=node.group_name,
+        description=node.description or "",
+        owners=tuple(sorted(node.owners)),
+        tags=tuple(sorted((k, v) for k, v in node.tags.items() if not k.startswith("dagster/"))),
+        kinds=tuple(sorted(node.kinds)),
+        reads=tuple(_read(graph, key, parent) for parent in parents if parent in made),
+        outside=tuple(_text(parent) for parent in parents if parent not in made),
+        checks=tuple(_check(graph.get(check)) for check in sorted(node.check_keys, key=lambda c: c.name)),
+        retries=Retries(policy.max_retries, dt.timedelta(seconds=policy.delay or 0)) if policy else None,
+        freshness=_freshness(node.freshness_policy),
+    )
+
+
+def _check(node: Any) -> Check:
+    return Check(node.key.name, node.description or "", node.blocking)
+
+
+def _freshness(policy: dg.FreshnessPolicy | None) -> str | None:
+    match policy:
+        case None:
+            return None
+        case dg.FreshnessPolicy(fail_window=window):
+            return f"stale {window.to_timedelta()} (h:mm:ss) after it was last made"
+        case dg.FreshnessPolicy(deadline_cron=cron, lower_bound_delta=delta, timezone=zone):
+            return f"to be made within {delta} (h:mm:ss) before each `{cron}` ({zone})"
+    raise CannotExport(f"{policy} is a freshness policy that the export does not know")
+
+
+def _read(graph: Any, key: dg.AssetKey, parent: dg.AssetKey) -> Read:
+    mapping = graph.get_partition_mapping(key, parent)
+    edge = f"{_text(key)} reads {_text(parent)}"
+    if isinstance(mapping, dg.IdentityPartitionMapping):
+        return Read(_text(parent), 0, 0)
+    if not isinstance(mapping, dg.TimeWindowPartitionMapping):
+        raise CannotExport(
+            f"{edge} through {type(mapping).__name__}, and no order of days keeps that; "
+            "use TimeWindowPartitionMapping with the number of days that it looks back"
+        )
+    if mapping.end_offset > 0:
+        raise CannotExport(f"{edge} of later days (end_offset={mapping.end_offset}), which have not run when its own day runs")
+    if key == parent and mapping.end_offset == 0:
+        raise CannotExport(f"{edge}, itself, on the same day")
+    return Read(_text(parent), mapping.start_offset, mapping.end_offset)
+
+
+def _text(key: dg.AssetKey) -> str:
+    return key.to_user_string()
+
+
+# --- cutting it into tasks --------------------------------------------------------------------------------------------
+
+
+def tasks(graph: AssetGraph, grain: Grain) -> Sequence[Task]:
+    """The tasks of a day, each after those that it needs.
+
+    Raises:
+        CannotExport: at this grain, two tasks would each have to come before the other, or two have one name.
+    """
+    task_of = {key: _task_name(asset, grain) for key, asset in graph.assets.items()}
+    members: dict[str, list[Asset]] = {}
+    for key, asset in graph.assets.items():
+        members.setdefault(task_of[key], []).append(asset)
+    if grain is Grain.ASSET:
+        for name, assets in members.items():
+            if len({asset.step for asset in assets}) > 1:
+                raise CannotExport(f"{assets[0].key} and {assets[1].key} would both be the task {name}; rename one")
+    upstream = {
+        name: {task_of[read.asset] for asset in assets for read in asset.reads if read.same_day} - {name}
+        for name, assets in members.items()
+    }
+    return [_task(name, members[name], upstream[name]) for name in _in_order(upstream, members)]
+
+
+def _task_name(asset: Asset, grain: Grain) -> str:
+    if grain is Grain.STAGE:
+        return asset.group
+    if grain is Grain.ASSET and asset.divisible:
+        return asset.key.rpartition("/")[2]
+    return asset.step
+
+
+def _task(name: str, assets: Sequence[Asset], upstream: Iterable[str]) -> Task:
+    waits: dict[str, int] = {}
+    for asset in assets:
+        for read in asset.reads:
+            if read.latest_past_day is not None:
+                waits[read.asset] = max(read.latest_past_day, waits.get(read.asset, read.latest_past_day))
+    return Task(name, assets[0].group, tuple(assets), tuple(sorted(upstream)), tuple(sorted(waits.items())))
+
+
+def _in_order(upstream: Mapping[str, set[str]], members: Mapping[str, Sequence[Asset]]) -> Sequence[str]:
+    """Names so that each comes after what it needs; among those that are free, by name: always the same order."""
+    sorter = TopologicalSorter(upstream)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        one, other = error.args[1][:2]
+        raise CannotExport(
+            f"{members[one][0].key} and {members[other][0].key} are in tasks ({one}, {other}) that each need the other "
+            "within a day; export with a finer grain, or regroup them"
+        ) from None
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return order
