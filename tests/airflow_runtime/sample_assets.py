@@ -1,0 +1,77 @@
+"""Assets for the tests of what runs inside Airflow: each ends, or does not, in a way of its own."""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-02-01")
+
+
+@dg.asset(key_prefix="sample", partitions_def=DAYS)
+def plain(context: dg.AssetExecutionContext) -> None:
+    """Succeeds."""
+    context.log.info("day %s", context.partition_key)
+
+
+@dg.asset(key_prefix="sample", partitions_def=DAYS)
+def other() -> None:
+    """Succeeds too."""
+
+
+@dg.asset(key_prefix="sample", partitions_def=DAYS)
+def raising() -> None:
+    """Fails."""
+    raise ValueError("the source gave 3 rows: too few")
+
+
+@dg.multi_asset(
+    outs={"checked": dg.AssetOut(key_prefix="sample")},
+    partitions_def=DAYS,
+    check_specs=[dg.AssetCheckSpec("rows_are_enough", asset=["sample", "checked"], blocking=True)],
+)
+def checked() -> Iterator[object]:
+    """Succeeds, with a blocking check that fails."""
+    yield dg.Output(None, "checked")
+    yield dg.AssetCheckResult(
+        passed=False,
+        check_name="rows_are_enough",
+        asset_key=["sample", "checked"],
+        description="Fewer rows than on any day of the last month",
+        metadata={
+            "rows": 3,
+            "share": 0.25,
+            "broken claims": dg.MetadataValue.table([dg.TableRecord({"claim": "amount > 0", "rows": 7})]),
+        },
+    )
+
+
+@dg.asset(key_prefix="sample", partitions_def=DAYS, deps=[checked])
+def behind_checked() -> None:
+    """Must not run when the check has failed."""
+
+
+@dg.asset(key_prefix="sample", partitions_def=DAYS, config_schema={"seconds": dg.Field(float, default_value=300.0)})
+def slow(context: dg.AssetExecutionContext) -> None:
+    """Takes five minutes, unless it is stopped."""
+    until = time.monotonic() + context.op_execution_context.op_config["seconds"]
+    while time.monotonic() < until:
+        time.sleep(0.2)
+
+
+@dg.asset(key_prefix="sample", partitions_def=DAYS)
+def ten_seconds() -> None:
+    """Long enough to be interrupted, short enough to be waited for."""
+    time.sleep(10)
+
+
+@dg.asset(key_prefix="sample")
+def unpartitioned() -> None:
+    """Has no partitions."""
+
+
+defs = dg.Definitions(
+    assets=[plain, other, raising, checked, behind_checked, slow, ten_seconds, unpartitioned],
+    jobs=[dg.define_asset_job("sample_job", dg.AssetSelection.all() - dg.AssetSelection.assets(unpartitioned))],
+    executor=dg.in_process_executor,
+)
