@@ -17,8 +17,10 @@ AIRFLOW_3 = not __version__.startswith("2.")
 
 if AIRFLOW_3:
     from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, get_current_context
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError, TaskDeferralTimeout
     from airflow.sdk.execution_time.xcom import XCom
+
+    DEFERRAL_FAILED: tuple[type[Exception], ...] = (TaskDeferralError, TaskDeferralTimeout)
 else:
     from airflow.exceptions import AirflowException, AirflowFailException, TaskDeferralError
     from airflow.hooks.base import BaseHook
@@ -27,15 +29,17 @@ else:
     from airflow.models.xcom import XCom
     from airflow.operators.python import get_current_context
 
+    DEFERRAL_FAILED = (TaskDeferralError,)
+
 __all__ = [
     "AIRFLOW_3",
+    "DEFERRAL_FAILED",
     "AirflowException",
     "AirflowFailException",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
     "BaseTrigger",
-    "TaskDeferralError",
     "TriggerEvent",
     "XCom",
     "get_current_context",

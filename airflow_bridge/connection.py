@@ -31,11 +31,13 @@ class LocalDagster:
     Attributes:
         python: its interpreter.
         module: where the definitions are, `fraud_assets.definitions`.
+        attribute: of the module: the definitions, or a function that gives them.
         env: set for the command, beside the worker's own; DAGSTER_HOME is among them, or in the worker's.
     """
 
     python: str
     module: str
+    attribute: str = "defs"
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -51,13 +53,19 @@ def read_connection(connection: Connection, mode: str | None = None) -> Address 
     extra = connection.extra_dejson
     wanted = mode or extra.get("mode", "remote")
     if wanted == "local":
-        return _local(connection, extra)
+        return local(connection)
     if wanted == "remote":
-        return _remote(connection, extra)
+        return remote(connection)
     raise BadConnection(f'The Airflow Connection {connection.conn_id} has the mode "{wanted}"; it is "remote" or "local"')
 
 
-def _remote(connection: Connection, extra: Mapping[str, Any]) -> Address:
+def remote(connection: Connection) -> Address:
+    """Where Dagster's webserver is.
+
+    Raises:
+        BadConnection: with the field that is missing or wrong.
+    """
+    extra = connection.extra_dejson
     if not connection.host:
         raise BadConnection(f"The Airflow Connection {connection.conn_id} has no host; give that of Dagster's webserver")
     # Airflow's http connections may have the scheme in host or in schema, and a path after the host
@@ -75,14 +83,21 @@ def _remote(connection: Connection, extra: Mapping[str, Any]) -> Address:
     )
 
 
-def _local(connection: Connection, extra: Mapping[str, Any]) -> LocalDagster:
+def local(connection: Connection) -> LocalDagster:
+    """Which virtual environment has Dagster.
+
+    Raises:
+        BadConnection: with the field that is missing or wrong.
+    """
+    extra = connection.extra_dejson
     missing = [name for name in ("python", "module") if not extra.get(name)]
     if missing:
         raise BadConnection(
             f"The Airflow Connection {connection.conn_id} lacks {' and '.join(missing)} in its extra: "
             "local mode needs the path of a virtual environment's python and the module of the definitions"
         )
-    return LocalDagster(str(extra["python"]), str(extra["module"]), _texts(connection, extra, "env"))
+    attribute = str(extra.get("attribute", "defs"))
+    return LocalDagster(str(extra["python"]), str(extra["module"]), attribute, _texts(connection, extra, "env"))
 
 
 def _texts(connection: Connection, extra: Mapping[str, Any], name: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,25 +196,8 @@ class DagsterClient:
 
     def failure(self, run: Run) -> BridgeError:
         """Why a run that ended without success did: the error that the task should end with."""
-        url = self.address.run_url(run.run_id)
-        if run.status == "CANCELED":
-            return RunCanceled(f"Run {run.run_id} was stopped in Dagster. Clear the task to start it again. {url}")
-        steps, checks, others = [], [], []
-        for event in self._events(run.run_id):
-            kind = event["__typename"]
-            if kind == "ExecutionStepFailureEvent":
-                # a step that failed because of a check is told of by the check
-                if _cause(event["error"])[0] != _CHECK_FAILED:
-                    steps.append(f"step {event['stepKey']} failed: {': '.join(_cause(event['error']))}")
-            elif kind == "AssetCheckEvaluationEvent":
-                evaluation = event["evaluation"]
-                if not evaluation["success"] and evaluation["severity"] == "ERROR":
-                    checks.append(_told(evaluation))
-            elif kind == "RunFailureEvent":
-                others.append(" ".join([event["message"], *filter(None, _cause(event["error"]))]))
-        said = [*dict.fromkeys(steps), *checks] or others or ["Dagster does not say why"]
-        error = CheckFailed if checks and not steps else RunFailed
-        return error(f"Run {run.run_id}: {'; '.join(said)}. {url}")
+        events = [] if run.status == "CANCELED" else self._events(run.run_id)
+        return failure_of(run.status, f"Run {run.run_id}", self.address.run_url(run.run_id), events)
 
     def _events(self, run_id: str) -> Iterator[Mapping[str, Any]]:
         cursor: str | None = None
@@ -325,6 +308,32 @@ class DagsterClient:
             raise UnexpectedAnswer(f"{url} answers with status {status}: {said or 'no data'}")
         data: Mapping[str, Any] = answer["data"]
         return data
+
+
+def failure_of(status: str, name: str, where: str, events: Iterable[Mapping[str, Any]]) -> BridgeError:
+    """The error that a task should end with, from the events of a run that ended without success.
+
+    Args:
+        name, where: how to call the run, and where to look at it; for the message.
+    """
+    if status == "CANCELED":
+        return RunCanceled(f"{name} was stopped in Dagster. Clear the task to start it again. {where}")
+    steps, checks, others = [], [], []
+    for event in events:
+        kind = event["__typename"]
+        if kind == "ExecutionStepFailureEvent":
+            # a step that failed because of a check is told of by the check
+            if _cause(event["error"])[0] != _CHECK_FAILED:
+                steps.append(f"step {event['stepKey']} failed: {': '.join(_cause(event['error']))}")
+        elif kind == "AssetCheckEvaluationEvent":
+            evaluation = event["evaluation"]
+            if not evaluation["success"] and evaluation["severity"] == "ERROR":
+                checks.append(_told(evaluation))
+        elif kind == "RunFailureEvent":
+            others.append(" ".join([event["message"], *filter(None, _cause(event["error"]))]))
+    said = [*dict.fromkeys(steps), *checks] or others or ["Dagster does not say why"]
+    error = CheckFailed if checks and not steps else RunFailed
+    return error(f"{name}: {'; '.join(said)}. {where}")
 
 
 class _NotSent(DagsterUnreachable):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_bridge.dagster_graphql import PARTITION_TAG, DagsterClient, Run
-from airflow_bridge.errors import RunTimedOut
+from airflow_bridge.errors import LaunchRefused, RunTimedOut
 
 TRY_TAG = "airflow/try_number"
 
@@ -87,6 +87,34 @@ def stop_runs(client: DagsterClient, task: TaskTry) -> list[str]:
     for run_id in going:
         client.terminate(run_id)
     return going
+
+
+def not_ready(client: DagsterClient, waits: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those (asset, partition) that are still to come."""
+    return [(asset, partition) for asset, partition in waits if not client.partition_state(asset, partition).ready]
+
+
+class RunWatch:
+    """Looks at a run until it has ended."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self._began = time.monotonic()
+
+    def has_ended(self, client: DagsterClient) -> bool:
+        """Whether it has.
+
+        Raises:
+            LaunchRefused: Dagster has made the run and does not start it.
+            RunFailed: Dagster does not have the run any more.
+        """
+        run = client.run(self.run_id)
+        if run.status == "NOT_STARTED" and time.monotonic() - self._began > client.address.launch_timeout:
+            raise LaunchRefused(
+                f"Dagster made run {run.run_id} and has not started it; it may have gone away in between. "
+                f"The next try launches another. {client.address.run_url(run.run_id)}"
+            )
+        return run.ended
 
 
 def _is_ours(run: Run, task: TaskTry, work: Work) -> bool:

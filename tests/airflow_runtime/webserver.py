@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -24,9 +25,10 @@ class Webserver:
     Args:
         home: of the Dagster instance; made, with DefaultRunCoordinator: without a daemon, runs start at once.
         more: further arguments, `--read-only`.
+        python: of an environment that has dagster-webserver.
     """
 
-    def __init__(self, home: Path, more: Sequence[str] = (), module: Path = SAMPLE) -> None:
+    def __init__(self, home: Path, more: Sequence[str] = (), module: Path = SAMPLE, python: str = sys.executable) -> None:
         home.mkdir(parents=True, exist_ok=True)
         (home / "dagster.yaml").write_text(
             "telemetry: {enabled: false}\n"
@@ -38,7 +40,7 @@ class Webserver:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [
-            *(sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port)),
+            *(python, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port)),
             *("-f", str(module), *more),
         ]
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +72,9 @@ class Webserver:
     def stop(self) -> None:
         """Ends it, and the runs it has started, at once."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            # the group may outlive the webserver
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(timeout=60)
             self._process = None
 
