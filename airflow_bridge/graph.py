@@ -7,7 +7,7 @@ keep is refused here, so that no DAG file promises it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
@@ -15,10 +15,12 @@ from typing import Any
 
 import dagster as dg
 
+from airflow_bridge.errors import BridgeError
+
 KEY_FORMAT = "%Y-%m-%d"
 
 
-class CannotExport(Exception):
+class CannotExport(BridgeError):
     """The asset graph has something that DAGs of daily runs cannot keep; the message names the assets and what to change."""
 
 
@@ -99,7 +101,9 @@ class Task:
     """Assets that are materialized together.
 
     Attributes:
-        upstream: names of tasks that come before it within a day, sorted.
+        upstream: names of the tasks whose day it reads, sorted: they come before it within a day.
+        after: names of the tasks of which it reads earlier days only, sorted. They too come before it within a day, as in a
+            Dagster run: on the first day, it is they that make the tables.
         waits: assets, and the latest earlier day of each that must be there before it starts.
     """
 
@@ -107,6 +111,7 @@ class Task:
     group: str
     assets: tuple[Asset, ...]
     upstream: tuple[str, ...]
+    after: tuple[str, ...]
     waits: tuple[tuple[str, int], ...]
 
     @property
@@ -141,21 +146,18 @@ def read_graph(definitions: dg.Definitions, job: str) -> AssetGraph:
     made = {key for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys if graph.get(key).is_materializable}
     if not made:
         raise CannotExport(f"The job {job} materializes nothing, so there is nothing to schedule")
-    days = {key: _first_day(key, graph.get(key).partitions_def) for key in sorted(made)}
-    (one, first_day), *others = days.items()
-    for other, day in others:
-        if day != first_day:
-            raise CannotExport(
-                f"{_text(one)} begins on {first_day}, {_text(other)} on {day}; the days of one DAG begin together: "
-                "give both the same partitions definition"
-            )
+    first_days = [_first_day(graph.get(key), made) for key in sorted(made)]
     assets = [_asset(graph, key, made) for key in sorted(made)]
-    return AssetGraph(job, first_day, {asset.key: asset for asset in assets})
+    # Dagster sees to it that the partitioned assets of a job have one partitions definition
+    return AssetGraph(job, first_days[0], {asset.key: asset for asset in assets})
 
 
-def _first_day(key: dg.AssetKey, partitions: dg.PartitionsDefinition | None) -> dt.date:
+def _first_day(node: Any, made: Set[dg.AssetKey]) -> dt.date:
+    partitions = node.partitions_def
+    joined = sorted((node.parent_keys | node.child_keys) & made - {node.key})
+    asset = _text(node.key) + (f", which has an edge with {_text(joined[0])}," if joined else "")
     if partitions is None:
-        raise CannotExport(f"{_text(key)} has no partitions; a run of a DAG is a day, so give it a partition a day")
+        raise CannotExport(f"{asset} has no partitions; a run of a DAG is a day, so give it a partition a day")
     if (
         not isinstance(partitions, dg.TimeWindowPartitionsDefinition)
         or not partitions.is_basic_daily
@@ -163,20 +165,21 @@ def _first_day(key: dg.AssetKey, partitions: dg.PartitionsDefinition | None) -> 
         or partitions.fmt != KEY_FORMAT
     ):
         raise CannotExport(
-            f"{_text(key)} has the partitions {partitions}; only UTC days written like 2026-01-31 can be a run of a DAG"
+            f"{asset} has the partitions {partitions}; only UTC days written like 2026-01-31 can be a run of a DAG"
         )
     if partitions.end_offset < 1:
-        raise CannotExport(f"{_text(key)} has no partition for today; give its partitions definition end_offset=1")
+        raise CannotExport(f"{asset} has no partition for today; give its partitions definition end_offset=1")
     return partitions.start.date()
 
 
-def _asset(graph: Any, key: dg.AssetKey, made: Iterable[dg.AssetKey]) -> Asset:
+def _asset(graph: Any, key: dg.AssetKey, made: Set[dg.AssetKey]) -> Asset:
     node = graph.get(key)
-    policy = node.assets_def.op.retry_policy
+    step = node.assets_def.node_def
+    policy = step.retry_policy if isinstance(step, dg.OpDefinition) else None
     parents = sorted(node.parent_keys)
     return Asset(
         key=_text(key),
-        step=node.assets_def.op.name,
+        step=step.name,
         divisible=node.assets_def.can_subset,
         group=node.group_name,
         description=node.description or "",
@@ -196,14 +199,13 @@ def _check(node: Any) -> Check:
 
 
 def _freshness(policy: dg.FreshnessPolicy | None) -> str | None:
-    match policy:
-        case None:
-            return None
-        case dg.FreshnessPolicy(fail_window=window):
-            return f"stale {window.to_timedelta()} (h:mm:ss) after it was last made"
-        case dg.FreshnessPolicy(deadline_cron=cron, lower_bound_delta=delta, timezone=zone):
-            return f"to be made within {delta} (h:mm:ss) before each `{cron}` ({zone})"
-    raise CannotExport(f"{policy} is a freshness policy that the export does not know")
+    # the two kinds of policy have no public class in Dagster 1.13, only public constructors
+    window, cron = getattr(policy, "fail_window", None), getattr(policy, "deadline_cron", None)
+    if window:
+        return f"stale {window.to_timedelta()} (h:mm:ss) after it was last made"
+    if cron:
+        return f"due at `{cron}`, {getattr(policy, 'timezone', 'UTC')}"
+    return None
 
 
 def _read(graph: Any, key: dg.AssetKey, parent: dg.AssetKey) -> Read:
@@ -248,7 +250,10 @@ def tasks(graph: AssetGraph, grain: Grain) -> Sequence[Task]:
         name: {task_of[read.asset] for asset in assets for read in asset.reads if read.same_day} - {name}
         for name, assets in members.items()
     }
-    return [_task(name, members[name], upstream[name]) for name in _in_order(upstream, members)]
+    before = {
+        name: {task_of[read.asset] for asset in assets for read in asset.reads} - {name} for name, assets in members.items()
+    }
+    return [_task(name, members[name], upstream[name], before[name] - upstream[name]) for name in _in_order(before, members)]
 
 
 def _task_name(asset: Asset, grain: Grain) -> str:
@@ -259,18 +264,20 @@ def _task_name(asset: Asset, grain: Grain) -> str:
     return asset.step
 
 
-def _task(name: str, assets: Sequence[Asset], upstream: Iterable[str]) -> Task:
+def _task(name: str, assets: Sequence[Asset], upstream: Iterable[str], after: Iterable[str]) -> Task:
     waits: dict[str, int] = {}
     for asset in assets:
         for read in asset.reads:
             if read.latest_past_day is not None:
                 waits[read.asset] = max(read.latest_past_day, waits.get(read.asset, read.latest_past_day))
-    return Task(name, assets[0].group, tuple(assets), tuple(sorted(upstream)), tuple(sorted(waits.items())))
+    return Task(
+        name, assets[0].group, tuple(assets), tuple(sorted(upstream)), tuple(sorted(after)), tuple(sorted(waits.items()))
+    )
 
 
-def _in_order(upstream: Mapping[str, set[str]], members: Mapping[str, Sequence[Asset]]) -> Sequence[str]:
+def _in_order(before: Mapping[str, set[str]], members: Mapping[str, Sequence[Asset]]) -> Sequence[str]:
     """Names so that each comes after what it needs; among those that are free, by name: always the same order."""
-    sorter = TopologicalSorter(upstream)
+    sorter = TopologicalSorter(before)
     try:
         sorter.prepare()
     except CycleError as error:

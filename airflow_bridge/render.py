@@ -139,8 +139,16 @@ def _file(file: _File, graph: AssetGraph, tasks: Sequence[Task], version: Versio
         for task in tasks:
             if task.group == group:
                 lines += [*_task(task, names[task.name], file, version, graph, url, indent), ""]
-    for name, downstream in _edges(tasks):
-        lines += _edge(names[name], [names[d] for d in downstream])
+    within = list(_edges(tasks, {task.name: task.upstream for task in tasks}))
+    across = list(_edges(tasks, {task.name: task.after for task in tasks}))
+    if within:
+        lines += ["    # each reads the same day of what comes before it"]
+        lines += [line for edge in within for line in _edge(names, *edge)]
+    if within and across:
+        lines += [""]
+    if across:
+        lines += ["    # each reads earlier days, see wait_for; within a day, the order of a Dagster run"]
+        lines += [line for edge in across for line in _edge(names, *edge)]
     while not lines[-1]:
         lines.pop()
     return "\n".join(lines) + "\n"
@@ -246,13 +254,14 @@ def _count(days: int) -> str:
 
 
 def _looks_back(task: Task) -> str:
-    edges = [
-        f"{asset.key} reads {read.asset} of {_days(read.first, read.last)}"
+    """For which edges the task waits; with the reader's name where the task makes several assets."""
+    edges = {
+        f"{asset.key} reads {read.asset}" if len(task.assets) > 1 else f"reads {read.asset}": read
         for asset in task.assets
         for read in asset.reads
         if read.first < 0
-    ]
-    return "; ".join(edges)
+    }
+    return "; ".join(f"{edge} of {_days(read.first, read.last)}" for edge, read in edges.items())
 
 
 def _variables(tasks: Sequence[Task]) -> Mapping[str, str]:
@@ -272,17 +281,17 @@ def _variables(tasks: Sequence[Task]) -> Mapping[str, str]:
 # --- edges ------------------------------------------------------------------------------------------------------------
 
 
-def _edges(tasks: Sequence[Task]) -> Iterable[tuple[str, list[str]]]:
+def _edges(tasks: Sequence[Task], before: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, list[str]]]:
+    """Tasks and those that come after them."""
     for task in tasks:
-        downstream = [other.name for other in tasks if task.name in other.upstream]
+        downstream = [other.name for other in tasks if task.name in before[other.name]]
         if downstream:
             yield task.name, downstream
 
 
-def _edge(name: str, downstream: Sequence[str]) -> list[str]:
-    if len(downstream) == 1:
-        return [f"    {name} >> {downstream[0]}"]
-    return layout([Code(d) for d in downstream], 4, f"{name} >> ")
+def _edge(names: Mapping[str, str], name: str, downstream: Sequence[str]) -> list[str]:
+    variables = [Code(names[d]) for d in downstream]
+    return layout(variables[0] if len(variables) == 1 else variables, 4, f"{names[name]} >> ")
 
 
 def _duration(length: dt.timedelta) -> Call:

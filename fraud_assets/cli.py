@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from airflow_bridge.cli import airflow
+from airflow_bridge.errors import BridgeError
 from fraud_assets import show
 from fraud_assets.errors import FraudError
 from fraud_assets.settings import Settings, read_settings
@@ -37,7 +38,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (FraudError, HiveIOError, MockSourceError) as error:
+        except (FraudError, HiveIOError, MockSourceError, BridgeError) as error:
             raise click.ClickException(str(error)) from error
 
 
