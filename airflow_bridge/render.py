@@ -17,8 +17,8 @@ CONNECTION = "dagster_default"
 MARK = "Written by `fraud airflow export` from the asset graph: change the graph, not this file."
 """In every file, so that the export knows its own."""
 
-_RETRIES = 2
-_RETRY_DELAY = dt.timedelta(minutes=5)
+_RETRIES = 3
+_RETRY_DELAY = dt.timedelta(minutes=1)
 _TASK_TIMEOUT = dt.timedelta(hours=2)
 
 
