@@ -14,6 +14,9 @@ from hive_io import EmbeddedWarehouse
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--hiveserver2", metavar="URL", help="run the conformance suite against this server, hive://…, too")
+    parser.addoption(
+        "--airflow", metavar="DIR", action="append", default=[], help="run tests/airflow with the Airflow of this environment"
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from tests.services.processes import SLOW, Process, free_port, listening, wait_u
 
 REPOSITORY = Path(__file__).parent.parent.parent
 FINISHED = {"success", "failed", "upstream_failed", "skipped", "removed"}
+
+
+@cache
+def version_of(environment: Path) -> int:
+    """3 or 2: the Airflow of a virtual environment."""
+    code = "import importlib.metadata as m; print(m.version('apache-airflow'))"
+    told = subprocess.run([environment / "bin" / "python", "-c", code], check=True, capture_output=True, text=True)
+    return int(told.stdout.partition(".")[0])
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,7 @@ class Airflow:
         self.dags = home / "dags"
         self.dags.mkdir(parents=True)
         self.port = free_port()
-        python = "import importlib.metadata as m; print(m.version('apache-airflow'))"
-        told = subprocess.run([self._bin / "python", "-c", python], check=True, capture_output=True, text=True)
-        self.version = int(told.stdout.partition(".")[0])
+        self.version = version_of(environment)
         self.env = self._environment(connections)
         self._processes: dict[str, Process] = {}
 
@@ -85,7 +92,6 @@ class Airflow:
             }
             if self.version == 3
             else {
-                "scheduler__standalone_dag_processor": "True",
                 "scheduler__dag_dir_list_interval": "5",
                 "scheduler__min_file_process_interval": "5",
                 "webserver__web_server_host": "127.0.0.1",
@@ -125,8 +131,10 @@ class Airflow:
         if self.version == 3:
             self._start("api-server")
             self._listens("api-server", 180)
+        # on 2.11 with SQLite, the DAG processor is a process that the scheduler starts, and refuses to be another
         self._start("scheduler", "--skip-serve-logs")
-        self._start("dag-processor")
+        if self.version == 3:
+            self._start("dag-processor")
         self._start("triggerer", "--skip-serve-logs")
 
     def start_webserver(self) -> str:
@@ -164,9 +172,9 @@ class Airflow:
         """
         return self._answer([self._bin / "airflow", *arguments])
 
-    def python(self, code: str) -> str:
+    def python(self, code: str, *arguments: str) -> str:
         """What a piece of Python prints in Airflow's environment."""
-        return self._answer([self._bin / "python", "-c", code])
+        return self._answer([self._bin / "python", "-c", code, *arguments])
 
     def _answer(self, command: Sequence[str | Path]) -> str:
         result = subprocess.run(command, env=self.env, cwd=self.home, capture_output=True, text=True, timeout=300 * SLOW)
@@ -198,6 +206,18 @@ class Airflow:
             Run(row["run_id"], row["run_type"], row["state"], row["day"], row["start_date"] or "", row["end_date"] or "")
             for row in rows
         ]
+
+    def first_run(self, dag_id: str) -> Run:
+        """The first run of a DAG, when there is one."""
+        return wait_until(f"a run of {dag_id}", lambda: self.runs(dag_id), 120)[0]
+
+    def asset_events(self) -> Mapping[str, str | None]:
+        """The names (3.3) or uris (2.11) of assets that tasks have announced, with the partition key of the last event."""
+        if self.version == 3:
+            query = "SELECT name, partition_key FROM asset_event JOIN asset ON asset.id = asset_id ORDER BY timestamp"
+        else:
+            query = "SELECT uri AS name, NULL AS partition_key FROM dataset_event JOIN dataset ON dataset.id = dataset_id"
+        return {row["name"]: row["partition_key"] for row in self._ask(query)}
 
     def tasks(self, dag_id: str, run_id: str) -> Mapping[str, str | None]:
         """The state of each task of a run."""

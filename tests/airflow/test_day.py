@@ -1,0 +1,68 @@
+"""A day that the scheduler itself began: the right partition, and row for row what Dagster makes of the same day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from fraud_assets.runs import run_days
+from fraud_assets.settings import read_settings
+from hive_io import EmbeddedWarehouse, Span
+from tests.airflow.sites import CLOSE, REFRESH, Site, today
+from tests.e2e.lakes import Rows, assert_same, rows_of
+
+WITHIN = 600.0
+"""Seconds for a day of thirteen tasks; 100 on two idle cores."""
+
+
+@pytest.fixture(scope="module", params=["remote", "local"])
+def closed(request: pytest.FixtureRequest) -> Site:
+    """A site whose scheduler has closed yesterday, as soon as the DAG was switched on."""
+    made: Site = request.getfixturevalue(request.param)
+    made.airflow.unpause(CLOSE)
+    run = made.airflow.first_run(CLOSE)
+    run = made.airflow.finished(CLOSE, run.run_id, WITHIN)
+    assert (run.state, run.kind) == ("success", "scheduled"), made.airflow.tasks(CLOSE, run.run_id)
+    assert run.partition == (today() - dt.timedelta(days=1)).isoformat()
+    return made
+
+
+def test_the_day_is_the_day_that_dagster_makes(closed: Site, tmp_path: Path) -> None:
+    day = today() - dt.timedelta(days=1)
+    settings = read_settings(warehouse=str(tmp_path / "lake"), source_url=closed.source_url, first_day=day)
+    run_days(settings, Span.days(day, day))
+    by_dagster = rows_of(EmbeddedWarehouse(tmp_path / "lake"))
+    by_airflow = rows_of(EmbeddedWarehouse(closed.warehouse))
+    assert len(by_airflow) == 22 and by_airflow["transactions"] and by_airflow["fraud_alerts"]
+    assert_same(by_airflow, by_dagster)
+
+
+def test_nothing_is_wrong_with_the_dags_or_with_airflow(closed: Site) -> None:
+    assert (closed.airflow.import_errors(), closed.airflow.warnings(), closed.airflow.ended()) == ([], [], [])
+
+
+def test_an_asset_event_says_which_day_is_complete(closed: Site) -> None:
+    events = closed.airflow.asset_events()
+    name = "fintech.fraud_alerts" if closed.airflow.version == 3 else "hive://fintech/fraud_alerts"
+    assert len(events) == 22
+    assert events[name] == ((today() - dt.timedelta(days=1)).isoformat() if closed.airflow.version == 3 else None)
+
+
+def test_the_hourly_dag_makes_today_and_leaves_yesterday(closed: Site) -> None:
+    yesterday = (today() - dt.timedelta(days=1)).isoformat()
+    before = _of_day(closed, yesterday)
+    hour = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=30)
+    closed.airflow.unpause(REFRESH)
+    run = closed.airflow.first_run(REFRESH)
+    run = closed.airflow.finished(REFRESH, run.run_id, WITHIN)
+    assert (run.state, run.kind, run.partition) == ("success", "scheduled", hour.date().isoformat())
+    assert _of_day(closed, run.partition)["transactions"]
+    assert _of_day(closed, yesterday) == before or run.partition == yesterday
+    assert len(closed.airflow.asset_events()) == 22, "only a closed day is complete"
+
+
+def _of_day(made: Site, day: str) -> Rows:
+    found = rows_of(EmbeddedWarehouse(made.warehouse))
+    return {table: type(rows)({row: n for row, n in rows.items() if ("ds", day) in row}) for table, rows in found.items()}
