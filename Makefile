@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPARK := build/spark
+AIRFLOW3 := build/airflow3
+AIRFLOW2 := build/airflow2
+ROUND_TRIP := build/dagster-airflow
 
-.PHONY: demo test test-slow test-spark ui lint format clean
+.PHONY: demo test test-slow test-spark test-airflow test-airflow-short ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
@@ -18,6 +21,16 @@ test-slow: $(READY)  ## the tests that take minutes
 
 test-spark: $(READY) $(SPARK)/.ready  ## the conformance suite on a real HiveServer2, Spark's; needs Java 17
 	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python tests/conformance -k hiveserver2
+
+test-airflow: $(READY) $(AIRFLOW3)/.ready $(AIRFLOW2)/.ready $(ROUND_TRIP)/.ready  ## real Airflow 3.3 and 2.11, with schedulers
+	for python in $(AIRFLOW3)/bin/python $(AIRFLOW2)/bin/python; do $(RUNTIME) || exit 1; done
+	$(BIN)/python -m pytest tests/airflow --airflow $(AIRFLOW3) --airflow $(AIRFLOW2) --dagster-airflow $(ROUND_TRIP)
+
+test-airflow-short: $(READY) $(AIRFLOW3)/.ready  ## imports, and one day that the scheduler began, on 3.3
+	$(BIN)/python -m pytest tests/airflow/test_imports.py tests/airflow/test_day.py --airflow $(AIRFLOW3) -k "imports or remote and not hourly"
+
+# what runs inside Airflow, tested there
+RUNTIME = $$python -m pytest tests/airflow_runtime -c tests/airflow_runtime/pytest.ini --dagster-python $(BIN)/python
 
 ui: $(READY)  ## Dagster with the demo's assets, on http://127.0.0.1:3000
 	$(BIN)/fraud ui --warehouse demo
@@ -39,6 +52,22 @@ $(READY): pyproject.toml constraints.txt
 $(SPARK)/.ready: constraints-spark.txt
 	$(PYTHON) -m venv $(SPARK)
 	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-spark.txt pyspark
+	touch $@
+
+$(AIRFLOW3)/.ready: constraints-airflow3.txt
+	$(PYTHON) -m venv $(AIRFLOW3)
+	$(AIRFLOW3)/bin/python -m pip install --quiet --disable-pip-version-check -c $< apache-airflow pytest
+	touch $@
+
+$(AIRFLOW2)/.ready: constraints-airflow2.txt
+	$(PYTHON) -m venv $(AIRFLOW2)
+	$(AIRFLOW2)/bin/python -m pip install --quiet --disable-pip-version-check -c $< apache-airflow pytest
+	touch $@
+
+# dagster-airflow reads Airflow 2's DAGs, and needs Dagster beside it
+$(ROUND_TRIP)/.ready: constraints-dagster-airflow.txt
+	$(PYTHON) -m venv $(ROUND_TRIP)
+	$(ROUND_TRIP)/bin/python -m pip install --quiet --disable-pip-version-check -c $< dagster-airflow
 	touch $@
 
 clean:

@@ -29,10 +29,3 @@ def remote(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A site whose tasks ask Dagster's webserver; its first partition is yesterday's."""
     with site(environment, tmp_path_factory.mktemp("remote"), first_day=today() - dt.timedelta(days=1)) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def local(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site whose tasks run Dagster's command; its first partition is yesterday's."""
-    with site(environment, tmp_path_factory.mktemp("local"), first_day=today() - dt.timedelta(days=1), mode="local") as made:
-        yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fraud_assets.runs import run_days
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
-from tests.airflow.sites import CLOSE, REFRESH, Site, today
+from tests.airflow.sites import CLOSE, REFRESH, Site, site, today
 from tests.e2e.lakes import Rows, assert_same, rows_of
 
 WITHIN = 600.0
@@ -18,15 +19,16 @@ WITHIN = 600.0
 
 
 @pytest.fixture(scope="module", params=["remote", "local"])
-def closed(request: pytest.FixtureRequest) -> Site:
+def closed(request: pytest.FixtureRequest, environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site whose scheduler has closed yesterday, as soon as the DAG was switched on."""
-    made: Site = request.getfixturevalue(request.param)
-    made.airflow.unpause(CLOSE)
-    run = made.airflow.first_run(CLOSE)
-    run = made.airflow.finished(CLOSE, run.run_id, WITHIN)
-    assert (run.state, run.kind) == ("success", "scheduled"), made.airflow.tasks(CLOSE, run.run_id)
-    assert run.partition == (today() - dt.timedelta(days=1)).isoformat()
-    return made
+    yesterday = today() - dt.timedelta(days=1)
+    with site(environment, tmp_path_factory.mktemp("site"), first_day=yesterday, mode=request.param) as made:
+        made.airflow.unpause(CLOSE)
+        run = made.airflow.first_run(CLOSE)
+        run = made.airflow.finished(CLOSE, run.run_id, WITHIN)
+        assert (run.state, run.kind) == ("success", "scheduled"), made.airflow.tasks(CLOSE, run.run_id)
+        assert run.partition == yesterday.isoformat()
+        yield made
 
 
 def test_the_day_is_the_day_that_dagster_makes(closed: Site, tmp_path: Path) -> None:

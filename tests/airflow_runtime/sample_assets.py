@@ -51,12 +51,10 @@ def behind_checked() -> None:
     """Must not run when the check has failed."""
 
 
-@dg.asset(key_prefix="sample", partitions_def=DAYS, config_schema={"seconds": dg.Field(float, default_value=300.0)})
-def slow(context: dg.AssetExecutionContext) -> None:
+@dg.asset(key_prefix="sample", partitions_def=DAYS)
+def slow() -> None:
     """Takes five minutes, unless it is stopped."""
-    until = time.monotonic() + context.op_execution_context.op_config["seconds"]
-    while time.monotonic() < until:
-        time.sleep(0.2)
+    time.sleep(300)
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS)
@@ -65,13 +63,22 @@ def ten_seconds() -> None:
     time.sleep(10)
 
 
+@dg.asset(key_prefix="sample", partitions_def=DAYS)
+def stubborn() -> None:
+    """Ends 20 seconds after it is told to."""
+    try:
+        time.sleep(300)
+    finally:
+        time.sleep(20)
+
+
 @dg.asset(key_prefix="sample")
 def unpartitioned() -> None:
     """Has no partitions."""
 
 
 defs = dg.Definitions(
-    assets=[plain, other, raising, checked, behind_checked, slow, ten_seconds, unpartitioned],
+    assets=[plain, other, raising, checked, behind_checked, slow, ten_seconds, stubborn, unpartitioned],
     jobs=[dg.define_asset_job("sample_job", dg.AssetSelection.all() - dg.AssetSelection.assets(unpartitioned))],
     executor=dg.in_process_executor,
 )

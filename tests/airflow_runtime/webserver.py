@@ -37,6 +37,7 @@ class Webserver:
             encoding="utf-8",
         )
         self.home = home
+        self.python = python
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [
@@ -83,6 +84,18 @@ class Webserver:
         assert self._process is not None
         self._process.kill()
         self._process.wait(timeout=60)
+
+    def make_run_without_starting_it(self) -> str:
+        """What is left when the webserver goes away between the two; gives the run's id."""
+        code = (
+            "import dagster as dg\n"
+            "instance = dg.DagsterInstance.get()\n"
+            "job = dg.job(name='empty')(lambda: None)\n"
+            "print(instance.create_run_for_job(job).run_id)\n"
+        )
+        environment = {**os.environ, "DAGSTER_HOME": str(self.home)}
+        made = subprocess.run([self.python, "-c", code], env=environment, check=True, capture_output=True, text=True)
+        return made.stdout.split()[-1]
 
 
 def free_port() -> int:

@@ -14,11 +14,24 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+import httpx
 
 from tests.services.processes import SLOW, Process, free_port, listening, wait_until
 
 REPOSITORY = Path(__file__).parent.parent.parent
 FINISHED = {"success", "failed", "upstream_failed", "skipped", "removed"}
+
+
+_MARK_FAILED = """
+import sys
+from airflow.models import DagBag
+from airflow.utils.state import TaskInstanceState
+dag_id, run_id, task_id = sys.argv[1:]
+dag = DagBag(read_dags_from_db=True).get_dag(dag_id)
+dag.set_task_instance_state(task_id=task_id, run_id=run_id, state=TaskInstanceState.FAILED)
+"""
 
 
 @cache
@@ -182,10 +195,36 @@ class Airflow:
             raise RuntimeError(f"{' '.join(map(str, command[:4]))} failed:\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}")
         return result.stdout
 
-    def unpause(self, dag_id: str) -> None:
-        """Let the scheduler make runs of a DAG, once the DAG processor has found it."""
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Until the DAG processor has found a DAG."""
         wait_until(f"DAG {dag_id} is found", lambda: self._ask("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag_id), 180)
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler make runs of a DAG, once it is there."""
+        self.wait_for_dag(dag_id)
         self.command("dags", "unpause", dag_id)
+
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """What the button *Mark state as failed* does."""
+        if self.version == 2:
+            # what the button's view calls; the REST API of 2.11 would need a user with a password
+            self.python(_MARK_FAILED, dag_id, run_id, task_id)
+            return
+        url = f"http://127.0.0.1:{self.port}"
+        token = httpx.get(f"{url}/auth/token", timeout=60 * SLOW).json()["access_token"]
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{task_id}"
+        headers = {"Authorization": f"Bearer {token}"}
+        httpx.patch(url + path, json={"new_state": "failed"}, headers=headers, timeout=60 * SLOW).raise_for_status()
+
+    def process_of(self, dag_id: str, run_id: str, task_id: str) -> int | None:
+        """The process in which a running task is; None while it has none."""
+        query = "SELECT pid FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ? AND state = 'running'"
+        return next((row["pid"] for row in self._ask(query, dag_id, run_id, task_id)), None)
+
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> int:
+        """The number of a task's latest try."""
+        query = "SELECT try_number FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ?"
+        return int(self._ask(query, dag_id, run_id, task_id)[0]["try_number"])
 
     def import_errors(self) -> Sequence[str]:
         return [row["stacktrace"] for row in self._ask("SELECT stacktrace FROM import_error")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import dagster as dg
 import yaml
 
 from fraud_assets.runs import dagster_instance
@@ -58,6 +59,12 @@ class Dagster:
         wait_until("Dagster's webserver", lambda: process.ended or listening(self.port), 180)
         if process.ended:
             raise RuntimeError(f"Dagster's webserver ended:\n{process.told()}")
+
+    def runs(self, **tags: str) -> Sequence[dg.DagsterRun]:
+        """The runs that Airflow's task asked for, the oldest first; `dag_id`, `task_id`."""
+        wanted = {f"airflow/{name}": value for name, value in tags.items()}
+        with dg.DagsterInstance.from_config(self.env["DAGSTER_HOME"]) as instance:
+            return [*reversed(instance.get_runs(dg.RunsFilter(tags=wanted)))]
 
     def end(self) -> None:
         if self._process:

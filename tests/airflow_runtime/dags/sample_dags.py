@@ -20,7 +20,7 @@ FAILURES = {}
 def dag(dag_id, *asset_keys, **arguments):
     with DAG(
         dag_id,
-        start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        start_date=dt.datetime(2025, 12, 1, tzinfo=dt.UTC),
         schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
         catchup=False,
     ) as DAGS[dag_id]:
@@ -41,6 +41,7 @@ for word, deferrable in (("deferred", True), ("waiting", False)):
     dag(f"checked_{word}", "checked", "behind_checked", **how)
     dag(f"unknown_{word}", "nobody_has_this", retries=2, **how)
     dag(f"ten_seconds_{word}", "ten_seconds", **how)
+    dag(f"retried_{word}", "ten_seconds", retries=20, **how)
     dag(f"slow_{word}", "slow", execution_timeout=dt.timedelta(seconds=15), **how)
     dag(f"killed_{word}", "slow", **how)
     dag(f"after_{word}", "other", wait_for=[("sample/plain", -1)], **how)
