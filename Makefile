@@ -67,7 +67,7 @@ $(AIRFLOW2)/.ready: constraints-airflow2.txt
 # dagster-airflow reads Airflow 2's DAGs, and needs Dagster beside it
 $(ROUND_TRIP)/.ready: constraints-dagster-airflow.txt
 	$(PYTHON) -m venv $(ROUND_TRIP)
-	$(ROUND_TRIP)/bin/python -m pip install --quiet --disable-pip-version-check -c $< dagster-airflow
+	$(ROUND_TRIP)/bin/python -m pip install --quiet --disable-pip-version-check -c $< apache-airflow dagster-airflow
 	touch $@
 
 clean:

@@ -18,11 +18,36 @@ WITHIN = 600.0
 """Seconds for a day of thirteen tasks; 100 on two idle cores."""
 
 
+# a DAG of another team, as docs/deploy-to-airflow.md has it
+_FOLLOWER = {
+    3: """
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Asset, PartitionedAssetTimetable
+
+alerts = Asset("fintech.fraud_alerts", "hive://fintech/fraud_alerts")
+with DAG(dag_id="follower", schedule=PartitionedAssetTimetable(assets=alerts)):
+    EmptyOperator(task_id="report")
+""",
+    2: """
+import pendulum
+from airflow.datasets import Dataset
+from airflow.models.dag import DAG
+from airflow.operators.empty import EmptyOperator
+
+alerts = Dataset("hive://fintech/fraud_alerts")
+with DAG(dag_id="follower", schedule=[alerts], start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+    EmptyOperator(task_id="report")
+""",
+}
+
+
 @pytest.fixture(scope="module", params=["remote", "local"])
 def closed(request: pytest.FixtureRequest, environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site whose scheduler has closed yesterday, as soon as the DAG was switched on."""
     yesterday = today() - dt.timedelta(days=1)
     with site(environment, tmp_path_factory.mktemp("site"), first_day=yesterday, mode=request.param) as made:
+        (made.airflow.dags / "follower.py").write_text(_FOLLOWER[made.airflow.version])
+        made.airflow.unpause("follower")
         made.airflow.unpause(CLOSE)
         run = made.airflow.first_run(CLOSE)
         run = made.airflow.finished(CLOSE, run.run_id, WITHIN)
@@ -52,6 +77,14 @@ def test_an_asset_event_says_which_day_is_complete(closed: Site) -> None:
     assert events[name] == ((today() - dt.timedelta(days=1)).isoformat() if closed.airflow.version == 3 else None)
 
 
+def test_another_teams_dag_starts_when_the_alerts_of_the_day_are_there(closed: Site) -> None:
+    run = closed.airflow.finished("follower", closed.airflow.first_run("follower").run_id, 120)
+    assert run.state == "success"
+    if closed.airflow.version == 3:
+        assert run.partition == (today() - dt.timedelta(days=1)).isoformat()
+    assert len(closed.airflow.runs("follower")) == 1
+
+
 def test_the_hourly_dag_makes_today_and_leaves_yesterday(closed: Site) -> None:
     yesterday = (today() - dt.timedelta(days=1)).isoformat()
     before = _of_day(closed, yesterday)
@@ -63,6 +96,7 @@ def test_the_hourly_dag_makes_today_and_leaves_yesterday(closed: Site) -> None:
     assert _of_day(closed, run.partition)["transactions"]
     assert _of_day(closed, yesterday) == before or run.partition == yesterday
     assert len(closed.airflow.asset_events()) == 22, "only a closed day is complete"
+    assert len(closed.airflow.runs("follower")) == 1
 
 
 def _of_day(made: Site, day: str) -> Rows:
