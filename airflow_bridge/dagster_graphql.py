@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,26 +12,25 @@ import requests
 import tenacity
 from urllib3.exceptions import NewConnectionError
 
+from airflow_bridge import dagster_queries as queries
 from airflow_bridge.errors import (
     AccessDenied,
     BadConnection,
     BridgeError,
-    CheckFailed,
     DagsterUnreachable,
     LaunchRefused,
     NoPartition,
-    RunCanceled,
     RunFailed,
     UnexpectedAnswer,
     UnknownAsset,
 )
+from airflow_bridge.failures import cause, failure_of, refusal_of
 
 PARTITION_TAG = "dagster/partition"
 LAUNCH_TAG = "airflow/launch"
 """Drawn anew for each launch: finds the run again when Dagster's answer to the launch was lost."""
 
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
-_CHECK_FAILED = "DagsterAssetCheckFailedError"
 _GATEWAY_SAYS_LATER = frozenset({429, 502, 503, 504})
 
 
@@ -143,16 +141,16 @@ class DagsterClient:
             # assetCheckSelection is left out on purpose: an empty one would skip the blocking checks
         }
         params = {"selector": selector, "executionMetadata": {"tags": _tag_inputs(wanted)}}
-        for attempt in self._attempts(_NotSent):
+        for attempt in self._attempts(lambda error: isinstance(error, DagsterUnreachable) and not error.sent):
             with attempt:
                 try:
-                    answer = self._post(_LAUNCH, {"params": params}, timeout=self.address.launch_timeout)["launchRun"]
-                except _NotSent:
-                    raise
+                    answer = self._post(queries.LAUNCH, {"params": params}, timeout=self.address.launch_timeout)["launchRun"]
                 except DagsterUnreachable as lost:
+                    if not lost.sent:
+                        raise
                     return self._find_launched(token, lost)
         if answer["__typename"] != "LaunchRunSuccess":
-            raise _refusal(answer, assets)
+            raise refusal_of(answer, assets)
         return _run(answer["run"])
 
     def _find_launched(self, token: str, lost: DagsterUnreachable) -> Run:
@@ -170,7 +168,7 @@ class DagsterClient:
 
     def find_runs(self, tags: Mapping[str, str], limit: int = 25) -> list[Run]:
         """The newest runs that have all these tags, newest first."""
-        answer = self._ask(_FIND_RUNS, {"tags": _tag_inputs(tags), "limit": limit})["runsOrError"]
+        answer = self._ask(queries.FIND_RUNS, {"tags": _tag_inputs(tags), "limit": limit})["runsOrError"]
         return [_run(run) for run in _expect(answer, "Runs")["results"]]
 
     def run(self, run_id: str) -> Run:
@@ -179,20 +177,22 @@ class DagsterClient:
         Raises:
             RunFailed: Dagster does not have it; it was deleted.
         """
-        answer = self._ask(_RUN, {"runId": run_id})["runOrError"]
+        answer = self._ask(queries.RUN, {"runId": run_id})["runOrError"]
         if answer["__typename"] == "RunNotFoundError":
             raise RunFailed(f"Dagster has no run {run_id} any more: somebody deleted it. The next try starts a new one.")
         return _run(_expect(answer, "Run"))
 
     def terminate(self, run_id: str) -> None:
         """Tell a run to stop; it may take a while until it is CANCELED. A run that has ended stays as it is."""
-        answer = self._ask(_TERMINATE, {"runId": run_id})["terminateRun"]
-        if answer["__typename"] == "TerminateRunSuccess" or self.run(run_id).ended:
-            return
-        if answer["__typename"] == "TerminateRunFailure":
-            # the process of the run is gone or cannot be told: then its state is set, so that nothing waits for it
-            answer = self._ask(_TERMINATE, {"runId": run_id, "policy": "MARK_AS_CANCELED_IMMEDIATELY"})["terminateRun"]
-        _expect(answer, "TerminateRunSuccess")
+        # where the process of a run is gone or cannot be told, its state is set, so that nothing waits for it
+        for policy in ("SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY"):
+            answer = self._ask(queries.TERMINATE, {"runId": run_id, "policy": policy})["terminateRun"]
+            if answer["__typename"] != "TerminateRunFailure":
+                _expect(answer, "TerminateRunSuccess")
+                return
+            if self.run(run_id).status in (*ENDED, "CANCELING"):
+                return
+        raise UnexpectedAnswer(f"Dagster does not stop run {run_id}: {answer['message']} {self.address.run_url(run_id)}")
 
     def failure(self, run: Run) -> BridgeError:
         """Why a run that ended without success did: the error that the task should end with."""
@@ -202,7 +202,7 @@ class DagsterClient:
     def _events(self, run_id: str) -> Iterator[Mapping[str, Any]]:
         cursor: str | None = None
         while True:
-            answer = self._ask(_EVENTS, {"runId": run_id, "cursor": cursor})["logsForRun"]
+            answer = self._ask(queries.EVENTS, {"runId": run_id, "cursor": cursor})["logsForRun"]
             page = _expect(answer, "EventConnection")
             yield from page["events"]
             if not page["hasMore"]:
@@ -217,7 +217,7 @@ class DagsterClient:
         Raises:
             UnknownAsset, NoPartition: no such asset, or it has no partitions.
         """
-        answer = self._ask(_PARTITION, {"asset": _path(asset), "partition": partition})["assetNodeOrError"]
+        answer = self._ask(queries.PARTITION, {"asset": _path(asset), "partition": partition})["assetNodeOrError"]
         if answer["__typename"] == "AssetNotFoundError":
             raise self._unknown([asset])
         node = _expect(answer, "AssetNode")
@@ -228,7 +228,7 @@ class DagsterClient:
 
     def _check_partition(self, assets: Sequence[str], partition: str) -> None:
         """Dagster launches a run for a partition that does not exist, and lets its steps fail."""
-        nodes = self._ask(_PARTITION_KEYS, {"assets": [_path(asset) for asset in assets]})["assetNodes"]
+        nodes = self._ask(queries.PARTITION_KEYS, {"assets": [_path(asset) for asset in assets]})["assetNodes"]
         keys = {"/".join(node["assetKey"]["path"]): node["partitionKeys"] for node in nodes}
         if missing := [asset for asset in assets if asset not in keys]:
             raise self._unknown(missing)
@@ -249,13 +249,13 @@ class DagsterClient:
             BadConnection: there is no such location, or several, and the Airflow Connection names none.
             UnknownAsset: there is no such job.
         """
-        entries = _expect(self._ask(_WORKSPACE, {})["workspaceOrError"], "Workspace")["locationEntries"]
+        entries = _expect(self._ask(queries.WORKSPACE, {})["workspaceOrError"], "Workspace")["locationEntries"]
         entry = _the_one(entries, self.address.location, f"Dagster at {self.address.url} has the code locations", "_location")
         found = entry["locationOrLoadError"]
         if found is None:
             raise LaunchRefused(f"Dagster is still loading the code location {entry['name']}; try again")
         if found["__typename"] == "PythonError":
-            raise LaunchRefused(f"Dagster cannot load the code location {entry['name']}: {': '.join(_cause(found))}")
+            raise LaunchRefused(f"Dagster cannot load the code location {entry['name']}: {': '.join(cause(found))}")
         said = f"The code location {entry['name']} has the repositories"
         repository = _the_one(found["repositories"], self.address.repository, said, "")
         jobs = [each["name"] for each in repository["jobs"]]
@@ -266,9 +266,9 @@ class DagsterClient:
 
     # Requests
 
-    def _attempts(self, error: type[BaseException]) -> tenacity.Retrying:
+    def _attempts(self, again: Callable[[BaseException], bool]) -> tenacity.Retrying:
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(error),
+            retry=tenacity.retry_if_exception(again),
             stop=tenacity.stop_after_delay(self._patience),
             wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5),
             reraise=True,
@@ -276,7 +276,7 @@ class DagsterClient:
 
     def _ask(self, query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """A request that may be repeated."""
-        return self._attempts(DagsterUnreachable)(self._post, query, variables)
+        return self._attempts(lambda error: isinstance(error, DagsterUnreachable))(self._post, query, variables)
 
     def _post(self, query: str, variables: Mapping[str, Any], timeout: float = 60.0) -> Mapping[str, Any]:
         url = f"{self.address.url}/graphql"
@@ -288,12 +288,12 @@ class DagsterClient:
         except requests.exceptions.InvalidURL as error:
             raise BadConnection(f"{url} cannot be asked: {error}; correct host and port of the Airflow Connection") from error
         except requests.exceptions.RequestException as error:
-            failure = _NotSent if _was_not_sent(error) else DagsterUnreachable
-            raise failure(f"Dagster at {self.address.url} does not answer: {type(error).__name__}: {error}") from error
+            said = f"Dagster at {self.address.url} does not answer: {_why(error)}; start it, or correct the Airflow Connection"
+            raise DagsterUnreachable(said, sent=_was_sent(error)) from error
         status = response.status_code
         if status in _GATEWAY_SAYS_LATER:
             raise DagsterUnreachable(f"Dagster at {self.address.url} answers with status {status}")
-        if status in (401, 403) or response.is_redirect:
+        if status in (401, 403) or 300 <= status < 400:
             raise AccessDenied(
                 f"{self.address.url} answers with status {status}: it wants other credentials; "
                 "correct login and password, or the headers in extra, of the Airflow Connection"
@@ -310,39 +310,20 @@ class DagsterClient:
         return data
 
 
-def failure_of(status: str, name: str, where: str, events: Iterable[Mapping[str, Any]]) -> BridgeError:
-    """The error that a task should end with, from the events of a run that ended without success.
-
-    Args:
-        name, where: how to call the run, and where to look at it; for the message.
-    """
-    if status == "CANCELED":
-        return RunCanceled(f"{name} was stopped in Dagster. Clear the task to start it again. {where}")
-    steps, checks, others = [], [], []
-    for event in events:
-        kind = event["__typename"]
-        if kind == "ExecutionStepFailureEvent":
-            # a step that failed because of a check is told of by the check
-            if _cause(event["error"])[0] != _CHECK_FAILED:
-                steps.append(f"step {event['stepKey']} failed: {': '.join(_cause(event['error']))}")
-        elif kind == "AssetCheckEvaluationEvent":
-            evaluation = event["evaluation"]
-            if not evaluation["success"] and evaluation["severity"] == "ERROR":
-                checks.append(_told(evaluation))
-        elif kind == "RunFailureEvent":
-            others.append(" ".join([event["message"], *filter(None, _cause(event["error"]))]))
-    said = [*dict.fromkeys(steps), *checks] or others or ["Dagster does not say why"]
-    error = CheckFailed if checks and not steps else RunFailed
-    return error(f"{name}: {'; '.join(said)}. {where}")
-
-
-class _NotSent(DagsterUnreachable):
-    """The request never left: nobody listens. It may be sent again."""
-
-
-def _was_not_sent(error: requests.exceptions.RequestException) -> bool:
+def _was_sent(error: requests.exceptions.RequestException) -> bool:
+    """False only where nobody can have got the request: then it may be sent again."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, NewConnectionError)
+    return not (isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, NewConnectionError))
+
+
+def _why(error: BaseException) -> str:
+    """The operating system's word for it, where it has one."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
+        link = link.__cause__ or link.__context__
+    return type(error).__name__
 
 
 def _expect(answer: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -354,7 +335,7 @@ def _expect(answer: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     found = answer["__typename"]
     if found == kind:
         return answer
-    said = ": ".join(_cause(answer)) if found == "PythonError" else answer.get("message", "")
+    said = ": ".join(cause(answer)) if found == "PythonError" else answer.get("message", "")
     if found == "UnauthorizedError":
         raise AccessDenied(f"Dagster does not allow it: {said}; is the webserver started with --read-only?")
     raise UnexpectedAnswer(f"Dagster answers with {found}: {said}")
@@ -367,47 +348,6 @@ def _the_one(entries: Sequence[Mapping[str, Any]], name: str | None, said: str, 
         names = ", ".join(entry["name"] for entry in entries) or "(none)"
         raise BadConnection(f'{said} {names}; name one of them as "repository{field}" in the Airflow Connection\'s extra')
     return found[0]
-
-
-def _refusal(answer: Mapping[str, Any], assets: Sequence[str]) -> BridgeError:
-    kind = answer["__typename"]
-    said = ": ".join(_cause(answer)) if kind == "PythonError" else answer.get("message") or ""
-    if kind == "UnauthorizedError":
-        return AccessDenied(f"Dagster does not allow the launch: {said}; is the webserver started with --read-only?")
-    if kind == "InvalidSubsetError":
-        return UnknownAsset(f"Dagster cannot run {', '.join(assets)}: {said}")
-    if kind == "PipelineNotFoundError":
-        return UnknownAsset(f"Dagster has no such job: {said}; export the DAGs again")
-    errors = "; ".join(error["message"] for error in answer.get("errors", []))
-    return LaunchRefused(f"Dagster refused to run {', '.join(assets)}: {kind}: {said or errors}")
-
-
-def _cause(error: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Class and message of the first error of a chain that is not Dagster's own wrapping."""
-    if error is None:
-        return "", ""
-    chain = [error, *error.get("causes", [])]
-    first = next((link for link in chain if not str(link["className"]).startswith("Dagster")), None)
-    # with nothing but wrapping, the innermost says most
-    found = first or chain[-1]
-    name, message = str(found["className"]), str(found["message"]).strip()
-    # Dagster writes "module.Class: message"
-    head, _, rest = message.partition(": ")
-    return name, rest if head.rpartition(".")[2] == name else message
-
-
-def _told(evaluation: Mapping[str, Any]) -> str:
-    asset = "/".join(evaluation["assetKey"]["path"])
-    values = ", ".join(f"{entry['label']}: {_value(entry)}" for entry in evaluation["metadataEntries"])
-    description = f": {evaluation['description']}" if evaluation["description"] else ""
-    return f"check {evaluation['checkName']} of {asset} failed{description}" + (f" ({values})" if values else "")
-
-
-def _value(entry: Mapping[str, Any]) -> str:
-    if "table" in entry:
-        rows = [", ".join(str(value) for value in json.loads(record).values()) for record in entry["table"]["records"][:5]]
-        return " | ".join(rows)
-    return str(next((value for key, value in entry.items() if key not in ("__typename", "label")), "")).strip()
 
 
 def _run(run: Mapping[str, Any]) -> Run:
@@ -426,133 +366,3 @@ def _path(asset: str) -> dict[str, list[str]]:
 
 def _tag_inputs(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in tags.items()]
-
-
-_RUN_FIELDS = "fragment run on Run { runId status tags { key value } assetSelection { path } creationTime }"
-_ERROR_FIELDS = "fragment error on PythonError { message className causes { message className } }"
-
-_LAUNCH = f"""
-mutation Launch($params: ExecutionParams!) {{
-  launchRun(executionParams: $params) {{
-    __typename
-    ... on LaunchRunSuccess {{ run {{ ...run }} }}
-    ... on PythonError {{ ...error }}
-    ... on Error {{ message }}
-    ... on RunConfigValidationInvalid {{ errors {{ message }} }}
-  }}
-}}
-{_RUN_FIELDS} {_ERROR_FIELDS}
-"""
-
-_FIND_RUNS = f"""
-query FindRuns($tags: [ExecutionTag!]!, $limit: Int!) {{
-  runsOrError(filter: {{tags: $tags}}, limit: $limit) {{
-    __typename
-    ... on Runs {{ results {{ ...run }} }}
-    ... on PythonError {{ ...error }}
-    ... on Error {{ message }}
-  }}
-}}
-{_RUN_FIELDS} {_ERROR_FIELDS}
-"""
-
-_RUN = f"""
-query Run($runId: ID!) {{
-  runOrError(runId: $runId) {{
-    __typename
-    ... on Run {{ ...run }}
-    ... on PythonError {{ ...error }}
-    ... on Error {{ message }}
-  }}
-}}
-{_RUN_FIELDS} {_ERROR_FIELDS}
-"""
-
-_TERMINATE = f"""
-mutation Terminate($runId: String!, $policy: TerminateRunPolicy) {{
-  terminateRun(runId: $runId, terminatePolicy: $policy) {{
-    __typename
-    ... on TerminateRunFailure {{ message }}
-    ... on PythonError {{ ...error }}
-    ... on Error {{ message }}
-  }}
-}}
-{_ERROR_FIELDS}
-"""
-
-_EVENTS = f"""
-query Events($runId: ID!, $cursor: String) {{
-  logsForRun(runId: $runId, afterCursor: $cursor, limit: 1000) {{
-    __typename
-    ... on EventConnection {{
-      cursor
-      hasMore
-      events {{
-        __typename
-        ... on ExecutionStepFailureEvent {{ stepKey error {{ ...error }} }}
-        ... on RunFailureEvent {{ message error {{ ...error }} }}
-        ... on AssetCheckEvaluationEvent {{
-          evaluation {{
-            checkName assetKey {{ path }} success severity description
-            metadataEntries {{
-              __typename label
-              ... on TextMetadataEntry {{ text }}
-              ... on IntMetadataEntry {{ intRepr }}
-              ... on FloatMetadataEntry {{ floatRepr }}
-              ... on BoolMetadataEntry {{ boolValue }}
-              ... on JsonMetadataEntry {{ jsonString }}
-              ... on MarkdownMetadataEntry {{ mdStr }}
-              ... on UrlMetadataEntry {{ url }}
-              ... on PathMetadataEntry {{ path }}
-              ... on TableMetadataEntry {{ table {{ records }} }}
-            }}
-          }}
-        }}
-      }}
-    }}
-    ... on PythonError {{ ...error }}
-    ... on Error {{ message }}
-  }}
-}}
-{_ERROR_FIELDS}
-"""
-
-_PARTITION = """
-query Partition($asset: AssetKeyInput!, $partition: String!) {
-  assetNodeOrError(assetKey: $asset) {
-    __typename
-    ... on AssetNode {
-      assetMaterializations(partitions: [$partition], limit: 1) { timestamp }
-      partitionKeyConnection(limit: 1, ascending: true) { results }
-    }
-    ... on Error { message }
-  }
-}
-"""
-
-_PARTITION_KEYS = """
-query PartitionKeys($assets: [AssetKeyInput!]!) {
-  assetNodes(assetKeys: $assets) { assetKey { path } partitionKeys }
-}
-"""
-
-_WORKSPACE = f"""
-query Workspace {{
-  workspaceOrError {{
-    __typename
-    ... on Workspace {{
-      locationEntries {{
-        name
-        locationOrLoadError {{
-          __typename
-          ... on RepositoryLocation {{ repositories {{ name jobs {{ name }} }} }}
-          ... on PythonError {{ ...error }}
-        }}
-      }}
-    }}
-    ... on PythonError {{ ...error }}
-    ... on Error {{ message }}
-  }}
-}}
-{_ERROR_FIELDS}
-"""

@@ -13,7 +13,15 @@ class BridgeError(Exception):
 
 
 class DagsterUnreachable(BridgeError):
-    """Dagster did not answer, for longer than the patience that was asked for."""
+    """Dagster did not answer, for longer than the patience that was asked for.
+
+    Attributes:
+        sent: whether the request may have reached it.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class UnexpectedAnswer(BridgeError):

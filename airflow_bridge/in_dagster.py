@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
-# Dagster ends a run in good order at the first
+# at the first, Dagster ends the run in good order and records it as failed: interrupted
 SIGNALS = ((signal.SIGINT, 20), (signal.SIGTERM, 10), (signal.SIGKILL, 10))
 """What is sent to the command, and how many seconds it then has."""
 
@@ -28,8 +29,7 @@ def supervise(command: list[str]) -> int:
 
 
 def _end_with_stdin(child: subprocess.Popen[bytes]) -> None:
-    while sys.stdin.buffer.read(1):
-        pass
+    _wait_for_stdin_to_close()
     for number, seconds in SIGNALS:
         try:
             os.killpg(child.pid, number)
@@ -39,6 +39,12 @@ def _end_with_stdin(child: subprocess.Popen[bytes]) -> None:
         except ProcessLookupError:
             return
         return
+
+
+def _wait_for_stdin_to_close() -> None:
+    # not sys.stdin: a thread that holds its lock breaks the end of the interpreter
+    while os.read(0, 1):
+        pass
 
 
 def wait(module: str, attribute: str, asked: dict[str, Any]) -> int:
@@ -69,8 +75,7 @@ def wait(module: str, attribute: str, asked: dict[str, Any]) -> int:
 
 
 def _exit_with_stdin() -> None:
-    while sys.stdin.buffer.read(1):
-        pass
+    _wait_for_stdin_to_close()
     os._exit(1)
 
 
@@ -145,6 +150,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # the folder of this file is first on the path, and its modules are not for Dagster's interpreter
-    sys.path.pop(0)
+    # first is the folder of this file, whose modules are not for Dagster's interpreter; `python -m dagster` has this one
+    sys.path[0] = str(Path.cwd())
     sys.exit(main(sys.argv[1:]))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_bridge.connection import LocalDagster
-from airflow_bridge.dagster_graphql import failure_of
 from airflow_bridge.errors import BadConnection, LaunchRefused, PartitionNotReady, RunFailed, RunTimedOut
+from airflow_bridge.failures import failure_of
 from airflow_bridge.task_runs import Work
 
 SCRIPT = Path(__file__).with_name("in_dagster.py")
@@ -77,7 +77,7 @@ class LocalRun:
         raise self._failure(run_id, code, deadline)
 
     def stop(self) -> None:
-        """Ends the child and what it started. It is interrupted first, so that Dagster can record the run as canceled."""
+        """Ends the child and what it started. It is interrupted first, so that Dagster can record how the run ended."""
         self._stopped = True
         if self._child is None or self._child.stdin is None:
             return
@@ -129,13 +129,14 @@ class LocalRun:
         timer.daemon = True
         timer.start()
         output = []
-        with self._child.stdout as lines:
-            for line in lines:
+        # stdin is open as long as the child shall run, and closed with this block
+        with self._child:
+            for line in self._child.stdout:
                 output.append(line.rstrip())
                 if not quiet:
                     self._log.info("%s", output[-1])
-        timer.cancel()
-        return self._child.wait(), output
+            timer.cancel()
+            return self._child.wait(), output
 
     def _end_late(self) -> None:
         self._late = True

@@ -263,7 +263,7 @@ class MaterializeAssets(BaseOperator):
     def _seconds(self) -> float:
         """Until the deadline: before Airflow's own, which knows nothing of what to say."""
         longest: float = (self.execution_timeout or LONGEST).total_seconds()
-        return longest - min(30.0, longest / 10)
+        return longest - min(60.0, longest / 5)
 
 
 def earlier_partitions(wait_for: Sequence[tuple[str, int]], work: Work) -> list[tuple[str, str]]:

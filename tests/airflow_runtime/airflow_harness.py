@@ -12,16 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger
 from airflow.utils.session import create_session
 from dags.sample_dags import DAGS, FAILURES
 from webserver import Webserver
 
-from airflow_bridge.compat import AIRFLOW_3
+from airflow_bridge.compat import AIRFLOW_3, BaseTrigger
 from airflow_bridge.dagster_graphql import Address, DagsterClient, Run
+
+T = TypeVar("T")
 
 PATIENCE = 120
 """Seconds in which Dagster starts a run; the machine may be busy."""
@@ -69,6 +72,22 @@ class Harness:
             ti = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run.run_id, task_id="task").one()
             return Ended(str(ti.state), ti.try_number, FAILURES.get(dag_id))
 
+    @contextmanager
+    def deferred(self, trigger: BaseTrigger, day: str) -> Iterator[TaskInstance]:
+        """A task instance that the database has as deferred, waiting for the trigger."""
+        run = run_dag("plain_waiting", day)
+        with create_session() as session:
+            row = Trigger(classpath=trigger.serialize()[0], kwargs={})
+            session.add(row)
+            session.flush()
+            ti = session.query(TaskInstance).filter_by(dag_id="plain_waiting", run_id=run.run_id).one()
+            ti.state, ti.trigger_id = "deferred", row.id
+            trigger.trigger_id = row.id
+            session.commit()
+            session.expunge_all()
+        trigger.task_instance = ti
+        yield ti
+
     def runs(self, dag_id: str, partition: str) -> list[Run]:
         """The Dagster runs that a dag has launched for a partition, newest first."""
         with self.client as client:
@@ -97,6 +116,15 @@ class Harness:
                     return run
             time.sleep(0.3)
         raise TimeoutError(f"{dag_id} has started no run for {partition}")
+
+    def until(self, look: Callable[[], T]) -> T:
+        """What a look gives, as soon as it is something."""
+        end = time.monotonic() + PATIENCE
+        while not (seen := look()):
+            if time.monotonic() > end:
+                raise TimeoutError(f"Nothing was seen in {PATIENCE} s")
+            time.sleep(0.3)
+        return seen
 
     def restart(self, dag_id: str, partition: str, away: float) -> None:
         """Ends Dagster's webserver as soon as a dag's run has begun, and starts it again; the run goes on."""

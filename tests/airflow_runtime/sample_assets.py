@@ -9,9 +9,9 @@ DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-02-0
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS)
-def plain(context: dg.AssetExecutionContext) -> None:
+def plain(context: dg.AssetExecutionContext) -> str:
     """Succeeds."""
-    context.log.info("day %s", context.partition_key)
+    return context.partition_key
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS)
@@ -47,8 +47,9 @@ def checked() -> Iterator[object]:
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS, deps=[checked])
-def behind_checked() -> None:
+def behind_checked() -> str:
     """Must not run when the check has failed."""
+    return "it did"
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS)
