@@ -38,7 +38,7 @@ ui: $(READY)  ## Dagster with the demo's assets, on http://127.0.0.1:3000
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy fraud_assets hive_io mock_sources
+	$(BIN)/mypy airflow_bridge fraud_assets hive_io mock_sources
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -11,6 +11,9 @@ import pytest
 from fraud_assets.settings import PREFIX
 from hive_io import EmbeddedWarehouse
 
+collect_ignore = ["airflow_runtime"]
+"""It runs in Airflow's own environments, with its own pytest.ini: `make test-airflow`."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--hiveserver2", metavar="URL", help="run the conformance suite against this server, hive://…, too")

@@ -97,13 +97,14 @@ def export_dags(airflow: Airflow, *more: str, first_day: dt.date | None = None) 
 
 
 @contextmanager
-def site(environment: Path, folder: Path, *, first_day: dt.date, mode: str = "remote") -> Iterator[Site]:
+def site(environment: Path, folder: Path, *, first_day: dt.date, mode: str = "remote", grain: str = "step") -> Iterator[Site]:
     """A site as long as the block lasts; its DAGs are exported, and paused.
 
     Args:
         environment: the virtual environment that has Airflow.
         first_day: the first partition.
         mode: of the Airflow Connection, remote or local.
+        grain: of the tasks, as the export has it.
     """
     source = Source()
     app = Flask("source")
@@ -114,7 +115,7 @@ def site(environment: Path, folder: Path, *, first_day: dt.date, mode: str = "re
         dagster = Dagster(folder / "dagster", folder / "lake", source_url=url, first_day=first_day.isoformat())
         airflow = Airflow(environment, folder / "airflow", {"dagster_default": _connection(dagster, mode)})
         made = Site(airflow, dagster, source, url, folder / "lake", first_day)
-        export_dags(airflow, first_day=first_day)
+        export_dags(airflow, "--grain", grain, first_day=first_day)
         stack.callback(dagster.end)
         if mode == "remote":
             dagster.start()

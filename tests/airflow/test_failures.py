@@ -73,7 +73,7 @@ def test_a_failing_blocking_check_fails_its_task_and_nothing_downstream_runs(her
     assert {states[task] for task in NEEDS_TRANSACTIONS} == {"upstream_failed"}
     assert here.dagster.runs(dag_id="failing_check", task_id="rules") == []
     said = here.airflow.log("failing_check", "transactions")
-    assert "CheckFailed" in said and "rejected_share_is_below_limit" in said and "fintech/transactions" in said
+    assert "check rejected_share_is_below_limit of fintech/transactions failed" in said and "the limit is 20%" in said
     assert not EmbeddedWarehouse(here.warehouse).read("fintech.transactions").num_rows, "refused before it was committed"
 
 

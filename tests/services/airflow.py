@@ -5,6 +5,7 @@ The same for 3.3 and 2.11; each in the virtual environment that it is given, in 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import sqlite3
@@ -107,11 +108,6 @@ class Airflow:
             else {
                 "scheduler__dag_dir_list_interval": "5",
                 "scheduler__min_file_process_interval": "5",
-                "webserver__web_server_host": "127.0.0.1",
-                "webserver__web_server_port": str(self.port),
-                "webserver__base_url": url,
-                "webserver__secret_key": "tests",
-                "webserver__workers": "1",
             }
         )
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FRAUD_", "DAGSTER"))}
@@ -149,13 +145,6 @@ class Airflow:
         if self.version == 3:
             self._start("dag-processor")
         self._start("triggerer", "--skip-serve-logs")
-
-    def start_webserver(self) -> str:
-        """The address of the pages for people; 3.3 has them since its start."""
-        if self.version == 2:
-            self._start("webserver")
-            self._listens("webserver", 180)
-        return f"http://127.0.0.1:{self.port}"
 
     def end(self) -> None:
         for process in reversed(self._processes.values()):
@@ -262,6 +251,13 @@ class Airflow:
         """The state of each task of a run."""
         rows = self._ask("SELECT task_id, state FROM task_instance WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
         return {row["task_id"]: row["state"] for row in rows}
+
+    def times(self, dag_id: str, run_id: str) -> Mapping[str, float]:
+        """Seconds from the start of each task's last try to its end, with what it was deferred."""
+        query = "SELECT task_id, start_date, end_date FROM task_instance WHERE dag_id = ? AND run_id = ?"
+        rows = self._ask(query, dag_id, run_id)
+        moment = dt.datetime.fromisoformat
+        return {row["task_id"]: (moment(row["end_date"]) - moment(row["start_date"])).total_seconds() for row in rows}
 
     def finished(self, dag_id: str, run_id: str, seconds: float) -> Run:
         """A run that has ended, one way or the other.
