@@ -110,7 +110,7 @@ def site(environment: Path, folder: Path, *, first_day: dt.date, mode: str = "re
     app = Flask("source")
     app.wsgi_app = source  # type: ignore[method-assign]
     with ExitStack() as stack:
-        url = stack.enter_context(serving(app))
+        url = stack.enter_context(serving(app, threads=16))  # some may be held
         stack.callback(source.release.set)
         dagster = Dagster(folder / "dagster", folder / "lake", source_url=url, first_day=first_day.isoformat())
         airflow = Airflow(environment, folder / "airflow", {"dagster_default": _connection(dagster, mode)})

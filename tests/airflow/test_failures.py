@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import dagster as dg
@@ -12,6 +13,7 @@ import pytest
 
 from hive_io import EmbeddedWarehouse
 from tests.airflow.sites import Site, today
+from tests.e2e.lakes import rows_of
 from tests.services.airflow import Run
 from tests.services.processes import wait_until
 
@@ -65,6 +67,7 @@ def test_a_failing_asset_fails_its_task_and_stops_what_needs_it(here: Site) -> N
 
 
 def test_a_failing_blocking_check_fails_its_task_and_nothing_downstream_runs(here: Site) -> None:
+    before = rows_of(EmbeddedWarehouse(here.warehouse)).get("transactions")
     here.source.malformed = True
     run_id = begin(here, "failing_check", retries="0")
     assert end(here, "failing_check", run_id).state == "failed"
@@ -74,7 +77,7 @@ def test_a_failing_blocking_check_fails_its_task_and_nothing_downstream_runs(her
     assert here.dagster.runs(dag_id="failing_check", task_id="rules") == []
     said = here.airflow.log("failing_check", "transactions")
     assert "check rejected_share_is_below_limit of fintech/transactions failed" in said and "the limit is 20%" in said
-    assert not EmbeddedWarehouse(here.warehouse).read("fintech.transactions").num_rows, "refused before it was committed"
+    assert rows_of(EmbeddedWarehouse(here.warehouse)).get("transactions") == before, "refused before it was committed"
 
 
 def test_a_dagster_that_is_down_and_comes_back_fails_nothing(here: Site) -> None:
@@ -82,7 +85,8 @@ def test_a_dagster_that_is_down_and_comes_back_fails_nothing(here: Site) -> None
     try:
         run_id = begin(here, "dagster_away", retries="0")
         wait_until("a task asks for Dagster", lambda: state(here, "dagster_away", run_id, "transactions") == "running", 120)
-        wait_until("it says so", lambda: "DagsterUnreachable" in here.airflow.log("dagster_away", "transactions"), 120)
+        time.sleep(30)
+        assert state(here, "dagster_away", run_id, "transactions") == "running", "it is patient"
     finally:
         here.dagster.start()
     assert end(here, "dagster_away", run_id).state == "success", here.airflow.tasks("dagster_away", run_id)
