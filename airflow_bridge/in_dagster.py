@@ -15,30 +15,41 @@ import time
 from pathlib import Path
 from typing import Any
 
-# at the first, Dagster ends the run in good order and records it as failed: interrupted
-SIGNALS = ((signal.SIGINT, 20), (signal.SIGTERM, 10), (signal.SIGKILL, 10))
-"""What is sent to the command, and how many seconds it then has."""
+INTERRUPT_SECONDS = 20
+"""How long the command has to end in good order, when it is interrupted; Dagster then records the run as failed."""
+
+TERMINATE_SECONDS = 10
 
 
 def supervise(command: list[str]) -> int:
     """Runs a command, and ends it with all it has started when stdin closes: then the Airflow task is gone, killed or not."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    threading.Thread(target=_end_with_stdin, args=(child,), daemon=True).start()
+    stopping = threading.Event()
+    threading.Thread(target=_end_with_stdin, args=(child, stopping), daemon=True).start()
     code = child.wait()
+    if stopping.is_set():
+        _signal_all(child, signal.SIGKILL)
     return code if code >= 0 else 128 - code
 
 
-def _end_with_stdin(child: subprocess.Popen[bytes]) -> None:
+def _end_with_stdin(child: subprocess.Popen[bytes], stopping: threading.Event) -> None:
     _wait_for_stdin_to_close()
-    for number, seconds in SIGNALS:
-        try:
-            os.killpg(child.pid, number)
-            child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            return
-        return
+    stopping.set()
+    try:
+        child.send_signal(signal.SIGINT)
+        child.wait(INTERRUPT_SECONDS)
+    except subprocess.TimeoutExpired:
+        _signal_all(child, signal.SIGTERM)
+        time.sleep(TERMINATE_SECONDS)
+        _signal_all(child, signal.SIGKILL)
+
+
+def _signal_all(child: subprocess.Popen[bytes], number: int) -> None:
+    """To the command, and to what it has started."""
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return  # they have all ended
 
 
 def _wait_for_stdin_to_close() -> None:

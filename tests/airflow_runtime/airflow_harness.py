@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
 import time
@@ -152,7 +153,9 @@ class Harness:
     @contextmanager
     def in_a_process(self, dag_id: str, day: str) -> Iterator[subprocess.Popen[bytes]]:
         """The dag's run for a day, in a process that can be killed."""
-        process = subprocess.Popen([sys.executable, __file__, dag_id, day], cwd=Path(__file__).parent)
+        here = Path(__file__)
+        path = os.pathsep.join([str(here.parent), str(here.parents[2])])
+        process = subprocess.Popen([sys.executable, here, dag_id, day], env={**os.environ, "PYTHONPATH": path})
         try:
             yield process
         finally:

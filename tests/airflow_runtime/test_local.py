@@ -51,9 +51,9 @@ def test_a_run_that_is_late_is_stopped(airflow: Harness, home: Path) -> None:
     assert not (home / "storage" / "sample" / "slow").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_goes_on_when_the_task_is_killed(airflow: Harness, home: Path, number: int) -> None:
-    with airflow.in_a_process("killed_local", "2026-01-05") as process:
+@pytest.mark.parametrize(("number", "day"), [(signal.SIGTERM, "2026-01-05"), (signal.SIGKILL, "2026-01-06")])
+def test_nothing_goes_on_when_the_task_is_killed(airflow: Harness, home: Path, number: int, day: str) -> None:
+    with airflow.in_a_process("killed_local", day) as process:
         children = airflow.until(lambda: dagster_processes(home))
         process.send_signal(number)
         airflow.until(lambda: not dagster_processes(home))
