@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--airflow", metavar="DIR", action="append", default=[], help="run tests/airflow with the Airflow of this environment"
     )
-    parser.addoption("--dagster-airflow", metavar="DIR", help="run its round trip, too, with this environment's dagster-airflow")
+    parser.addoption("--dagster-airflow", metavar="DIR", help="run its round trip with this environment, too")
 
 
 @pytest.fixture(autouse=True)
