@@ -71,7 +71,8 @@ class MaterializeAssets(BaseOperator):
         wait_for: asset key and offset in days: these earlier partitions must be there before the run is launched.
             Days before the asset's first partition count as there.
 
-    The deadline for all of it is `execution_timeout`, or 24 hours. In the end the result, in the XCom, has the Dagster
+    The deadline for all of it is `execution_timeout`, or 24 hours; less a minute, or a fifth where that is less, so that
+    the task ends before Airflow ends it, and can say why. In the end the result, in the XCom, has the Dagster
     run's `run_id` and `url`, and the `partition`.
     """
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,11 @@ from webserver import Webserver
 from airflow_bridge.compat import AIRFLOW_3, BaseTrigger
 from airflow_bridge.dagster_graphql import Address, DagsterClient, Run
 
+if AIRFLOW_3:
+    from airflow.models.xcom import XComModel as XCom
+else:
+    from airflow.models.xcom import XCom
+
 T = TypeVar("T")
 
 PATIENCE = 120
@@ -39,11 +44,13 @@ class Ended:
         state: of the task.
         tries: how many it took.
         error: what the last try failed with.
+        xcoms: what it left behind, by key.
     """
 
     state: str
     tries: int
     error: BaseException | None
+    xcoms: Mapping[str, str]
 
     @property
     def message(self) -> str:
@@ -71,7 +78,8 @@ class Harness:
         run = run_dag(dag_id, day, conf)
         with create_session() as session:
             ti = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run.run_id, task_id="task").one()
-            return Ended(str(ti.state), ti.try_number, FAILURES.get(dag_id))
+            rows = session.query(XCom.key, XCom.value).filter_by(dag_id=dag_id, run_id=run.run_id).all()
+            return Ended(str(ti.state), ti.try_number, FAILURES.get(dag_id), {key: str(value) for key, value in rows})
 
     @contextmanager
     def deferred(self, trigger: BaseTrigger, day: str) -> Iterator[TaskInstance]:

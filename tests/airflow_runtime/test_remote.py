@@ -8,6 +8,8 @@ import pytest
 from airflow_harness import Harness
 from webserver import free_port
 
+from airflow_bridge.compat import AIRFLOW_3
+
 WAYS = pytest.mark.parametrize("way", ["deferred", "waiting"])
 
 
@@ -26,6 +28,9 @@ def test_assets_are_materialized_for_the_day_of_the_airflow_run(airflow: Harness
     assert run.tags["airflow/task_id"] == "task"
     assert airflow.materialized("plain", "2026-01-05")
     assert not airflow.materialized("plain", "2026-01-06")
+    # in the XComs of 3.3 is the button's link, too
+    links = {"dagster_run_url", "_link_DagsterRunLink"} if AIRFLOW_3 else {"dagster_run_url"}
+    assert {key for key, value in ended.xcoms.items() if key != "return_value" and run.run_id in value} == links
 
 
 @WAYS
