@@ -23,7 +23,13 @@ def airflow() -> None:
     show_default=True,
     help="Where people open Dagster, for links to its assets.",
 )
-@click.option("--grain", type=click.Choice(["asset", "step", "stage"]), default="step", show_default=True)
+@click.option(
+    "--grain",
+    type=click.Choice(["step", "stage"]),
+    default="step",
+    show_default=True,
+    help="A task is a step of Dagster, or a whole stage: fewer, longer tasks.",
+)
 def export(out: Path, check: bool, version: str, dagster_url: str, grain: str) -> None:
     """Write the DAGs that close each day and refresh today, one file each."""
     # Dagster takes seconds to import, and the other commands do not need it

@@ -67,14 +67,12 @@ class Asset:
     Attributes:
         key: like `fintech/transactions`.
         step: the step that makes it.
-        divisible: whether the step can make it without the step's other assets.
         outside: keys that it reads and nobody here makes; they are there, or they are not.
         freshness: what its policy says, for readers.
     """
 
     key: str
     step: str
-    divisible: bool
     group: str
     description: str
     owners: tuple[str, ...]
@@ -126,9 +124,8 @@ class Task:
 
 
 class Grain(Enum):
-    """How much a task does."""
+    """How much a task does: what Dagster makes in a step, or a whole group of assets."""
 
-    ASSET = "asset"
     STEP = "step"
     STAGE = "stage"
 
@@ -180,7 +177,6 @@ def _asset(graph: Any, key: dg.AssetKey, made: Set[dg.AssetKey]) -> Asset:
     return Asset(
         key=_text(key),
         step=step.name,
-        divisible=node.assets_def.can_subset,
         group=node.group_name,
         description=node.description or "",
         owners=tuple(sorted(node.owners)),
@@ -236,16 +232,12 @@ def tasks(graph: AssetGraph, grain: Grain) -> Sequence[Task]:
     """The tasks of a day, each after those that it needs.
 
     Raises:
-        CannotExport: at this grain, two tasks would each have to come before the other, or two have one name.
+        CannotExport: at this grain, two tasks would each have to come before the other.
     """
-    task_of = {key: _task_name(asset, grain) for key, asset in graph.assets.items()}
+    task_of = {key: asset.group if grain is Grain.STAGE else asset.step for key, asset in graph.assets.items()}
     members: dict[str, list[Asset]] = {}
     for key, asset in graph.assets.items():
         members.setdefault(task_of[key], []).append(asset)
-    if grain is Grain.ASSET:
-        for name, assets in members.items():
-            if len({asset.step for asset in assets}) > 1:
-                raise CannotExport(f"{assets[0].key} and {assets[1].key} would both be the task {name}; rename one")
     upstream = {
         name: {task_of[read.asset] for asset in assets for read in asset.reads if read.same_day} - {name}
         for name, assets in members.items()
@@ -254,14 +246,6 @@ def tasks(graph: AssetGraph, grain: Grain) -> Sequence[Task]:
         name: {task_of[read.asset] for asset in assets for read in asset.reads} - {name} for name, assets in members.items()
     }
     return [_task(name, members[name], upstream[name], before[name] - upstream[name]) for name in _in_order(before, members)]
-
-
-def _task_name(asset: Asset, grain: Grain) -> str:
-    if grain is Grain.STAGE:
-        return asset.group
-    if grain is Grain.ASSET and asset.divisible:
-        return asset.key.rpartition("/")[2]
-    return asset.step
 
 
 def _task(name: str, assets: Sequence[Asset], upstream: Iterable[str], after: Iterable[str]) -> Task:

@@ -90,7 +90,7 @@ def test_an_asset_as_dagster_describes_it() -> None:
     def table(): ...  # type: ignore[no-untyped-def]
 
     asset = graph_of(made("source"), made("same"), table).assets["table"]
-    assert (asset.description, asset.group, asset.step, asset.divisible) == ("What it is.", "stage", "table", False)
+    assert (asset.description, asset.group, asset.step) == ("What it is.", "stage", "table")
     assert (asset.owners, asset.kinds) == (("a@example.org", "team:data"), ("sql",))
     assert asset.tags == (("domain", ""), ("severity", "high"))
     assert asset.reads == (Read("same", 0, 0), Read("source", -7, -1))
@@ -144,13 +144,6 @@ def test_every_edge_is_kept_at_every_grain(pipeline: AssetGraph) -> None:
                 if read.first < 0:
                     assert (read.asset, -1) in task.waits
                     assert other is task or other.name in (*task.after, *task.upstream)
-
-
-def test_one_task_per_rule_where_the_step_can_be_divided(pipeline: AssetGraph) -> None:
-    found = by_name(pipeline, Grain.ASSET)
-    assert found["high_value"].upstream == ("transactions",)
-    assert found["high_risk_activity"].upstream == ("customer_profiles", "high_risk_customers", "transactions")
-    assert [a.key for a in found["transactions"].assets] == ["fintech/transactions", "fintech/transactions_rejected"]
 
 
 def test_one_task_per_stage(pipeline: AssetGraph) -> None:
@@ -241,22 +234,6 @@ def test_a_grain_at_which_two_tasks_need_each_other() -> None:
     graph = graph_of(made("a", group_name="x"), made("b", reads("a"), group_name="y"), made("c", reads("b"), group_name="x"))
     with pytest.raises(CannotExport, match=r"^(a and b|b and a) are in tasks \((x, y|y, x)\) that each need the other"):
         tasks(graph, Grain.STAGE)
-
-
-def test_two_rules_of_one_name() -> None:
-    def step(name: str) -> dg.AssetsDefinition:
-        @dg.multi_asset(
-            name=name,
-            specs=[dg.AssetSpec([name, "same"]), dg.AssetSpec([name, "other"])],
-            partitions_def=DAILY,
-            can_subset=True,
-        )
-        def rules(): ...  # type: ignore[no-untyped-def]
-
-        return rules
-
-    with pytest.raises(CannotExport, match=r"one/other and two/other would both be the task other"):
-        tasks(graph_of(step("one"), step("two")), Grain.ASSET)
 
 
 def test_a_job_of_nothing() -> None:

@@ -27,7 +27,6 @@ def asset(name: str, *reads: Read, **more: Any) -> Asset:
     given: dict[str, Any] = {
         "key": f"db/{name}",
         "step": name,
-        "divisible": False,
         "group": "stage",
         "description": f"What {name} is.",
         "owners": ("team:data",),
