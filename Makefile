@@ -8,8 +8,11 @@ HIVE := build/hive
 PORT ?= 10000
 # what runs on each HiveServer2; `make test-hive HIVE_TESTS='…'` runs less
 HIVE_TESTS ?= tests/conformance tests/hiveserver2
+AIRFLOW3 := build/airflow3
+AIRFLOW2 := build/airflow2
+ROUND_TRIP := build/dagster-airflow
 
-.PHONY: demo demo-hive test test-slow test-hive test-apache-hive test-spark ui lint format clean
+.PHONY: demo demo-hive test test-slow test-hive test-apache-hive test-spark test-airflow test-airflow-short ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
@@ -35,13 +38,23 @@ test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 
 test-spark: $(READY) $(SPARK)/.ready  ## on Spark's Thrift Server; needs Java 17
 	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python $(HIVE_TESTS) -k 'not embedded'
 
+test-airflow: $(READY) $(AIRFLOW3)/.ready $(AIRFLOW2)/.ready $(ROUND_TRIP)/.ready  ## real Airflow 3.3 and 2.11, with schedulers
+	for python in $(AIRFLOW3)/bin/python $(AIRFLOW2)/bin/python; do $(RUNTIME) || exit 1; done
+	$(BIN)/python -m pytest tests/airflow --airflow $(AIRFLOW3) --airflow $(AIRFLOW2) --dagster-airflow $(ROUND_TRIP)
+
+test-airflow-short: $(READY) $(AIRFLOW3)/.ready  ## imports, and one day that the scheduler began, on 3.3
+	$(BIN)/python -m pytest tests/airflow/test_imports.py tests/airflow/test_day.py --airflow $(AIRFLOW3) -k "imports or remote and not hourly"
+
+# what runs inside Airflow, tested there
+RUNTIME = $$python -m pytest tests/airflow_runtime -c tests/airflow_runtime/pytest.ini --dagster-python $(BIN)/python
+
 ui: $(READY)  ## Dagster with the demo's assets, on http://127.0.0.1:3000
 	$(BIN)/fraud ui --warehouse demo
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy fraud_assets hive_io mock_sources
+	$(BIN)/mypy airflow_bridge fraud_assets hive_io mock_sources
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -55,6 +68,22 @@ $(READY): pyproject.toml constraints.txt
 $(SPARK)/.ready: constraints-spark.txt
 	$(PYTHON) -m venv $(SPARK)
 	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-spark.txt pyspark
+	touch $@
+
+$(AIRFLOW3)/.ready: constraints-airflow3.txt
+	$(PYTHON) -m venv $(AIRFLOW3)
+	$(AIRFLOW3)/bin/python -m pip install --quiet --disable-pip-version-check -c $< apache-airflow pytest
+	touch $@
+
+$(AIRFLOW2)/.ready: constraints-airflow2.txt
+	$(PYTHON) -m venv $(AIRFLOW2)
+	$(AIRFLOW2)/bin/python -m pip install --quiet --disable-pip-version-check -c $< apache-airflow pytest
+	touch $@
+
+# dagster-airflow reads Airflow 2's DAGs, and needs Dagster beside it
+$(ROUND_TRIP)/.ready: constraints-dagster-airflow.txt
+	$(PYTHON) -m venv $(ROUND_TRIP)
+	$(ROUND_TRIP)/bin/python -m pip install --quiet --disable-pip-version-check -c $< apache-airflow dagster-airflow
 	touch $@
 
 clean:

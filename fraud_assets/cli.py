@@ -19,6 +19,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from airflow_bridge.cli import airflow
+from airflow_bridge.errors import BridgeError
 from fraud_assets import show
 from fraud_assets.errors import FraudError
 from fraud_assets.settings import Settings, read_settings
@@ -36,7 +38,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (FraudError, HiveIOError, MockSourceError) as error:
+        except (FraudError, HiveIOError, MockSourceError, BridgeError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -65,6 +67,9 @@ def main() -> None:
     """Fraud detection on Dagster, Hive and Airflow: from three source APIs to alerts with reasons."""
     # Dagster logs to the console through its own handler; what libraries say on the way is noise here
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+main.add_command(airflow)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------

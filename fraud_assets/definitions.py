@@ -9,6 +9,7 @@ from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
 from fraud_assets.defs.partitions import daily
 from fraud_assets.defs.resources import SourceResource
+from fraud_assets.defs.schedules import schedules
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.settings import PREFIX, Settings, read_settings
@@ -28,17 +29,17 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     # by name, so that the password itself is in no config
     password = dg.EnvVar(f"{PREFIX}WAREHOUSE_PASSWORD") if settings.warehouse_password else None
     lake = WarehouseResource(location=settings.warehouse, password=password)
+    job = dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts."
+    )
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
         ],
-        jobs=[
-            dg.define_asset_job(
-                JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts."
-            )
-        ],
+        jobs=[job],
+        schedules=schedules(job) if settings.scheduler == "dagster" else [],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +28,7 @@ class Settings(BaseSettings):
         rules_file: a YAML file with params, weights and states of rules that differ from their files.
         first_day: the first partition of every asset.
         rejected_limit: share of refused rows over which a load is not trusted.
+        scheduler: who starts runs. With airflow, Dagster's own schedules do not exist.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     rules_file: Path | None = None
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
+    scheduler: Literal["dagster", "airflow"] = "dagster"
 
     @field_validator("source_url")
     @classmethod

@@ -11,10 +11,17 @@ import pytest
 from fraud_assets.settings import PREFIX
 from hive_io import EmbeddedWarehouse
 
+collect_ignore = ["airflow_runtime"]
+"""It runs in Airflow's own environments, with its own pytest.ini: `make test-airflow`."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--hiveserver2", metavar="URL", help="run what can run on a HiveServer2 on this one, hive://…, too")
     parser.addoption("--apache-hive", metavar="JARS", help="run what stops and starts an Apache Hive, with these jars, too")
+    parser.addoption(
+        "--airflow", metavar="DIR", action="append", default=[], help="run tests/airflow with the Airflow of this environment"
+    )
+    parser.addoption("--dagster-airflow", metavar="DIR", help="run its round trip with this environment, too")
 
 
 @pytest.fixture(autouse=True)

@@ -175,10 +175,10 @@ def book_with(
 
 
 @contextmanager
-def serving(app: Flask) -> Iterator[str]:
+def serving(app: Flask, threads: int = 2) -> Iterator[str]:
     """A Flask application on a free port of loopback, for as long as the block lasts; its base URL."""
     sockets: dict[int, Any] = {}
-    server: Any = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=2)
+    server: Any = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=threads)
     thread = Thread(target=server.run, daemon=True)
     thread.start()
     try:

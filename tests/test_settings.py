@@ -21,6 +21,7 @@ def test_defaults() -> None:
         "rules_file": None,
         "first_day": dt.date(2025, 1, 1),
         "rejected_limit": 0.2,
+        "scheduler": "dagster",
     }
 
 
@@ -32,6 +33,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "rules_file": ("rules.yaml", Path("rules.yaml")),
         "first_day": ("2018-04-01", dt.date(2018, 4, 1)),
         "rejected_limit": ("0.05", 0.05),
+        "scheduler": ("airflow", "airflow"),
     }
     assert values.keys() == Settings.model_fields.keys()
     for name, (text, _) in values.items():
@@ -52,8 +54,8 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytes
     with pytest.raises(SettingsError) as error:
         read_settings()
     assert str(error.value) == (
-        f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SOURCE_URL, "
-        "FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
+        f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SCHEDULER, "
+        "FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
     )
 
 
@@ -72,6 +74,7 @@ def test_variables_of_others_are_none_of_our_business(monkeypatch: pytest.Monkey
         ("FRAUD_REJECTED_LIMIT", "-0.01", "FRAUD_REJECTED_LIMIT: Input should be greater than or equal to 0 (given: '-0.01')"),
         ("FRAUD_REJECTED_LIMIT", "nan", "FRAUD_REJECTED_LIMIT: Input should be"),
         ("FRAUD_REJECTED_LIMIT", "20 %", "FRAUD_REJECTED_LIMIT: Input should be a valid number"),
+        ("FRAUD_SCHEDULER", "cron", "FRAUD_SCHEDULER: Input should be 'dagster' or 'airflow' (given: 'cron')"),
         ("FRAUD_SOURCE_URL", "localhost:5000", "FRAUD_SOURCE_URL: starts with http:// or https:// (given: 'localhost:5000')"),
         ("FRAUD_WAREHOUSE", "s3://bucket/lake", "FRAUD_WAREHOUSE: s3:// is not a warehouse"),
         ("FRAUD_WAREHOUSE", "hive://me@host/fintech", "FRAUD_WAREHOUSE: A HiveServer2 is named like hive://user@host:10000"),

@@ -1,0 +1,88 @@
+"""Processes that tests start and end: each a group of its own, with its output in a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SLOW = float(os.environ.get("TEST_PATIENCE", "1"))
+"""Every deadline is multiplied by this; a loaded machine sets it higher."""
+
+
+class Process:
+    """A process and all that it starts, ended together.
+
+    Attributes:
+        log: the file with its output.
+    """
+
+    def __init__(self, command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd: Path) -> None:
+        self.log = log
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [str(part) for part in command],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def end(self, number: int = signal.SIGTERM, patience: float = 30) -> None:
+        """Ask the group to end, and make it end when it does not in so many seconds."""
+        self._signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=patience * SLOW)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return  # every process of the group has ended
+
+    def told(self) -> str:
+        """The end of what it wrote."""
+        return self.log.read_text(errors="replace")[-4000:]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(what: str, found: Callable[[], T | None], seconds: float, *, every: float = 0.5) -> T:
+    """What `found` gives, as soon as it is something.
+
+    Raises:
+        TimeoutError: it gave nothing in so many seconds.
+    """
+    deadline = time.monotonic() + seconds * SLOW
+    while True:
+        result = found()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not after {seconds * SLOW:.0f} s")
+        time.sleep(every)
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
