@@ -20,6 +20,7 @@ from airflow_bridge.errors import (
     DagsterUnreachable,
     LaunchRefused,
     NoPartition,
+    NotStopped,
     RunFailed,
     UnexpectedAnswer,
     UnknownAsset,
@@ -182,17 +183,34 @@ class DagsterClient:
             raise RunFailed(f"Dagster has no run {run_id} any more: somebody deleted it. The next try starts a new one.")
         return _run(_expect(answer, "Run"))
 
-    def terminate(self, run_id: str) -> None:
-        """Tell a run to stop; it may take a while until it is CANCELED. A run that has ended stays as it is."""
-        # where the process of a run is gone or cannot be told, its state is set, so that nothing waits for it
-        for policy in ("SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY"):
-            answer = self._ask(queries.TERMINATE, {"runId": run_id, "policy": policy})["terminateRun"]
-            if answer["__typename"] != "TerminateRunFailure":
-                _expect(answer, "TerminateRunSuccess")
+    def terminate(self, run_id: str, within: float = 20.0) -> None:
+        """Tell a run to stop; it may take a while until it is CANCELED. A run that has ended stays as it is.
+
+        Dagster cannot tell a run that is starting, and it would not help to set its state: its process starts all the same.
+        So it is told again, for `within` seconds.
+
+        Raises:
+            NotStopped: Dagster could not tell it.
+        """
+        until = time.monotonic() + within
+        while (refused := self._tell_to_stop(run_id, "SAFE_TERMINATE")) is not None:
+            status = self.run(run_id).status
+            if status in (*ENDED, "CANCELING"):
                 return
-            if self.run(run_id).status in (*ENDED, "CANCELING"):
-                return
-        raise UnexpectedAnswer(f"Dagster does not stop run {run_id}: {answer['message']} {self.address.run_url(run_id)}")
+            if time.monotonic() > until:
+                # only a run that was made and never launched has no process
+                if status == "NOT_STARTED" and self._tell_to_stop(run_id, "MARK_AS_CANCELED_IMMEDIATELY") is None:
+                    return
+                raise NotStopped(f"Run {run_id} goes on: {refused} End it in Dagster. {self.address.run_url(run_id)}")
+            time.sleep(0.5)
+
+    def _tell_to_stop(self, run_id: str, policy: str) -> str | None:
+        """What Dagster has against it, or None."""
+        answer = self._ask(queries.TERMINATE, {"runId": run_id, "policy": policy})["terminateRun"]
+        if answer["__typename"] == "TerminateRunFailure":
+            return str(answer["message"])
+        _expect(answer, "TerminateRunSuccess")
+        return None
 
     def failure(self, run: Run) -> BridgeError:
         """Why a run that ended without success did: the error that the task should end with."""

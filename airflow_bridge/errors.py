@@ -78,3 +78,7 @@ class RunCanceled(BridgeError):
 
 class RunTimedOut(BridgeError):
     """The run did not end before the task's deadline, and was told to stop."""
+
+
+class NotStopped(BridgeError):
+    """A run that should stop goes on, because Dagster cannot reach its process."""

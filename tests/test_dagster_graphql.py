@@ -128,6 +128,20 @@ def test_a_run_is_stopped(client: DagsterClient) -> None:
     assert client.run(run.run_id).status == "CANCELED"
 
 
+def test_a_run_that_is_only_starting_is_stopped_for_good(client: DagsterClient) -> None:
+    run = launch(client, "slow")
+    client.terminate(run.run_id)
+    assert ended(client, run).status == "CANCELED"
+    time.sleep(5)
+    assert client.run(run.run_id).status == "CANCELED"
+
+
+def test_a_run_that_was_made_and_never_launched_is_ended(webserver: Webserver, client: DagsterClient) -> None:
+    run_id = webserver.make_run_without_starting_it()
+    client.terminate(run_id, within=1)
+    assert client.run(run_id).status == "CANCELED"
+
+
 @pytest.mark.parametrize(
     ("assets", "day", "job", "error", "said"),
     [
