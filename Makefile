@@ -12,7 +12,7 @@ AIRFLOW3 := build/airflow3
 AIRFLOW2 := build/airflow2
 ROUND_TRIP := build/dagster-airflow
 
-.PHONY: demo demo-hive test test-slow test-hive test-apache-hive test-spark test-airflow test-airflow-short ui lint format clean
+.PHONY: demo demo-hive test test-slow test-hive test-hive-short test-apache-hive test-spark test-airflow test-airflow-short ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
@@ -31,6 +31,9 @@ test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 test-hive: test-apache-hive test-spark  ## what runs on a HiveServer2, on both real ones
+
+test-hive-short: $(READY)  ## merges, and every table row for row, on both
+	$(MAKE) test-hive HIVE_TESTS='tests/conformance/test_merge.py tests/hiveserver2/test_parity.py'
 
 test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 17
 	$(BIN)/python -m tests.services.apache_hive $(HIVE)/jars $(HIVE_TESTS) -k 'not embedded'
