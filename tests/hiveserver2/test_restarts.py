@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(folder: Path, jars: Path) -> Iterator[HiveServer2Warehouse]:
     with apache_hive(jars, folder) as running:
-        warehouse = HiveServer2Warehouse(HiveServer.of(running.url))
+        warehouse = HiveServer2Warehouse(HiveServer.of(running.url + "&patience=300"))
         for name in warehouse.tables("fintech"):
             warehouse._run(f"DROP TABLE fintech.`{name}`")
         yield warehouse
