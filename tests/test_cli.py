@@ -188,7 +188,7 @@ def test_a_warehouse_that_cannot_be_one(tmp_path: Path) -> None:
     assert "has other files in it" in refused(fraud("run", *DAY, "--warehouse", tmp_path / "photos"))
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
     assert "cannot be used as a warehouse" in refused(fraud("run", *DAY, "--warehouse", tmp_path / "photos" / "cat.jpg"))
-    assert "hive:// is not a warehouse" in refused(fraud("alerts", "--warehouse", "hive://localhost/fintech"))
+    assert "s3:// is not a warehouse" in refused(fraud("alerts", "--warehouse", "s3://bucket/lake"))
 
 
 def test_a_warehouse_without_tables(tmp_path: Path) -> None:
