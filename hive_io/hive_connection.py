@@ -137,8 +137,7 @@ class HiveConnection:
         with self._lock:
             if self._session is not None:
                 session, self._session = self._session, None
-                with suppress(TTransportException, OSError):  # it is gone, which is what was wanted
-                    session.close()
+                _close(session)
 
     def run(self, statement: str) -> None:
         """Run a statement whose answer has no rows.
@@ -221,7 +220,7 @@ class HiveConnection:
             if self._local:
                 self._check_it_reads(session)
         except BaseException:
-            session.close()
+            _close(session)
             raise
         return session
 
@@ -233,6 +232,13 @@ class HiveConnection:
                 f"The HiveServer2 at {self._server.host}:{self._server.port} answers every query with no rows, as Hive does "
                 "after a failed one when Tez is in local mode; nothing was written with such answers. Restart the server"
             )
+
+
+def _close(session: Any) -> None:
+    """End a session whose server may be gone, and its socket, which PyHive 0.7 leaves open when that fails."""
+    with suppress(TTransportException, OSError):  # it is gone, which is what was wanted
+        session.close()
+    session._transport.close()
 
 
 def _first_line(error: exc.Error) -> str:
