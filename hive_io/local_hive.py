@@ -231,6 +231,7 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
         "tez.runtime.optimize.local.fetch": "true",
         "tez.ignore.lib.uris": "true",
         "tez.staging-dir": str(scratch / "tez"),
+        "tez.local.cache.root.folder": str(scratch),
     }
 
 
