@@ -52,6 +52,9 @@ def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float)
             audit(api, batch, limit)
         except RejectedShareTooHigh as error:
             yield _audit(api, batch, passed=False, why=str(error))
+            # of what the table keeps: a step that owes a check fails for that, too, and says so first
+            lake.warehouse.ensure_table(table)
+            yield from checks.results(lake.warehouse, table, span)
             return
         for day, counts in batch.days.items():
             context.add_asset_metadata(_told(counts), asset_key=key(table.name), partition_key=day)
