@@ -119,3 +119,4 @@ def test_a_server_that_stays_away_is_an_error_that_says_so(warehouse: HiveServer
         HiveServer2Warehouse(HiveServer.of(running.url + "&patience=1"))
     local_hive.start(folder, jars, port=running.port, zone=ZONE)
     assert hasty.read(PAYMENTS.full_name, ["id"]).to_pylist() == [{"id": "a"}]
+    hasty.close()
