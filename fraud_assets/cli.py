@@ -185,6 +185,8 @@ def _serve_dagster(port: int, env: dict[str, str]) -> int:
 @main.group()
 def sources() -> None:
     """Sources to try things on: a synthetic world, or a labelled file."""
+    # where SIGINT is ignored, as in a background job, Dagster has its process ignore SIGTERM, too, and we would inherit that
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 _port = click.option("--port", type=click.IntRange(0, 65535), default=SYNTHETIC_PORT, show_default=True, help="0: a free one.")
