@@ -37,6 +37,8 @@ _ON_HIVE = (
     "SET hive.parquet.timestamp.skip.conversion=true",
     "SET hive.parquet.write.int64.timestamp=true",
     "SET hive.parquet.timestamp.time.unit=micros",
+    # nobody plans with statistics of a stage's columns, and a metastore made a moment ago may have no table for them
+    "SET hive.stats.column.autogather=false",
     "SET hive.exec.dynamic.partition.mode=nonstrict",
     "SET hive.exec.max.dynamic.partitions=10000",
     "SET hive.exec.max.dynamic.partitions.pernode=10000",
