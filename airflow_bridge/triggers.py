@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -45,9 +46,9 @@ class DagsterTrigger(BaseTrigger):
         name = f"{type(self).__module__}.{type(self).__qualname__}"
         return name, {"dagster_conn_id": self.dagster_conn_id, "deadline": self.deadline}
 
+    @abstractmethod
     def looker(self) -> Callable[[DagsterClient], bool]:
         """What to ask each time; blocks, and is called in a thread."""
-        raise NotImplementedError
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         arguments = self.serialize()[1]

@@ -24,7 +24,7 @@ from airflow_bridge.errors import BridgeError
 from fraud_assets import show
 from fraud_assets.errors import FraudError
 from fraud_assets.settings import Settings, read_settings
-from hive_io import HiveIOError, Span
+from hive_io import HiveIOError, Span, local_hive
 from mock_sources import MockSourceError
 
 SYNTHETIC_PORT = 5000
@@ -307,11 +307,9 @@ def hive() -> None:
 
 @hive.command()
 @_folder
-@click.option("--port", type=click.IntRange(1, 65535), default=10000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=local_hive.PORT, show_default=True)
 def start(folder: Path, port: int) -> None:
     """Start HiveServer2 on loopback, in the background; the first time, Maven brings its jars."""
-    from hive_io import local_hive
-
     server = local_hive.start(folder, folder / "jars", port=port)
     click.echo(f"FRAUD_WAREHOUSE={server.url}")
 
@@ -320,8 +318,6 @@ def start(folder: Path, port: int) -> None:
 @_folder
 def stop(folder: Path) -> None:
     """Stop it; its tables stay."""
-    from hive_io import local_hive
-
     click.echo("stopped" if local_hive.stop(folder) else f"no server runs in {folder}")
 
 
@@ -329,8 +325,6 @@ def stop(folder: Path) -> None:
 @_folder
 def status(folder: Path) -> None:
     """Say where it runs; exit code 1 if it does not."""
-    from hive_io import local_hive
-
     server = local_hive.status(folder)
     if server is None:
         raise click.ClickException(f"No server runs in {folder}; `fraud hive start` starts one")

@@ -58,9 +58,8 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
     Raises:
         SettingsError: its folder cannot be made.
     """
-    open_warehouse(
-        settings.warehouse, settings.warehouse_password
-    )  # claims the folder, or says what is wrong with it, before Dagster writes there
+    # claims the folder, or says what is wrong with it, before Dagster writes there
+    open_warehouse(settings.warehouse, settings.warehouse_password)
     home = settings.dagster_home
     try:
         home.mkdir(parents=True, exist_ok=True)

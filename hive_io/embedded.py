@@ -25,14 +25,13 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from hive_io.dialect import HiveQL, to_duckdb
 from hive_io.errors import (
-    ColumnNotFound,
     HiveIOError,
     NotAWarehouse,
     PartitionConflict,
     QueryError,
     TableNotFound,
 )
-from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, mergeable
+from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
@@ -159,16 +158,11 @@ class EmbeddedWarehouse(Warehouse):
         return _arrow_schema(self._open(table))
 
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        schema = self.schema(table)
-        names = list(columns) if columns is not None else schema.names
-        for name in names:
-            if name not in schema.names:
-                raise ColumnNotFound(f"{table} has no column {name}; it has {', '.join(schema.names)}")
-        select = exp.select(*[exp.column(name, quoted=True) for name in names]).from_(_table(table))
+        wanted = chosen(table, self.schema(table), columns)
+        select = exp.select(*[exp.column(name, quoted=True) for name in wanted.names]).from_(_table(table))
         if span is not None:
             ds = exp.column(PARTITION)
             select = select.where(exp.Between(this=ds, low=_string(span.first_ds), high=_string(span.last_ds)))
-        wanted = pa.schema([schema.field(name) for name in names])
         return self._run(select).cast(wanted)
 
     def query(self, query: HiveQL) -> pa.Table:

@@ -25,9 +25,9 @@ from sqlglot import exp
 
 from hive_io.dialect import HiveQL
 from hive_io.dry_run import result_schema
-from hive_io.errors import ColumnNotFound, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
+from hive_io.errors import NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
 from hive_io.hive_connection import HIVE, HiveConnection, HiveServer
-from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, mergeable
+from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
@@ -241,15 +241,11 @@ class HiveServer2Warehouse(Warehouse):
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        schema = self.schema(table)
-        names = list(columns) if columns is not None else schema.names
-        for name in names:
-            if name not in schema.names:
-                raise ColumnNotFound(f"{table} has no column {name}; it has {', '.join(schema.names)}")
-        select = f"SELECT {', '.join(map(_quoted, names))} FROM {_name(table)}"
+        wanted = chosen(table, self.schema(table), columns)
+        select = f"SELECT {', '.join(map(_quoted, wanted.names))} FROM {_name(table)}"
         if span is not None:
             select += f" WHERE {PARTITION} BETWEEN {_literal(span.first_ds)} AND {_literal(span.last_ds)}"
-        return self._export(select, pa.schema([schema.field(name) for name in names]))
+        return self._export(select, wanted)
 
     def query(self, query: HiveQL) -> pa.Table:
         schema = self._result_schema(query)

@@ -1,11 +1,13 @@
-"""What must hold for a table and for rows before any warehouse writes them."""
+"""What must hold for a table and for rows before any warehouse writes or reads them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hive_io.errors import HiveIOError, RowsOutsideSpan, SchemaMismatch
+from hive_io.errors import ColumnNotFound, HiveIOError, RowsOutsideSpan, SchemaMismatch
 from hive_io.table import PARTITION, Span, Table, is_day
 
 
@@ -27,6 +29,16 @@ def gained_fields(table: Table, have: pa.Schema, advice: str) -> list[pa.Field]:
                 f"description; {advice}"
             )
     return [field for field in table.arrow_schema if field.name not in have.names]
+
+
+def chosen(table: str, have: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    """The columns of a table that a reader asks for, in the order asked; all for None. Or ColumnNotFound."""
+    if columns is None:
+        return have
+    for name in columns:
+        if name not in have.names:
+            raise ColumnNotFound(f"{table} has no column {name}; it has {', '.join(have.names)}")
+    return pa.schema([have.field(name) for name in columns])
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:

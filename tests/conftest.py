@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_bridge.dagster_graphql import Address, DagsterClient
 from fraud_assets.settings import PREFIX
 from hive_io import EmbeddedWarehouse
+from tests.airflow_runtime.webserver import Webserver
 
 collect_ignore = ["airflow_runtime"]
 """It runs in Airflow's own environments, with its own pytest.ini: `make test-airflow`."""
@@ -35,3 +37,18 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def lake(tmp_path: Path) -> Iterator[EmbeddedWarehouse]:
     """An empty embedded warehouse."""
     yield EmbeddedWarehouse(tmp_path / "lake")
+
+
+@pytest.fixture(scope="module")
+def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
+    """A Dagster with the sample assets of `airflow_runtime`, on loopback."""
+    server = Webserver(tmp_path_factory.mktemp("dagster"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(webserver: Webserver) -> Iterator[DagsterClient]:
+    with DagsterClient(Address(webserver.url)) as client:
+        yield client

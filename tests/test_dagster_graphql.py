@@ -28,20 +28,6 @@ from tests.airflow_runtime.webserver import Webserver, free_port
 JOB = "sample_job"
 
 
-@pytest.fixture(scope="module")
-def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
-    server = Webserver(tmp_path_factory.mktemp("dagster"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def client(webserver: Webserver) -> Iterator[DagsterClient]:
-    with DagsterClient(Address(webserver.url)) as client:
-        yield client
-
-
 @pytest.fixture
 def proxy(webserver: Webserver) -> Iterator[FaultyProxy]:
     with FaultyProxy(webserver.url).running() as proxy:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from hive_io import HiveServer, HiveServer2Warehouse, NotAWarehouse
-from tests.services import free_port
+from tests.services.processes import free_port
 
 
 def test_an_address_is_read() -> None:

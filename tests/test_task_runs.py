@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_bridge.dagster_graphql import Address, DagsterClient, Run
+from airflow_bridge.dagster_graphql import DagsterClient, Run
 from airflow_bridge.errors import LaunchRefused, RunTimedOut
 from airflow_bridge.task_runs import RunWatch, TaskTry, Work, not_ready, stop_runs, take_over_or_launch
 from tests.airflow_runtime.webserver import Webserver
@@ -19,20 +19,6 @@ LOG = logging.getLogger(__name__)
 PLAIN = Work(["sample/plain", "sample/other"], "2026-01-05", "sample_job")
 RAISING = Work(["sample/raising"], "2026-01-05", "sample_job")
 SLOW = Work(["sample/slow"], "2026-01-05", "sample_job")
-
-
-@pytest.fixture(scope="module")
-def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
-    server = Webserver(tmp_path_factory.mktemp("dagster"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def client(webserver: Webserver) -> Iterator[DagsterClient]:
-    with DagsterClient(Address(webserver.url)) as client:
-        yield client
 
 
 @pytest.fixture

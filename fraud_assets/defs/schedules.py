@@ -22,30 +22,21 @@ def schedules(job: Any) -> list[dg.ScheduleDefinition]:
         job: the asset job that both run, partitioned by day.
     """
 
-    @dg.schedule(
-        name="close_yesterday",
-        job=job,
-        cron_schedule=CLOSE_YESTERDAY,
-        execution_timezone="UTC",
-        description="Yesterday's partition of every asset, once the day is over.",
-    )
-    def close_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return _day_of(context, -1)
-
-    @dg.schedule(
-        name="refresh_today",
-        job=job,
-        cron_schedule=REFRESH_TODAY,
-        execution_timezone="UTC",
-        description="Today's partition of every asset, as far as the day has come.",
-    )
-    def refresh_today(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return _day_of(context, 0)
-
-    return [close_yesterday, refresh_today]
+    yesterday, today = dt.timedelta(days=-1), dt.timedelta()
+    return [
+        _daily(
+            "close_yesterday", job, CLOSE_YESTERDAY, yesterday, "Yesterday's partition of every asset, once the day is over."
+        ),
+        _daily("refresh_today", job, REFRESH_TODAY, today, "Today's partition of every asset, as far as the day has come."),
+    ]
 
 
-def _day_of(context: dg.ScheduleEvaluationContext, offset: int) -> dg.RunRequest:
-    """The day of the tick, not of the clock: a daemon that was late closes the day that it should have closed."""
-    tick = context.scheduled_execution_time.astimezone(dt.UTC)
-    return dg.RunRequest(partition_key=(tick.date() + dt.timedelta(days=offset)).isoformat())
+def _daily(name: str, job: Any, cron: str, offset: dt.timedelta, description: str) -> dg.ScheduleDefinition:
+    """Runs one day: that of the tick, not of the clock, for a late daemon closes the day that it should have closed."""
+
+    @dg.schedule(name=name, job=job, cron_schedule=cron, execution_timezone="UTC", description=description)
+    def of_a_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        tick = context.scheduled_execution_time.astimezone(dt.UTC)
+        return dg.RunRequest(partition_key=(tick.date() + offset).isoformat())
+
+    return of_a_day

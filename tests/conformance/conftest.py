@@ -1,8 +1,8 @@
-"""The warehouses that the suite runs against: a kind is a function from a folder to an open, empty warehouse."""
+"""The warehouses that the suite runs against."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +10,13 @@ import pytest
 from hive_io import EmbeddedWarehouse, Warehouse
 from hive_io.hive_connection import HiveServer
 from hive_io.hiveserver2 import HiveServer2Warehouse
-
-KINDS: dict[str, Callable[[Path], Warehouse]] = {"embedded": lambda folder: EmbeddedWarehouse(folder / "lake")}
+from tests.services import drop_tables
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "warehouse" in metafunc.fixturenames:
         url = metafunc.config.getoption("--hiveserver2")
-        metafunc.parametrize("warehouse", [*KINDS, *(["hiveserver2"] if url else [])], indirect=True)
+        metafunc.parametrize("warehouse", ["embedded", *(["hiveserver2"] if url else [])], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +30,8 @@ def hiveserver2(request: pytest.FixtureRequest) -> Iterator[HiveServer2Warehouse
 @pytest.fixture
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     """An empty warehouse."""
-    if request.param != "hiveserver2":
-        return KINDS[request.param](tmp_path)
+    if request.param == "embedded":
+        return EmbeddedWarehouse(tmp_path / "lake")
     server: HiveServer2Warehouse = request.getfixturevalue("hiveserver2")
-    for database in ("fintech", "archive", "other"):
-        for name in server.tables(database):
-            server._run(f"DROP TABLE {database}.`{name}`")
+    drop_tables(server, "fintech", "archive", "other")
     return server

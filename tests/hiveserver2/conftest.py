@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hive_io import HiveServer, HiveServer2Warehouse
+from tests.services import drop_tables
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,8 +28,7 @@ def server(request: pytest.FixtureRequest) -> HiveServer:
     """The server of `--hiveserver2`, its tables gone."""
     server = HiveServer.of(request.config.getoption("--hiveserver2"))
     warehouse = HiveServer2Warehouse(server)
-    for name in warehouse.tables("fintech"):
-        warehouse._run(f"DROP TABLE fintech.`{name}`")
+    drop_tables(warehouse, "fintech")
     warehouse.close()
     return server
 

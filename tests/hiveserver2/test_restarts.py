@@ -15,7 +15,7 @@ import pytest
 from hive_io import HiveIOError, HiveQL, HiveServer, HiveServer2Warehouse, NotAWarehouse, local_hive
 from hive_io.warehouse import Data
 from tests.hive_io_fixtures import PAYMENTS, at, days, payment, payments
-from tests.services import ZONE
+from tests.services import ZONE, drop_tables
 from tests.services.apache_hive import apache_hive
 
 ROWS = 60_000
@@ -32,8 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def warehouse(folder: Path, jars: Path) -> Iterator[HiveServer2Warehouse]:
     with apache_hive(jars, folder) as running:
         warehouse = HiveServer2Warehouse(HiveServer.of(running.url + "&patience=300"))
-        for name in warehouse.tables("fintech"):
-            warehouse._run(f"DROP TABLE fintech.`{name}`")
+        drop_tables(warehouse, "fintech")
         yield warehouse
         warehouse.close()
 

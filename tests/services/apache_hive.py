@@ -14,7 +14,8 @@ from pathlib import Path
 
 from hive_io import local_hive
 from hive_io.local_hive import LocalHive
-from tests.services import ZONE, free_port
+from tests.services import ZONE
+from tests.services.processes import free_port
 
 
 @contextmanager

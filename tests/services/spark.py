@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.services import ZONE, free_port
+from tests.services import ZONE
+from tests.services.processes import Process, free_port, listening, wait_until
 
 STARTS_WITHIN = 120.0
 """Seconds. It took 22 on two idle cores."""
@@ -30,7 +29,8 @@ def spark_thrift_server(python: Path, folder: Path) -> Iterator[str]:
         folder: for its metastore, its tables and its log.
 
     Raises:
-        RuntimeError: it ended, or did not listen in time; with the end of its log.
+        RuntimeError: it ended; with the end of its log.
+        TimeoutError: it did not listen in time.
     """
     code = "import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)"
     home = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
@@ -50,25 +50,14 @@ def spark_thrift_server(python: Path, folder: Path) -> Iterator[str]:
     command += ["spark-internal", "--hiveconf", "hive.server2.thrift.bind.host=127.0.0.1"]
     command += ["--hiveconf", f"hive.server2.thrift.port={port}"]
     env = {**os.environ, "SPARK_HOME": home, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(python)}
-    log = folder / "server.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, env=env, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+    server = Process(command, folder / "server.log", env, folder)
     try:
-        _wait(process, port, log)
+        wait_until("The Spark Thrift Server listens", lambda: server.ended or listening(port), STARTS_WITHIN)
+        if server.ended:
+            raise RuntimeError(f"The Spark Thrift Server did not start:\n{server.told()}")
         yield f"hive://tests@127.0.0.1:{port}/?staging={folder / 'staged'}"
     finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.5)
-    raise RuntimeError(f"The Spark Thrift Server did not start:\n{log.read_text(errors='replace')[-3000:]}")
+        server.end(patience=60)
 
 
 def main() -> int:
