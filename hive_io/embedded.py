@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,7 @@ class EmbeddedWarehouse(Warehouse):
         _claim(self.root)
         self._memory_limit = memory_limit
         self._duckdb = self._engine()
+        self._opened = threading.local()
 
     def _engine(self) -> duckdb.DuckDBPyConnection:
         engine = duckdb.connect()
@@ -68,6 +70,11 @@ class EmbeddedWarehouse(Warehouse):
         if self._memory_limit:
             engine.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
         return engine
+
+    def close(self) -> None:
+        self._duckdb.close()
+        self._duckdb = self._engine()
+        self._opened = threading.local()
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
@@ -79,7 +86,7 @@ class EmbeddedWarehouse(Warehouse):
         if not deltalake.DeltaTable.is_deltatable(str(path)):
             _create(table, path)
             return
-        delta = deltalake.DeltaTable(str(path))
+        delta = self._current(path)
         have = _arrow_schema(delta)
         gained = [
             deltalake.Field.from_arrow(f)
@@ -225,7 +232,16 @@ class EmbeddedWarehouse(Warehouse):
             database = table.partition(".")[0]
             known = ", ".join(self.tables(database)) or "none yet"
             raise TableNotFound(f"There is no table {table} in {self.root}; tables of {database}: {known}")
-        return deltalake.DeltaTable(str(path))
+        return self._current(path)
+
+    def _current(self, path: Path) -> deltalake.DeltaTable:
+        """A table at its latest version: what this thread opened before is kept, and reads only the commits since."""
+        kept: dict[str, tuple[int, deltalake.DeltaTable]] = vars(self._opened)
+        made = (path / "_delta_log").stat().st_ino  # another folder, another table
+        where = str(path)
+        if where not in kept or kept[where][0] != made or not _caught_up(kept[where][1]):
+            kept[where] = made, deltalake.DeltaTable(where)
+        return kept[where][1]
 
 
 def _claim(root: Path) -> None:
@@ -291,6 +307,15 @@ def _rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
         for day, rows in zip(days, actions.column("num_records").to_pylist(), strict=True):
             counts[day] = counts.get(day, 0) + rows
     return dict(sorted((day, rows) for day, rows in counts.items() if rows))
+
+
+def _caught_up(delta: deltalake.DeltaTable) -> bool:
+    """Read the commits since it was opened; False where they are gone, and the table is to be opened anew."""
+    try:
+        delta.update_incremental()
+    except DeltaError:
+        return False
+    return True
 
 
 def _arrow_schema(delta: deltalake.DeltaTable) -> pa.Schema:

@@ -54,6 +54,11 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         """
         return open_warehouse(self.location, SecretStr(self.password) if self.password else None)
 
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the warehouse, if it was opened."""
+        if "warehouse" in vars(self):
+            self.warehouse.close()
+
 
 class HiveIOManagerFactory(dg.ConfigurableIOManagerFactory[HiveIOManager]):
     """The IO manager over a warehouse resource."""

@@ -42,6 +42,10 @@ class Warehouse(ABC):
     """
 
     @abstractmethod
+    def close(self) -> None:
+        """Let go of connections and memory. It may be used again, and opens them anew."""
+
+    @abstractmethod
     def ensure_table(self, table: Table) -> None:
         """Create the table, empty, if it is missing; add columns that its description gained.
 

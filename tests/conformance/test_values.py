@@ -9,10 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hive_io import Column, HiveQL, Table, Warehouse
+from hive_io import Column, HiveQL, HiveServer2Warehouse, Table, Warehouse
+from hive_io.hive_connection import HIVE
 from tests.hive_io_fixtures import days, ds, table_of
 
 EVERY_TYPE = Table(
@@ -106,6 +107,9 @@ def test_an_aware_time_is_stored_as_its_utc_time(warehouse: Warehouse) -> None:
     assert warehouse.read("fintech.times", ["at"]).to_pylist() == [{"at": dt.datetime(2026, 1, 1, 18)}]
 
 
+GREGORIAN = dt.datetime(1582, 10, 15)
+
+
 def decimals(precision: int, scale: int) -> st.SearchStrategy[Decimal]:
     largest = 10**precision - 1
     return st.integers(-largest, largest).map(lambda n: Decimal(f"{n}e-{scale}"))
@@ -132,6 +136,9 @@ a_row = st.fixed_dictionaries(
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(a_row, min_size=1, max_size=6))
 def test_for_all_rows_what_is_read_is_what_was_written(warehouse: Warehouse, values: list[dict[str, Any]]) -> None:
+    if isinstance(warehouse, HiveServer2Warehouse) and warehouse._connection.engine == HIVE:
+        # what docs/run-on-hive.md says: Hive moves times of the Julian calendar
+        assume(not any(row["at"] and row["at"] < GREGORIAN for row in values))
     # each example replaces the day of the one before: no row of that may be left
     assert write_and_read(warehouse, values) == values
 

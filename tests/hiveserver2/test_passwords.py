@@ -59,7 +59,7 @@ def test_a_run_logs_its_statements_and_no_password(
         report = run_days(read_settings(source_url=url), Span.days(DAY, DAY))
     with sqlite3.connect(home / "history" / "runs" / f"{report.run_id}.db") as events:
         logged = "\n".join(row[0] for row in events.execute("SELECT event FROM event_logs"))
-    assert "INSERT OVERWRITE TABLE" in logged and "SET LOCATION" in logged
+    assert "INSERT OVERWRITE TABLE" in logged and "ADD IF NOT EXISTS PARTITION" in logged
     said = capfd.readouterr()
     assert PASSWORD not in said.out + said.err
     assert not [file for file in home.rglob("*") if file.is_file() and PASSWORD.encode() in file.read_bytes()]
