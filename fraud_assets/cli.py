@@ -13,6 +13,7 @@ import sys
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import click
@@ -203,12 +204,31 @@ _share = click.FloatRange(0, 1)
 @click.option("--duplicates", type=_share, default=0.0, help="Share of rows that are served again.")
 @click.option("--corrected", type=_share, default=0.0, help="Share of rows with a later, corrected version.")
 @click.option("--malformed", type=_share, default=0.0, help="Share of rows that break a claim.")
-def serve(port: int, seed: int, customers: int, merchants: int, fraud_rate: float, **faults: float) -> None:
+@click.option("--rate", type=click.FloatRange(0, 1_000_000, min_open=True), help="Transactions a second from now on.")
+@click.option("--lasts", type=click.IntRange(1), help="With --rate: seconds until nothing happens any more.")
+def serve(
+    port: int,
+    seed: int,
+    customers: int,
+    merchants: int,
+    fraud_rate: float,
+    rate: float | None,
+    lasts: int | None,
+    **faults: float,
+) -> None:
     """Serve a synthetic world on loopback."""
-    from mock_sources import Faults, World
+    from mock_sources import Faults, LoadedWorld, World, instants
     from mock_sources import serve as serve_source
 
-    world = World(seed, customers, merchants, fraud_rate, Faults(**faults))
+    made: dict[str, Any] = {
+        "seed": seed,
+        "customers": customers,
+        "merchants": merchants,
+        "fraud_rate": fraud_rate,
+        "faults": Faults(**faults),
+    }
+    now = instants.from_datetime(dt.datetime.now(dt.UTC))
+    world = World(**made) if rate is None else LoadedWorld(rate, now, lasts, **made)
     serve_source(world, port=port, ready=_say_ready)
 
 
@@ -225,6 +245,26 @@ def serve_replay(file: Path, port: int) -> None:
 
 def _say_ready(url: str) -> None:
     click.echo(f"Serving on {url}")
+    sys.stdout.flush()
+
+
+@main.command("watch")
+@_warehouse
+@click.option("--every", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option("--reconcile", type=click.FloatRange(1), default=300.0, show_default=True, help="Seconds between two full runs.")
+def watch_source(warehouse: str | None, every: float, reconcile: float) -> None:
+    """Bring and judge transactions as they arrive, until Ctrl-C."""
+    from fraud_assets.watch import watch
+
+    settings = read_settings(warehouse=warehouse)
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    watch(settings, stop, every=every, reconcile=reconcile, say=_say_when)
+
+
+def _say_when(sentence: str) -> None:
+    click.echo(f"{dt.datetime.now(dt.UTC):%H:%M:%S} {sentence}")
     sys.stdout.flush()
 
 

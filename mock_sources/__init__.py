@@ -11,6 +11,7 @@ from mock_sources.errors import (
 )
 from mock_sources.faults import Faults
 from mock_sources.http_faults import HttpFaults
+from mock_sources.load import LoadedWorld
 from mock_sources.replay import LabelledReplay
 from mock_sources.serving import running, serve
 from mock_sources.source import Source
@@ -23,6 +24,7 @@ __all__ = [
     "Faults",
     "HttpFaults",
     "LabelledReplay",
+    "LoadedWorld",
     "MissingColumns",
     "MockSourceError",
     "Source",

@@ -25,6 +25,7 @@ class Stream(IntEnum):
     BLACKLIST = 10
     FAULT = 11
     HTTP_FAULT = 12
+    LOAD = 13
 
 
 def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:

@@ -58,9 +58,7 @@ def build(
     events = np.zeros(len(ordinals), dtype=EVENT)
     events["id"] = scramble(ordinals, seed, Stream.TRANSACTION_ID)
     events["event"] = event
-    events["arrival"] = events["event"] + ((1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * instants.SECOND).astype(
-        np.int64
-    )
+    set_arrival(events, seed)
     for name, column in {
         "customer": customer,
         "merchant": merchant,
@@ -72,6 +70,12 @@ def build(
     }.items():
         events[name] = column
     return events
+
+
+def set_arrival(events: Events, seed: int) -> None:
+    """Let each arrive 1 to 5 s after it happens."""
+    delay = (1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * instants.SECOND
+    events["arrival"] = events["event"] + delay.astype(np.int64)
 
 
 def joined(batches: Sequence[Events]) -> Events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
@@ -71,8 +71,7 @@ class World:
             last = min(last, window.until + self.faults.longest_delay)
         found: list[Events] = []
         missing = limit + 1
-        for day in range(first // instants.DAY, last // instants.DAY + 1):
-            rows = self._arrival_day(day)
+        for rows in self._arrivals(first, last):
             rows = rows[_inside(rows, "event", window.since, window.until) & _arrived(rows, window.as_of, after)]
             found.append(rows[:missing])
             missing -= len(found[-1])
@@ -113,6 +112,11 @@ class World:
             )
         ]
 
+    def _arrivals(self, first: int, last: int) -> Iterator[Events]:
+        """Batches, in the order of arrival, with at least all that arrives from instant `first` to instant `last`."""
+        for day in range(first // instants.DAY, last // instants.DAY + 1):
+            yield self._arrival_day(day)
+
     def _days(self, first: int, last: int) -> range:
         """The world's days from that of instant `first` to that of instant `last`."""
         return range(max(first, self.start) // instants.DAY, min(last, LAST) // instants.DAY + 1)
@@ -135,10 +139,14 @@ class World:
 
     def _draw_event_day(self, day: int) -> Events:
         """What happens on `day`, in all versions."""
+        return self.faults.applied(self._plain_day(day), self.seed)
+
+    def _plain_day(self, day: int) -> Events:
+        """What happens on `day`, each once."""
         instant = day * instants.DAY
         frauds = events.joined([self._frauds(start) for start in self._days(instant - LONGEST_DAYS * instants.DAY, instant)])
         frauds = frauds[frauds["event"] // instants.DAY == day]
-        return self.faults.applied(events.joined([honest_day(self.population, self.seed, day), frauds]), self.seed)
+        return events.joined([honest_day(self.population, self.seed, day), frauds])
 
     def _draw_arrival_day(self, day: int) -> Events:
         """What arrives on `day`, in the order of arrival."""
