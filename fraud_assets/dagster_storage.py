@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from dagster._core.instance import RUNLESS_RUN_ID
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
@@ -60,6 +62,16 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         while len(self._engines) > _KEPT:
             self._engines.popitem(last=False)[1].dispose()
         return self._engines[shard]
+
+    def delete_events(self, run_id: str) -> None:
+        """As the parent class, and the run's own database with them; it would stay, empty, as large as it was."""
+        super().delete_events(run_id)
+        with self._db_lock:
+            if run_id in self._engines:
+                self._engines.pop(run_id).dispose()
+            self._initialized_dbs.discard(run_id)
+            if run_id != RUNLESS_RUN_ID:
+                Path(self.path_for_shard(run_id)).unlink(missing_ok=True)
 
     def dispose(self) -> None:
         with self._db_lock:

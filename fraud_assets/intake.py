@@ -62,14 +62,15 @@ class Batch:
         return self.rejected.num_rows / self.served if self.served else 0.0
 
 
-def take_in(api: ApiTable, served: Sequence[Row], span: Span) -> Batch:
+def take_in(api: ApiTable, served: Sequence[Row], span: Span, arrived_on: dt.date | None = None) -> Batch:
     """Read, check and sort rows that an API served.
 
     Args:
         served: rows as decoded from JSON, in the order they were served.
-        span: what was asked for, within one day: the day of a snapshot, and of refused rows whose arrival is unreadable.
+        span: what was asked for; its first day is that of a snapshot.
+        arrived_on: the day of refused rows whose arrival is unreadable; the span's first, unless given.
     """
-    day = span.first_day
+    day = arrived_on or span.first_day
     columns: dict[str, pa.Array] = {}
     broken: dict[int, set[str]] = {}
     for column in api.table.columns:

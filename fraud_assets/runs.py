@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from fraud_assets.settings import Settings
 from hive_io import Span
 from hive_io.io_manager import open_warehouse
 
+_FIRST = "dagster/asset_partition_range_start"
+_LAST = "dagster/asset_partition_range_end"
 _OURS = "# Written by the fraud command; delete this line to keep your own changes.\n"
 
 
@@ -59,7 +61,7 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
         SettingsError: its folder cannot be made.
     """
     # claims the folder, or says what is wrong with it, before Dagster writes there
-    open_warehouse(settings.warehouse, settings.warehouse_password)
+    open_warehouse(settings.warehouse, settings.warehouse_password).close()
     home = settings.dagster_home
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -86,10 +88,16 @@ def _dagster_config(home: Path) -> dict[str, Any]:
     }
 
 
-def run_days(settings: Settings, span: Span, on_step: Callable[[str, int, int], None] = lambda *_: None) -> RunReport:
+def run_days(
+    settings: Settings,
+    span: Span,
+    on_step: Callable[[str, int, int], None] = lambda *_: None,
+    tags: Mapping[str, str] | None = None,
+) -> RunReport:
     """Materialize every asset for a range of whole days, in one Dagster run, in this process.
 
     Args:
+        tags: of the run, besides those of its range.
         on_step: told after each step: its name, how many are done, how many there are.
 
     Raises:
@@ -119,16 +127,42 @@ def run_days(settings: Settings, span: Span, on_step: Callable[[str, int, int], 
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags={
-                "dagster/asset_partition_range_start": span.first_ds,
-                "dagster/asset_partition_range_end": span.last_ds,
-            },
+            tags={**(tags or {}), _FIRST: span.first_ds, _LAST: span.last_ds},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
         if not result.success:
             raise RunFailed(_what_failed(result))
         return RunReport(run_id, time.monotonic() - began, steps)
+
+
+def delete_old_runs(instance: dg.DagsterInstance, tags: Mapping[str, str], keep: dt.timedelta) -> int:
+    """Delete runs over ranges of days, with all they recorded, that ended long ago and that nobody misses.
+
+    A run that succeeded is kept while it is the last that brought one of its days, for then it is what Dagster knows of
+    that day.
+
+    Args:
+        tags: which runs; they are `run_days`'s.
+        keep: how long every run is kept.
+
+    Returns:
+        How many were deleted.
+    """
+    brought: set[dt.date] = set()
+    old: list[str] = []
+    long_ago = dt.datetime.now(dt.UTC) - keep
+    for record in instance.get_run_records(filters=dg.RunsFilter(tags=dict(tags))):  # the newest first
+        run = record.dagster_run
+        days = set(Span.days(*(dt.date.fromisoformat(run.tags[tag]) for tag in (_FIRST, _LAST))).each_day())
+        needed = run.is_success and not days <= brought
+        if run.is_finished and record.create_timestamp < long_ago and not needed:
+            old.append(run.run_id)
+        if run.is_success:
+            brought |= days
+    for run_id in old:
+        instance.delete_run(run_id)
+    return len(old)
 
 
 @contextmanager

@@ -70,6 +70,11 @@ class Settings(BaseSettings):
             return Path(home)
         return Path("dagster").absolute() if "://" in self.warehouse else Path(self.warehouse).absolute() / "dagster"
 
+    @property
+    def state_folder(self) -> Path:
+        """Where `fraud watch` keeps how far it has come: beside the tables that it speaks of, where they are in a folder."""
+        return self.dagster_home if "://" in self.warehouse else Path(self.warehouse).absolute()
+
 
 def read_settings(**given: Any) -> Settings:
     """The settings from the environment; `given` goes before it, None is as if not given.

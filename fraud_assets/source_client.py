@@ -53,6 +53,21 @@ class SourceClient:
         for page, _ in self._pages("/api/transactions", _between(span)):
             yield _list(page, "/api/transactions")
 
+    def arrivals(self, after: str | None, since: dt.datetime) -> Iterator[tuple[list[Row], str]]:
+        """Transactions in the order in which they arrived, page by page, each with the cursor of its last one.
+
+        Args:
+            after: a cursor of an earlier answer; what arrived later is given.
+            since: where there is no cursor, everything that happened since then.
+        """
+        asked = {"since": _instant(since)} if after is None else {"after": after}
+        for page, headers in self._pages("/api/transactions", asked):
+            rows = _list(page, "/api/transactions")
+            if rows:
+                if "X-Cursor" not in headers:
+                    raise SourceError("/api/transactions names no X-Cursor, so what arrives next cannot be asked for")
+                yield rows, headers["X-Cursor"]
+
     def customers(self, as_of: dt.datetime) -> Iterator[list[Row]]:
         """Customers as they were known at an instant."""
         for page, headers in self._pages("/api/customers", {"as_of": _instant(as_of)}):

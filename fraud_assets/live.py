@@ -1,0 +1,202 @@
+"""The live path: what arrived since the last look is brought into the lake and judged, in seconds. Knows no Dagster.
+
+The same queries write the same tables as every run of the graph; a run of the same days leaves the same rows. What a day
+sums up (its activity) is left to such a run: no rule reads it before the next day begins.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from heapq import nlargest
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+
+from fraud_assets.engine import Engine, audit, fetch
+from fraud_assets.errors import FraudError
+from fraud_assets.intake import Row, take_in
+from fraud_assets.schemas import API_TABLES, FRAUD_ALERTS
+from fraud_assets.source_client import SourceClient
+from hive_io import Span, Warehouse
+from hive_io.table import DAY
+
+TRANSACTIONS = API_TABLES["transactions"]
+MOST_SPANS = 3
+"""Spans of time that one look judges. Rows further apart share a span, and what lies between is judged again."""
+GAP = dt.timedelta(minutes=10)
+"""Rows nearer than this share a span, too: judging what lies between costs less than another span."""
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class BadBookmark(FraudError):
+    """The file that says how far the live path has come cannot be used."""
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """How far the live path has come.
+
+    Attributes:
+        cursor: of the last transaction that is in the lake and judged; None before the first.
+        day: the last day that began, `2026-01-31`.
+        reopened: earlier days that got rows since a run of the graph last brought them.
+    """
+
+    cursor: str | None = None
+    day: str | None = None
+    reopened: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, file: Path) -> Bookmark:
+        """The bookmark in a file; a new one where there is none.
+
+        Raises:
+            BadBookmark: it is not one.
+        """
+        if not file.exists():
+            return cls()
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise BadBookmark(f"{file} is not what `fraud watch` wrote ({error}); delete it to begin with today") from None
+
+    def write(self, file: Path) -> None:
+        """Keep it, by rename: whoever is killed meanwhile leaves the old one or the new one."""
+        whole = file.with_name(file.name + ".new")
+        whole.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        whole.replace(file)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one page of arrivals became.
+
+    Attributes:
+        served: rows that arrived; `rejected` of them broke a claim.
+        arrived: their arrival times, as the source reports them, UTC without a zone; NULL where it reports none.
+        days: rows of transactions on each day that got some, counted after the write.
+        spans: what was judged.
+    """
+
+    served: int
+    rejected: int
+    arrived: pa.Array
+    days: dict[str, int]
+    spans: Sequence[Span] = field(default=())
+
+
+class Live:
+    """Brings arrivals into the lake, one look after the other.
+
+    Args:
+        file: where the bookmark is kept; it moves only after the rows are in and judged, so that whoever is killed in
+            between does the same again.
+        first_day: the first partition; older transactions are refused.
+        rejected_limit: as for `audit`, for the snapshots of a day that begins.
+    """
+
+    def __init__(
+        self, engine: Engine, source: SourceClient, warehouse: Warehouse, file: Path, first_day: dt.date, rejected_limit: float
+    ) -> None:
+        self._engine = engine
+        self._source = source
+        self._warehouse = warehouse
+        self._file = file
+        self._first_day = first_day
+        self._limit = rejected_limit
+        self._lookback = max((rule.file.meta.lookback for rule in engine.book.evaluated), default=dt.timedelta())
+        self.bookmark = Bookmark.read(file)
+
+    def looks(self, today: dt.date) -> Iterator[Look]:
+        """All that arrived since the last look, page by page; the bookmark moves with each.
+
+        Args:
+            today: of the source's clock, UTC. Without a bookmark, the look begins with it.
+
+        Raises:
+            SourceError, HiveIOError: the bookmark stays where it was; look again.
+        """
+        for rows, cursor in self._source.arrivals(self.bookmark.cursor, Span.days(today, today).start):
+            look = self._bring(rows, today)
+            reopened = {*self.bookmark.reopened, *(day for day in look.days if day < (self.bookmark.day or ""))}
+            self._move(replace(self.bookmark, cursor=cursor, reopened=sorted(reopened)))
+            yield look
+
+    def brought(self, days: Sequence[str]) -> None:
+        """A run of the graph has brought these days."""
+        self._move(replace(self.bookmark, reopened=[day for day in self.bookmark.reopened if day not in days]))
+
+    def rewind(self) -> None:
+        """Begin with today again; nothing is written twice."""
+        self._move(replace(self.bookmark, cursor=None))
+
+    def _move(self, bookmark: Bookmark) -> None:
+        bookmark.write(self._file)
+        self.bookmark = bookmark
+
+    def _bring(self, rows: list[Row], today: dt.date) -> Look:
+        # a source's clock may be ahead of ours at midnight
+        asked = Span.days(self._first_day, today + DAY)
+        batch = take_in(TRANSACTIONS, rows, asked, arrived_on=today)
+        self._warehouse.merge(TRANSACTIONS.rejected, batch.rejected)
+        receipt = self._warehouse.merge(TRANSACTIONS.table, batch.rows)
+        if receipt.partitions:
+            self._begin(min(max(receipt.partitions), today.isoformat()))
+        spans = spans_of(batch.rows.column("event_time"), self._lookback)
+        for table in [*(rule.name for rule in self._engine.book.evaluated), FRAUD_ALERTS.name]:
+            for span in spans:
+                self._warehouse.replace(self._engine.tables[table], self._engine.query(table, span), span)
+        return Look(len(rows), batch.rejected.num_rows, batch.rows.column("ingested_at"), dict(receipt.partitions), spans)
+
+    def _begin(self, ds: str) -> None:
+        """The first transaction of a day has come: make what is known when the day begins, before anything is judged.
+
+        Yesterday is summed up, as far as it has arrived, and stays open until a run of the graph has brought it.
+        """
+        if ds <= (self.bookmark.day or ""):
+            return
+        day = dt.date.fromisoformat(ds)
+        yesterday = Span.days(day - DAY, day - DAY)
+        morning = Span.days(day, day)
+        for api in API_TABLES.values():
+            if api is TRANSACTIONS:
+                continue
+            todo = yesterday if api.day_column else morning
+            batch = fetch(api, self._source, todo)
+            self._warehouse.merge(api.rejected, batch.rejected)
+            audit(api, batch, self._limit)
+            self._warehouse.replace(api.table, batch.rows, todo)
+        for name in self._engine.order:
+            if name in self._engine.book.features:
+                todo = morning if self._engine.is_of_the_morning(name) else yesterday
+                self._warehouse.replace(self._engine.tables[name], self._engine.query(name, todo), todo)
+        known = self._warehouse.partitions(TRANSACTIONS.table.full_name)
+        reopened = {*self.bookmark.reopened, *([yesterday.first_ds] if yesterday.first_ds in known else [])}
+        self._move(replace(self.bookmark, day=ds, reopened=sorted(reopened)))
+
+
+def spans_of(times: pa.ChunkedArray, lookback: dt.timedelta, most: int = MOST_SPANS) -> list[Span]:
+    """Spans, in order, that hold all times and what looks back on them: as few days' worth as `most` spans can have.
+
+    Args:
+        times: TIMESTAMP, UTC without a zone.
+        lookback: how far the rules look back.
+    """
+    moments = sorted({moment.replace(tzinfo=dt.UTC) for moment in times.to_pylist()})
+    if not moments:
+        return []
+    gaps = [(after - before, place) for place, (before, after) in enumerate(pairwise(moments), 1) if after - before > GAP]
+    edges = [0, *sorted(place for _, place in nlargest(most - 1, gaps)), len(moments)]
+    spans: list[Span] = []
+    for first, end in pairwise(edges):
+        start, last = moments[first], moments[end - 1] + lookback + _MICROSECOND
+        if spans and start <= spans[-1].end:
+            spans[-1] = Span(spans[-1].start, max(last, spans[-1].end))
+        else:
+            spans.append(Span(start, last))
+    return spans

@@ -1,0 +1,207 @@
+"""`fraud watch`: the live path, kept running; what it did told to Dagster; and a run of the graph now and then."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential
+from tenacity.nap import sleep_using_event
+
+from fraud_assets.defs.partitions import key
+from fraud_assets.engine import Engine
+from fraud_assets.errors import SourceError
+from fraud_assets.live import TRANSACTIONS, Live, Look
+from fraud_assets.rule_book import read_rule_book
+from fraud_assets.runs import RunFailed, dagster_instance, delete_old_runs, run_days
+from fraud_assets.schemas import FRAUD_ALERTS
+from fraud_assets.settings import Settings
+from fraud_assets.source_client import SourceClient
+from hive_io import HiveIOError, Span
+from hive_io.io_manager import open_warehouse
+from hive_io.table import DAY
+
+TAG = {"fraud/started_by": "watch"}
+REPORT_EVERY = 60.0
+"""Seconds between two reports to Dagster: an event is kept, so one a look would fill the disk."""
+SHARE_OF_RUNS = 0.05
+"""Of the time, that runs of the graph may take. They hold the live path up, so a longer one comes less often."""
+KEPT_RUNS = dt.timedelta(days=1)
+"""How long a run of ours is kept that a later one has made superfluous."""
+BOOKMARK = "watch.json"
+LONGEST_PAUSE = 60.0
+
+
+@dataclass
+class Tally:
+    """What came since the last report."""
+
+    served: int = 0
+    rejected: int = 0
+    seconds: list[pa.Array] = field(default_factory=list)
+
+    def add(self, look: Look, judged_at: dt.datetime) -> None:
+        self.served += look.served
+        self.rejected += look.rejected
+        now = pa.scalar(judged_at.replace(tzinfo=None), pa.timestamp("us"))
+        waited = pc.cast(pc.subtract(now, look.arrived), pa.int64())
+        self.seconds.append(pc.divide(waited.cast(pa.float64()), 1e6))
+
+    def quantiles(self) -> tuple[float, float] | None:
+        """Seconds from arrival at the source to judged in the lake: the median, and the 95th percentile."""
+        waited = pa.chunked_array(self.seconds, pa.float64()).drop_null()
+        if not len(waited):
+            return None
+        median, high = pc.quantile(waited, q=[0.5, 0.95]).to_pylist()
+        return median, high
+
+
+class Watch:
+    """Looks at the source again and again, until it is told to stop.
+
+    Args:
+        every: seconds between the beginnings of two looks.
+        reconcile: seconds between two runs of the graph; longer where a run takes more than `SHARE_OF_RUNS` of them.
+        say: is told, in a sentence, each minute what came and whenever something changes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        source: SourceClient,
+        every: float,
+        reconcile: float,
+        say: Callable[[str], None],
+    ) -> None:
+        engine = Engine(read_rule_book(overrides=settings.rules_file))
+        self._settings = settings
+        self._instance = instance
+        self._every = every
+        self._between_runs = reconcile
+        self._say = say
+        self._warehouse = open_warehouse(settings.warehouse, settings.warehouse_password)
+        self._live = Live(
+            engine, source, self._warehouse, settings.state_folder / BOOKMARK, settings.first_day, settings.rejected_limit
+        )
+        self._live_tables = [TRANSACTIONS.table.name, *(rule.name for rule in engine.book.evaluated), FRAUD_ALERTS.name]
+        self._tally = Tally()
+        self._rows: dict[str, int] = {}
+
+    def run(self, stop: Event) -> None:
+        """Look until `stop` is set; what is under way is ended first."""
+        run_at = time.monotonic() + self._between_runs
+        report_at = time.monotonic() + REPORT_EVERY
+        while not stop.is_set():
+            began = time.monotonic()
+            self._look_until_it_answers(stop)
+            if time.monotonic() >= report_at:
+                self._report()
+                report_at = time.monotonic() + REPORT_EVERY
+            if time.monotonic() >= run_at and not stop.is_set() and self._settings.scheduler == "dagster":
+                took = self._run_graph()
+                run_at = time.monotonic() + max(self._between_runs, took / SHARE_OF_RUNS)
+            stop.wait(max(0.0, began + self._every - time.monotonic()))
+        self._report()
+
+    def _look_until_it_answers(self, stop: Event) -> None:
+        looking = Retrying(
+            retry=retry_if_exception_type((SourceError, HiveIOError)),
+            wait=wait_exponential(min=1, max=LONGEST_PAUSE),
+            stop=stop_when_event_set(stop),
+            sleep=sleep_using_event(stop),
+            before_sleep=self._say_why,
+            retry_error_callback=self._say_why,
+        )
+        looking(self._look, stop)
+
+    def _say_why(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._say(f"{error}; the next look in {state.upcoming_sleep:.0f} s")
+
+    def _look(self, stop: Event) -> None:
+        today = dt.datetime.now(dt.UTC).date()
+        if self._others_wrote():
+            self._say("Another run has replaced the live day; it is read again from its beginning")
+            self._live.rewind()
+        for look in self._live.looks(today):
+            self._rows = {**self._rows, **look.days}
+            self._tally.add(look, dt.datetime.now(dt.UTC))
+            if stop.is_set():
+                return
+
+    def _others_wrote(self) -> bool:
+        """Whether the live day has not the rows that it had after our last write: a run that began before it ended after."""
+        day = self._live.bookmark.day
+        if day is None or day not in self._rows:
+            return False
+        return self._warehouse.partitions(TRANSACTIONS.table.full_name).get(day) != self._rows[day]
+
+    def _run_graph(self) -> float:
+        """Bring today, and the days that were reopened, through every asset. Returns seconds."""
+        began = time.monotonic()
+        today = dt.datetime.now(dt.UTC).date()
+        reopened = self._live.bookmark.reopened
+        self._rows.clear()
+        for span in days_to_run(today, reopened, self._settings.first_day):
+            try:
+                report = run_days(self._settings, span, tags=TAG)
+            except RunFailed as error:
+                self._say(f"The run of {span} failed, and is tried again later: {error}")
+                return time.monotonic() - began
+            self._say(f"Ran {span} through every asset in {report.seconds:.0f} s")
+        self._live.brought(reopened)
+        gone = delete_old_runs(self._instance, TAG, KEPT_RUNS)
+        if gone:
+            self._say(f"Deleted {gone} old runs")
+        return time.monotonic() - began
+
+    def _report(self) -> None:
+        """Tell Dagster, and whoever reads along, what came since the last report."""
+        tally, self._tally = self._tally, Tally()
+        day = self._live.bookmark.day
+        if not tally.served or day is None:
+            return
+        told: dict[str, dg.MetadataValue] = {
+            "rows served": dg.MetadataValue.int(tally.served),
+            "rows rejected": dg.MetadataValue.int(tally.rejected),
+        }
+        line = f"{tally.served:,} transactions, {tally.rejected:,} refused"
+        quantiles = tally.quantiles()
+        if quantiles is not None:
+            told["seconds from arrival, median"], told["seconds from arrival, 95 %"] = map(dg.MetadataValue.float, quantiles)
+            line += f"; judged {quantiles[0]:.1f} s after they arrived, 95 % within {quantiles[1]:.1f} s"
+        self._say(line)
+        for table in self._live_tables:
+            event = dg.AssetMaterialization(key(table), partition=day, metadata=told)
+            self._instance.report_runless_asset_event(event)
+
+
+def days_to_run(today: dt.date, reopened: Sequence[str], first_day: dt.date) -> list[Span]:
+    """Ranges of days, in order: today, the reopened days, and the day after each, which looks back on it."""
+    late = [dt.date.fromisoformat(ds) for ds in reopened]
+    days = sorted(day for day in {today, *late, *(day + DAY for day in late)} if first_day <= day <= today)
+    spans: list[Span] = []
+    for day in days:
+        if spans and spans[-1].last_day + DAY == day:
+            spans[-1] = Span.days(spans[-1].first_day, day)
+        else:
+            spans.append(Span.days(day, day))
+    return spans
+
+
+def watch(settings: Settings, stop: Event, *, every: float, reconcile: float, say: Callable[[str], None]) -> None:
+    """Look for transactions that arrived, and bring and judge them, until `stop` is set; see `Watch`.
+
+    Raises:
+        SettingsError, RuleError, NotAWarehouse, BadBookmark: nothing was begun.
+    """
+    # one try a look: between looks, the watch itself decides how long to wait
+    with dagster_instance(settings) as instance, SourceClient(settings.source_url, attempts=1) as source:
+        Watch(settings, instance, source, every, reconcile, say).run(stop)
