@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -260,7 +261,9 @@ def watch_source(warehouse: str | None, every: float, reconcile: float) -> None:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    watch(settings, stop, every=every, reconcile=reconcile, say=_say_when)
+    # in a thread of its own: in the main one, Dagster takes the signals of a run for itself, and cancels it
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(watch, settings, stop, every=every, reconcile=reconcile, say=_say_when).result()
 
 
 def _say_when(sentence: str) -> None:

@@ -161,22 +161,23 @@ class Live:
         if ds <= (self.bookmark.day or ""):
             return
         day = dt.date.fromisoformat(ds)
-        yesterday = Span.days(day - DAY, day - DAY)
         morning = Span.days(day, day)
+        yesterday = Span.days(day - DAY, day - DAY) if day > self._first_day else None
         for api in API_TABLES.values():
-            if api is TRANSACTIONS:
-                continue
             todo = yesterday if api.day_column else morning
+            if api is TRANSACTIONS or todo is None:
+                continue
             batch = fetch(api, self._source, todo)
             self._warehouse.merge(api.rejected, batch.rejected)
             audit(api, batch, self._limit)
             self._warehouse.replace(api.table, batch.rows, todo)
         for name in self._engine.order:
-            if name in self._engine.book.features:
-                todo = morning if self._engine.is_of_the_morning(name) else yesterday
+            todo = morning if self._engine.is_of_the_morning(name) else yesterday
+            if name in self._engine.book.features and todo is not None:
                 self._warehouse.replace(self._engine.tables[name], self._engine.query(name, todo), todo)
-        known = self._warehouse.partitions(TRANSACTIONS.table.full_name)
-        reopened = {*self.bookmark.reopened, *([yesterday.first_ds] if yesterday.first_ds in known else [])}
+        reopened = set(self.bookmark.reopened)
+        if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(TRANSACTIONS.table.full_name):
+            reopened.add(yesterday.first_ds)
         self._move(replace(self.bookmark, day=ds, reopened=sorted(reopened)))
 
 

@@ -29,7 +29,9 @@ from hive_io.table import DAY
 
 TAG = {"fraud/started_by": "watch"}
 REPORT_EVERY = 60.0
-"""Seconds between two reports to Dagster: an event is kept, so one a look would fill the disk."""
+"""Seconds between two reports to Dagster: its events are kept, so one a look would fill the disk."""
+REPORTED = (TRANSACTIONS.table.name, FRAUD_ALERTS.name)
+"""Tables that are reported; the others are told of by runs of the graph."""
 SHARE_OF_RUNS = 0.05
 """Of the time, that runs of the graph may take. They hold the live path up, so a longer one comes less often."""
 KEPT_RUNS = dt.timedelta(days=1)
@@ -90,7 +92,6 @@ class Watch:
         self._live = Live(
             engine, source, self._warehouse, settings.state_folder / BOOKMARK, settings.first_day, settings.rejected_limit
         )
-        self._live_tables = [TRANSACTIONS.table.name, *(rule.name for rule in engine.book.evaluated), FRAUD_ALERTS.name]
         self._tally = Tally()
         self._rows: dict[str, int] = {}
 
@@ -109,6 +110,7 @@ class Watch:
                 run_at = time.monotonic() + max(self._between_runs, took / SHARE_OF_RUNS)
             stop.wait(max(0.0, began + self._every - time.monotonic()))
         self._report()
+        self._warehouse.close()
 
     def _look_until_it_answers(self, stop: Event) -> None:
         looking = Retrying(
@@ -178,7 +180,7 @@ class Watch:
             told["seconds from arrival, median"], told["seconds from arrival, 95 %"] = map(dg.MetadataValue.float, quantiles)
             line += f"; judged {quantiles[0]:.1f} s after they arrived, 95 % within {quantiles[1]:.1f} s"
         self._say(line)
-        for table in self._live_tables:
+        for table in REPORTED:
             event = dg.AssetMaterialization(key(table), partition=day, metadata=told)
             self._instance.report_runless_asset_event(event)
 

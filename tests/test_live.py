@@ -20,6 +20,7 @@ from mock_sources import Faults, World, running
 from tests.e2e.lakes import Rows, assert_same, rows_of
 
 DAY = dt.date(2026, 3, 12)
+NEXT = DAY + dt.timedelta(days=1)
 BEFORE = DAY - dt.timedelta(days=1)
 HISTORY = Span.days(DAY - dt.timedelta(days=20), BEFORE)
 FIRST = DAY - dt.timedelta(days=60)
@@ -64,10 +65,10 @@ def times(every: dt.timedelta) -> Iterator[dt.datetime]:
     yield LAST_LOOK
 
 
-def of_the_day(rows: Rows) -> Rows:
+def of_the_day(rows: Rows, day: dt.date = DAY) -> Rows:
     """The day's rows, without what the live path leaves to a run."""
     return {
-        name: type(found)({row: n for row, n in found.items() if dict(row)["ds"] == str(DAY)})
+        name: type(found)({row: n for row, n in found.items() if dict(row)["ds"] == str(day)})
         for name, found in rows.items()
         if name not in OF_THE_DAY_SO_FAR
     }
@@ -124,6 +125,29 @@ def test_late_rows_reopen_their_day_and_are_judged_at_once(source: Clocked, tmp_
         assert_same({name: after[name] for name in untouched}, {name: before[name] for name in untouched})
     path.brought([str(BEFORE)])
     assert str(BEFORE) not in path.bookmark.reopened
+
+
+def test_the_first_transaction_of_a_day_brings_its_morning(source: Clocked, tmp_path: Path, lake: EmbeddedWarehouse) -> None:
+    morning = dt.datetime.combine(NEXT, dt.time(0, 40), dt.UTC)
+    with SourceClient(source.url) as client:
+        history(lake, client, source)
+        path = live(lake, client, tmp_path)
+        source.now = LAST_LOOK - dt.timedelta(hours=6)
+        list(path.looks(DAY))
+        assert not [row for row in rows_of(lake)["customer_profiles"] if dict(row)["ds"] == str(NEXT)]
+        source.now = morning
+        (look,) = path.looks(NEXT)
+        assert {str(DAY), str(NEXT)} <= set(look.days), "what happened before midnight arrives after it"
+
+        run = EmbeddedWarehouse(tmp_path / "run")
+        history(run, client, source)
+        source.now = morning
+        for day in (DAY, NEXT):
+            refresh(ENGINE, client, run, Span.days(day, day), 1.0)
+    found, wanted = rows_of(lake), rows_of(run)
+    assert [row for row in wanted["customer_profiles"] if dict(row)["ds"] == str(NEXT)]
+    assert_same(of_the_day(found, NEXT), of_the_day(wanted, NEXT))
+    assert path.bookmark.day == str(NEXT) and str(DAY) in path.bookmark.reopened
 
 
 class Shaky(EmbeddedWarehouse):

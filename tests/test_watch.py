@@ -1,0 +1,217 @@
+"""`fraud watch`: it keeps looking through whatever happens, and tells Dagster what it did."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import dagster as dg
+import pytest
+
+from fraud_assets import watch as module
+from fraud_assets.defs.partitions import key
+from fraud_assets.runs import dagster_instance, delete_old_runs, run_days
+from fraud_assets.settings import Settings, read_settings
+from fraud_assets.watch import TAG, days_to_run, watch
+from hive_io import EmbeddedWarehouse, Span
+from mock_sources import Faults, LoadedWorld, instants, running
+from tests.e2e.lakes import assert_same, rows_of
+from tests.services.processes import free_port, wait_until
+
+RATE = 20
+TRANSACTIONS = "fintech.transactions"
+
+
+def today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
+def loaded(lasts: int | None = None, faults: Faults | None = None) -> LoadedWorld:
+    """A world that began today, and its load now."""
+    now = instants.from_datetime(dt.datetime.now(dt.UTC))
+    return LoadedWorld(RATE, now, lasts, seed=3, customers=400, merchants=60, fraud_rate=0.05, faults=faults, start=today())
+
+
+def settings_of(folder: Path, url: str) -> Settings:
+    return read_settings(warehouse=str(folder / "lake"), source_url=url, first_day=today() - dt.timedelta(days=5))
+
+
+class Watching:
+    """A watch in a thread, and what it said."""
+
+    def __init__(self, settings: Settings, **more: float) -> None:
+        self.said: list[str] = []
+        self.failed: list[BaseException] = []
+        self._stop = Event()
+        self._thread = Thread(target=self._run, args=(settings, {"every": 0.3, "reconcile": 3_600.0, **more}))
+
+    def _run(self, settings: Settings, how: dict[str, float]) -> None:
+        try:
+            watch(settings, self._stop, say=self.said.append, **how)
+        except BaseException as error:  # told to the test, which is another thread
+            self.failed.append(error)
+
+    @contextmanager
+    def running(self) -> Iterator[Watching]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            self._thread.join(timeout=60)
+        assert not self.failed and not self._thread.is_alive()
+
+    def says(self, text: str) -> Callable[[], str | None]:
+        return lambda: next((line for line in self.said if text in line), None)
+
+
+def rows_today(settings: Settings) -> int:
+    lake = EmbeddedWarehouse(settings.warehouse)
+    return lake.partitions(TRANSACTIONS).get(str(today()), 0) if "transactions" in lake.tables("fintech") else 0
+
+
+def test_what_arrives_is_in_the_lake_and_dagster_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REPORT_EVERY", 2.0)
+    with running(loaded()) as url:
+        settings = settings_of(tmp_path, url)
+        with Watching(settings, reconcile=4.0).running() as watching:
+            wait_until("a run of the graph", watching.says("through every asset"), 90)
+            seen = rows_today(settings)
+            wait_until("more rows", lambda: rows_today(settings) > seen + RATE, 30)
+    with dagster_instance(settings) as instance:
+        (run, *_) = instance.get_runs(dg.RunsFilter(tags=TAG))
+        assert run.is_success and run.tags["dagster/asset_partition_range_end"] == str(today())
+        event = instance.get_latest_materialization_event(key("fraud_alerts"))
+        assert event is not None and event.asset_materialization is not None
+        assert event.asset_materialization.partition == str(today()) and event.run_id == ""
+        told = event.asset_materialization.metadata
+        assert told["rows served"].value > 0  # type: ignore[operator]
+        assert 0 < told["seconds from arrival, 95 %"].value < 60  # type: ignore[operator]
+
+
+def test_a_source_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    world = loaded()
+    settings = settings_of(tmp_path, f"http://127.0.0.1:{port}")
+    with Watching(settings).running() as watching:
+        wait_until("an error", watching.says("does not answer"), 30)
+        with running(world, port):
+            wait_until("rows", lambda: rows_today(settings), 60)
+        before = len(watching.said)
+        wait_until("another error", lambda: len(watching.said) > before, 30)
+    assert watching.said[0].endswith("the next look in 1 s")
+
+
+def test_what_another_run_took_away_is_found_again(tmp_path: Path) -> None:
+    with running(loaded()) as url:
+        settings = settings_of(tmp_path, url)
+        with Watching(settings).running() as watching:
+            wait_until("rows", lambda: rows_today(settings) > 5 * RATE, 60)
+            lake = EmbeddedWarehouse(settings.warehouse)
+            before = set(lake.read(TRANSACTIONS, ["transaction_id"]).column(0).to_pylist())
+            table = module.TRANSACTIONS.table
+            lake.replace(table, table.arrow_schema.empty_table(), Span.days(today(), today()))
+            wait_until("a word", watching.says("read again"), 30)
+            found = lambda: before <= set(lake.read(TRANSACTIONS, ["transaction_id"]).column(0).to_pylist())  # noqa: E731
+            wait_until("its rows", found, 60)
+
+
+def test_with_airflow_it_starts_no_runs(tmp_path: Path) -> None:
+    with running(loaded()) as url:
+        settings = settings_of(tmp_path, url).model_copy(update={"scheduler": "airflow"})
+        with Watching(settings, reconcile=0.5).running():
+            wait_until("rows", lambda: rows_today(settings) > 5 * RATE, 60)
+    with dagster_instance(settings) as instance:
+        assert instance.get_runs() == []
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_again_and_again_its_tables_are_those_of_a_run(tmp_path: Path, kills: int) -> None:
+    faults = Faults(late=0.02, duplicates=0.02, corrected=0.05, malformed=0.02)
+    seconds = 6 * kills
+    with running(loaded(seconds, faults)) as url:
+        settings = settings_of(tmp_path, url)
+        env = {
+            **os.environ,
+            "FRAUD_WAREHOUSE": settings.warehouse,
+            "FRAUD_SOURCE_URL": url,
+            "FRAUD_FIRST_DAY": str(settings.first_day),
+        }
+        command = [sys.executable, "-m", "fraud_assets", "watch", "--every", "0.3", "--reconcile", "9"]
+        for kill in range(kills):
+            with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as process:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=3.5 + kill * 0.37 % 2.5)  # anywhere in a look, or in a run
+                assert process.poll() is None, "it lives until it is killed"
+                process.kill()
+        # all but what is late by more than this has arrived
+        time.sleep(6)
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            line = next(line for line in process.stdout if "through every asset" in line)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0, line
+        lake = EmbeddedWarehouse(settings.warehouse)
+        assert lake.partitions(TRANSACTIONS)[str(today())] > RATE * seconds / 2
+        found = rows_of(lake)
+        undisturbed = settings_of(tmp_path / "undisturbed", url)
+        (tmp_path / "undisturbed").mkdir()
+        days = sorted(lake.partitions("fintech.customers"))
+        for day in map(dt.date.fromisoformat, days):
+            run_days(undisturbed, Span.days(day, day))
+        assert_same(found, rows_of(EmbeddedWarehouse(undisturbed.warehouse)))
+        assert json.loads((Path(settings.warehouse) / "watch.json").read_text())["cursor"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_end_in_the_middle_of_a_run_it_ends_the_run_first(tmp_path: Path, number: signal.Signals) -> None:
+    with running(loaded()) as url:
+        settings = settings_of(tmp_path, url)
+        env = {**os.environ, "FRAUD_WAREHOUSE": settings.warehouse, "FRAUD_SOURCE_URL": url}
+        env["FRAUD_FIRST_DAY"] = str(settings.first_day)
+        command = [sys.executable, "-m", "fraud_assets", "watch", "--reconcile", "1"]
+        runs = settings.dagster_home / "history" / "runs"
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+            wait_until("a run", lambda: [file for file in runs.glob("*.db") if file.name != "index.db"], 60, every=0.1)
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0 and "through every asset" in said
+    with dagster_instance(settings) as instance:
+        assert [run.is_success for run in instance.get_runs()] == [True]
+
+
+def test_days_to_run() -> None:
+    def run(*reopened: str, first: str = "2026-01-01") -> list[str]:
+        return [str(span) for span in days_to_run(dt.date(2026, 1, 10), reopened, dt.date.fromisoformat(first))]
+
+    assert run() == ["2026-01-10"]
+    assert run("2026-01-09") == ["2026-01-09 to 2026-01-10"]
+    assert run("2026-01-04", "2026-01-07") == ["2026-01-04 to 2026-01-05", "2026-01-07 to 2026-01-08", "2026-01-10"]
+    assert run("2025-12-31") == ["2026-01-01", "2026-01-10"]
+
+
+def test_old_runs_are_deleted_but_the_last_of_each_day(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "http://127.0.0.1:9")
+    days = [today() - dt.timedelta(days=back) for back in (2, 1)]
+    with running(loaded()) as url:
+        made = settings.model_copy(update={"source_url": url})
+        spans = [Span.days(days[0], days[0]), Span.days(*days), Span.days(days[1], days[1])]
+        ids = [run_days(made, span, tags=TAG).run_id for span in spans]
+        other = run_days(made, Span.days(days[0], days[0])).run_id
+    with dagster_instance(settings) as instance:
+        assert delete_old_runs(instance, TAG, dt.timedelta(days=1)) == 0
+        assert delete_old_runs(instance, TAG, dt.timedelta(0)) == 1
+        assert {run.run_id for run in instance.get_runs()} == {*ids[1:], other}
+        event = instance.get_latest_materialization_event(key("fraud_alerts"))
+        assert event is not None and event.run_id == other
+        shards = settings.dagster_home / "history" / "runs"
+        assert not (shards / f"{ids[0]}.db").exists() and (shards / f"{ids[1]}.db").exists()
