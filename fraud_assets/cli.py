@@ -155,6 +155,7 @@ def ui(warehouse: str | None, port: int) -> None:
         "DAGSTER_HOME": str(settings.dagster_home),
         "FRAUD_WAREHOUSE": settings.warehouse,
         "FRAUD_FIRST_DAY": str(settings.first_day),
+        "FRAUD_SCHEDULES": os.environ.get("FRAUD_SCHEDULES", "on"),
     }
     with nullcontext() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *_DEMO_WORLD]) as url:
         env["FRAUD_SOURCE_URL"] = url or settings.source_url

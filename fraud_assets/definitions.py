@@ -39,7 +39,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *detection_assets(engine, partitions),
         ],
         jobs=[job],
-        schedules=schedules(job) if settings.scheduler == "dagster" else [],
+        schedules=schedules(job, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,

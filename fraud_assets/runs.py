@@ -80,6 +80,8 @@ def _dagster_config(home: Path) -> dict[str, Any]:
         "nux": {"enabled": False},
         # what a HiveServer2 was asked, in the log of the run that asked
         "python_logs": {"managed_python_loggers": ["hive_io"], "python_log_level": "INFO"},
+        # a long backfill leaves room for the runs of today
+        "concurrency": {"runs": {"tag_concurrency_limits": [{"key": "dagster/backfill", "limit": 1}]}},
         "event_log_storage": {
             "module": KeptSqliteEventLogStorage.__module__,
             "class": KeptSqliteEventLogStorage.__name__,

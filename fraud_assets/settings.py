@@ -29,6 +29,7 @@ class Settings(BaseSettings):
         first_day: the first partition of every asset.
         rejected_limit: share of refused rows over which a load is not trusted.
         scheduler: who starts runs. With airflow, Dagster's own schedules do not exist.
+        schedules: whether Dagster's own schedules run before somebody starts them in the UI.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
     scheduler: Literal["dagster", "airflow"] = "dagster"
+    schedules: Literal["on", "off"] = "off"
 
     @field_validator("source_url")
     @classmethod

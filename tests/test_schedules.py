@@ -31,6 +31,7 @@ def test_the_day_of_a_tick_is_its_utc_day(schedule: str, tick: str, day: str) ->
     (run,) = runs_of(schedule, tick)
     assert run.partition_key == day
     assert run.tags["dagster/partition"] == day
+    assert run.tags["dagster/priority"] == "10", "before backfills"
 
 
 def test_when_and_what_they_run() -> None:
@@ -41,9 +42,10 @@ def test_when_and_what_they_run() -> None:
     }
 
 
-def test_nothing_starts_before_somebody_starts_it() -> None:
-    for schedule in build_definitions(read_settings()).get_repository_def().schedule_defs:
-        assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+@pytest.mark.parametrize(("schedules", "status"), [(None, "STOPPED"), ("off", "STOPPED"), ("on", "RUNNING")])
+def test_nothing_starts_before_somebody_starts_it_or_says_so(schedules: str | None, status: str) -> None:
+    for schedule in build_definitions(read_settings(schedules=schedules)).get_repository_def().schedule_defs:
+        assert schedule.default_status is dg.DefaultScheduleStatus(status)
 
 
 def test_with_airflow_there_are_none() -> None:

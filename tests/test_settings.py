@@ -22,6 +22,7 @@ def test_defaults() -> None:
         "first_day": dt.date(2025, 1, 1),
         "rejected_limit": 0.2,
         "scheduler": "dagster",
+        "schedules": "off",
     }
 
 
@@ -34,6 +35,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "first_day": ("2018-04-01", dt.date(2018, 4, 1)),
         "rejected_limit": ("0.05", 0.05),
         "scheduler": ("airflow", "airflow"),
+        "schedules": ("on", "on"),
     }
     assert values.keys() == Settings.model_fields.keys()
     for name, (text, _) in values.items():
@@ -55,7 +57,7 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytes
         read_settings()
     assert str(error.value) == (
         f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SCHEDULER, "
-        "FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
+        "FRAUD_SCHEDULES, FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
     )
 
 

@@ -13,6 +13,8 @@ from fraud_assets.schemas import DATABASE
 from hive_io import Span, Table
 from hive_io.slices import asset_metadata
 
+FRESH = dg.FreshnessPolicy.time_window(warn_window=dt.timedelta(minutes=75), fail_window=dt.timedelta(hours=2))
+"""Today is refreshed every hour, or every few minutes by `fraud watch`: a tick that is missed warns, two are too many."""
 BACKFILL = dg.BackfillPolicy.single_run()
 """Every asset computes any range of days in one step."""
 
@@ -65,5 +67,7 @@ def spec(table: Table, *, group: str, kinds: set[str], owner: str, merge: bool =
         owners=[owner],
         kinds=kinds,
         metadata=asset_metadata(table, merge=merge),
+        # nobody waits for refused rows
+        freshness_policy=None if merge else FRESH,
         **more,  # type: ignore[arg-type]
     )

@@ -11,32 +11,32 @@ CLOSE_YESTERDAY = "5 0 * * *"
 REFRESH_TODAY = "30 * * * *"
 """Half past, so that it never meets the closing of a day."""
 
+AHEAD = {"dagster/priority": "10"}
+"""In the queue of runs, before backfills, which have 0."""
 
-def schedules(job: Any) -> list[dg.ScheduleDefinition]:
+
+def schedules(job: Any, *, running: bool) -> list[dg.ScheduleDefinition]:
     """One that closes each day after it ended, and one that refreshes the day that is under way; both in UTC.
-
-    They are stopped until somebody starts them in Dagster's *Automation* page: a deployment that was only looked at must not
-    begin to write.
 
     Args:
         job: the asset job that both run, partitioned by day.
+        running: whether they run from the start. Else they are stopped until somebody starts them in Dagster's *Automation*
+            page: a deployment that was only looked at must not begin to write.
     """
+    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
 
-    yesterday, today = dt.timedelta(days=-1), dt.timedelta()
+    def daily(name: str, cron: str, days: int, description: str) -> dg.ScheduleDefinition:
+        @dg.schedule(
+            name=name, job=job, cron_schedule=cron, execution_timezone="UTC", description=description, default_status=status
+        )
+        def of_a_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+            # of the tick, not of the clock: a daemon that was late closes the day that it should have closed
+            tick = context.scheduled_execution_time.astimezone(dt.UTC)
+            return dg.RunRequest(partition_key=(tick.date() + dt.timedelta(days=days)).isoformat(), tags=AHEAD)
+
+        return of_a_day
+
     return [
-        _daily(
-            "close_yesterday", job, CLOSE_YESTERDAY, yesterday, "Yesterday's partition of every asset, once the day is over."
-        ),
-        _daily("refresh_today", job, REFRESH_TODAY, today, "Today's partition of every asset, as far as the day has come."),
+        daily("close_yesterday", CLOSE_YESTERDAY, -1, "Yesterday's partition of every asset, once the day is over."),
+        daily("refresh_today", REFRESH_TODAY, 0, "Today's partition of every asset, as far as the day has come."),
     ]
-
-
-def _daily(name: str, job: Any, cron: str, offset: dt.timedelta, description: str) -> dg.ScheduleDefinition:
-    """Runs one day: that of the tick, not of the clock, for a late daemon closes the day that it should have closed."""
-
-    @dg.schedule(name=name, job=job, cron_schedule=cron, execution_timezone="UTC", description=description)
-    def of_a_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        tick = context.scheduled_execution_time.astimezone(dt.UTC)
-        return dg.RunRequest(partition_key=(tick.date() + offset).isoformat())
-
-    return of_a_day
