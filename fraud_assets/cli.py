@@ -272,6 +272,22 @@ def _say_when(sentence: str) -> None:
     sys.stdout.flush()
 
 
+@main.group()
+def notify() -> None:
+    """Messages to people."""
+
+
+@notify.command("test")
+def notify_test() -> None:
+    """Send a message to every target of FRAUD_NOTIFY, and say whether they took it."""
+    from fraud_assets.notify import try_targets
+
+    targets = read_settings().notify_targets
+    if not targets:
+        raise click.ClickException("FRAUD_NOTIFY names no target; for example FRAUD_NOTIFY='mailto://… slack://…'")
+    click.echo(f"{try_targets(targets)} targets took the message")
+
+
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,8 @@ class Settings(BaseSettings):
         rules_file: a YAML file with params, weights and states of rules that differ from their files.
         first_day: the first partition of every asset.
         rejected_limit: share of refused rows over which a load is not trusted.
+        notify: whom to tell when something is wrong: targets as apprise reads them, with blanks between.
+        silent_after: seconds without a transaction after which the source is called silent.
         scheduler: who starts runs. With airflow, Dagster's own schedules do not exist.
         schedules: whether Dagster's own schedules run before somebody starts them in the UI.
     """
@@ -40,6 +42,8 @@ class Settings(BaseSettings):
     rules_file: Path | None = None
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
+    notify: SecretStr | None = None
+    silent_after: Annotated[float, Field(gt=0)] = 300
     scheduler: Literal["dagster", "airflow"] = "dagster"
     schedules: Literal["on", "off"] = "off"
 
@@ -71,6 +75,11 @@ class Settings(BaseSettings):
         if home:
             return Path(home)
         return Path("dagster").absolute() if "://" in self.warehouse else Path(self.warehouse).absolute() / "dagster"
+
+    @property
+    def notify_targets(self) -> list[SecretStr]:
+        """Each target of `notify`."""
+        return [SecretStr(target) for target in self.notify.get_secret_value().split()] if self.notify else []
 
     @property
     def state_folder(self) -> Path:

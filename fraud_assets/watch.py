@@ -18,6 +18,7 @@ from fraud_assets.defs.partitions import key
 from fraud_assets.engine import Engine
 from fraud_assets.errors import SourceError
 from fraud_assets.live import TRANSACTIONS, Live, Look
+from fraud_assets.notify import Message, Notices, Outbox
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.runs import RunFailed, dagster_instance, delete_old_runs, run_days
 from fraud_assets.schemas import FRAUD_ALERTS
@@ -37,7 +38,9 @@ SHARE_OF_RUNS = 0.05
 KEPT_RUNS = dt.timedelta(days=1)
 """How long a run of ours is kept that a later one has made superfluous."""
 BOOKMARK = "watch.json"
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 30.0
+_SILENCE_MATTERS = "What happens meanwhile is judged only after it has arrived. Is the source, or the way to it, down?"
+_RUN_MATTERS = "Transactions are judged as they arrive; checks, daily activity and late days wait for a run that succeeds."
 
 
 @dataclass
@@ -92,6 +95,9 @@ class Watch:
         self._live = Live(
             engine, source, self._warehouse, settings.state_folder / BOOKMARK, settings.first_day, settings.rejected_limit
         )
+        self._outbox = Outbox(settings.state_folder / "outbox", settings.notify_targets)
+        self._notices = Notices(settings.state_folder / "notices.json", self._outbox)
+        self._heard = time.monotonic()
         self._tally = Tally()
         self._rows: dict[str, int] = {}
 
@@ -102,6 +108,7 @@ class Watch:
         while not stop.is_set():
             began = time.monotonic()
             self._look_until_it_answers(stop)
+            self._tell("It answers, and has nothing new.")
             if time.monotonic() >= report_at:
                 self._report()
                 report_at = time.monotonic() + REPORT_EVERY
@@ -126,6 +133,7 @@ class Watch:
     def _say_why(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         self._say(f"{error}; the next look in {state.upcoming_sleep:.0f} s")
+        self._tell(f"The last answer: {error}")
 
     def _look(self, stop: Event) -> None:
         today = dt.datetime.now(dt.UTC).date()
@@ -134,9 +142,19 @@ class Watch:
             self._live.rewind()
         for look in self._live.looks(today):
             self._rows = {**self._rows, **look.days}
+            self._heard = time.monotonic()
+            self._notices.right("source", "Transactions arrive again")
             self._tally.add(look, dt.datetime.now(dt.UTC))
             if stop.is_set():
                 return
+
+    def _tell(self, why: str) -> None:
+        """Tell people of a source that went silent; and send what waits."""
+        silent = time.monotonic() - self._heard
+        if silent > self._settings.silent_after:
+            self._notices.wrong("source", Message(f"No transaction for {silent:.0f} s", f"{why}\n{_SILENCE_MATTERS}"))
+        for sentence in self._outbox.send():
+            self._say(sentence)
 
     def _others_wrote(self) -> bool:
         """Whether the live day has not the rows that it had after our last write: a run that began before it ended after."""
@@ -156,9 +174,11 @@ class Watch:
                 report = run_days(self._settings, span, tags=TAG)
             except RunFailed as error:
                 self._say(f"The run of {span} failed, and is tried again later: {error}")
+                self._notices.wrong("run", Message(f"The run of {span} failed", f"{error}\n{_RUN_MATTERS}"))
                 return time.monotonic() - began
             self._say(f"Ran {span} through every asset in {report.seconds:.0f} s")
         self._live.brought(reopened)
+        self._notices.right("run", "Runs of the graph succeed again")
         gone = delete_old_runs(self._instance, TAG, KEPT_RUNS)
         if gone:
             self._say(f"Deleted {gone} old runs")

@@ -21,6 +21,8 @@ def test_defaults() -> None:
         "rules_file": None,
         "first_day": dt.date(2025, 1, 1),
         "rejected_limit": 0.2,
+        "notify": None,
+        "silent_after": 300.0,
         "scheduler": "dagster",
         "schedules": "off",
     }
@@ -34,6 +36,8 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "rules_file": ("rules.yaml", Path("rules.yaml")),
         "first_day": ("2018-04-01", dt.date(2018, 4, 1)),
         "rejected_limit": ("0.05", 0.05),
+        "notify": ("json://a json://b", SecretStr("json://a json://b")),
+        "silent_after": ("60", 60.0),
         "scheduler": ("airflow", "airflow"),
         "schedules": ("on", "on"),
     }
@@ -56,8 +60,8 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytes
     with pytest.raises(SettingsError) as error:
         read_settings()
     assert str(error.value) == (
-        f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SCHEDULER, "
-        "FRAUD_SCHEDULES, FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
+        f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_NOTIFY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, "
+        "FRAUD_SCHEDULER, FRAUD_SCHEDULES, FRAUD_SILENT_AFTER, FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
     )
 
 

@@ -16,16 +16,19 @@ from threading import Event, Thread
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from fraud_assets import watch as module
 from fraud_assets.defs.partitions import key
-from fraud_assets.runs import dagster_instance, delete_old_runs, run_days
+from fraud_assets.runs import RunFailed, RunReport, dagster_instance, delete_old_runs, run_days
 from fraud_assets.settings import Settings, read_settings
 from fraud_assets.watch import TAG, days_to_run, watch
 from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, LoadedWorld, instants, running
 from tests.e2e.lakes import assert_same, rows_of
+from tests.fraud_fixtures import serving
 from tests.services.processes import free_port, wait_until
+from tests.test_notify import Receiver
 
 RATE = 20
 TRANSACTIONS = "fintech.transactions"
@@ -109,6 +112,46 @@ def test_a_source_that_goes_away_is_waited_for(tmp_path: Path) -> None:
         before = len(watching.said)
         wait_until("another error", lambda: len(watching.said) > before, 30)
     assert watching.said[0].endswith("the next look in 1 s")
+
+
+def test_people_are_told_once_of_a_source_that_goes_silent_and_once_that_it_is_back(tmp_path: Path) -> None:
+    receiver = Receiver()
+    port = free_port()
+    with serving(receiver.app) as hook:
+        target = SecretStr(hook.replace("http://", "json://") + "/hook")
+        settings = settings_of(tmp_path, f"http://127.0.0.1:{port}")
+        settings = settings.model_copy(update={"notify": target, "silent_after": 4.0})
+        world = loaded()
+        with Watching(settings).running():
+            with running(world, port):
+                wait_until("rows", lambda: rows_today(settings), 60)
+            wait_until("a message", lambda: receiver.titles, 60)
+            time.sleep(8)
+            assert len(receiver.titles) == 1 and receiver.titles[0].startswith("No transaction for")
+            with running(world, port):
+                wait_until("another", lambda: len(receiver.titles) > 1, 60)
+    assert receiver.titles[1:] == ["Transactions arrive again"]
+
+
+def test_people_are_told_of_a_run_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = Receiver()
+    fails = [True]
+
+    def run(*given: object, **more: object) -> RunReport:
+        if fails[0]:
+            raise RunFailed("transactions: check amount_is_given failed")
+        return run_days(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "run_days", run)
+    with serving(receiver.app) as hook, running(loaded()) as url:
+        target = SecretStr(hook.replace("http://", "json://") + "/hook")
+        settings = settings_of(tmp_path, url).model_copy(update={"notify": target})
+        with Watching(settings, reconcile=1.0).running():
+            wait_until("a message", lambda: receiver.titles, 60)
+            time.sleep(3)
+            fails[0] = False
+            wait_until("another", lambda: len(receiver.titles) > 1, 90)
+    assert receiver.titles == [f"The run of {today()} failed", "Runs of the graph succeed again"]
 
 
 def test_what_another_run_took_away_is_found_again(tmp_path: Path) -> None:
