@@ -21,7 +21,7 @@ from fraud_assets.live import TRANSACTIONS, Live, Look
 from fraud_assets.notify import Message, Notices, Outbox
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.runs import RunFailed, dagster_instance, delete_old_runs, run_days
-from fraud_assets.schemas import FRAUD_ALERTS
+from fraud_assets.schemas import DATABASE, FRAUD_ALERTS
 from fraud_assets.settings import Settings
 from fraud_assets.source_client import SourceClient
 from hive_io import HiveIOError, Span
@@ -37,6 +37,8 @@ SHARE_OF_RUNS = 0.05
 """Of the time, that runs of the graph may take. They hold the live path up, so a longer one comes less often."""
 KEPT_RUNS = dt.timedelta(days=1)
 """How long a run of ours is kept that a later one has made superfluous."""
+KEPT_FILES = dt.timedelta(hours=1)
+"""How long the files of replaced rows are kept; each look leaves some."""
 BOOKMARK = "watch.json"
 LONGEST_PAUSE = 30.0
 _SILENCE_MATTERS = "What happens meanwhile is judged only after it has arrived. Is the source, or the way to it, down?"
@@ -179,6 +181,8 @@ class Watch:
             self._say(f"Ran {span} through every asset in {report.seconds:.0f} s")
         self._live.brought(reopened)
         self._notices.right("run", "Runs of the graph succeed again")
+        for name in self._warehouse.tables(DATABASE):
+            self._warehouse.clean(f"{DATABASE}.{name}", KEPT_FILES)
         gone = delete_old_runs(self._instance, TAG, KEPT_RUNS)
         if gone:
             self._say(f"Deleted {gone} old runs")

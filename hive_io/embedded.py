@@ -6,6 +6,7 @@ it, conflicts that are noticed, empty tables with columns, history.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -39,6 +40,7 @@ from hive_io.warehouse import Data, Receipt, Warehouse
 MARKER = "warehouse.json"
 T = TypeVar("T")
 _EVOLVED = "hive_io.evolved"
+_LOG_KEPT, _A_DAY = "delta.logRetentionDuration", "interval 1 days"
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
@@ -154,6 +156,16 @@ class EmbeddedWarehouse(Warehouse):
             merger.when_matched_update_all().when_not_matched_insert_all().execute()
         counts = _rows_by_day(delta)
         return Receipt(table.full_name, {day: counts[day] for day in days})
+
+    def clean(self, table: str, keep: dt.timedelta) -> None:
+        delta = self._open(table)
+        hours = int(keep.total_seconds() // 3600)
+        delta.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False)
+        # the log's files go once a checkpoint says what they said, and they are a day old
+        if delta.metadata().configuration.get(_LOG_KEPT) != _A_DAY:
+            delta.alter.set_table_properties({_LOG_KEPT: _A_DAY})
+        delta.create_checkpoint()
+        delta.cleanup_metadata()
 
     def _commit(self, delta: deltalake.DeltaTable, table: Table, rows: pa.Table, predicate: str) -> None:
         with _errors_of(table):

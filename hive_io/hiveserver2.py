@@ -238,6 +238,9 @@ class HiveServer2Warehouse(Warehouse):
             total = sum(found.values())
             raise RowsOutsideSpan(f"{outside} of {total} rows for {table.full_name} are outside {span}; nothing was written")
 
+    def clean(self, table: str, keep: dt.timedelta) -> None:
+        self._retire(self._described(table), [])
+
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:

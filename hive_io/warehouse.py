@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,18 @@ class Warehouse(ABC):
             SchemaMismatch, PartitionConflict: as for `replace`; a conflict is raised at once.
             RowsOutsideSpan: rows whose `ds` is no day.
             HiveIOError: rows without a key, or two of them with the same day and key.
+        """
+
+    @abstractmethod
+    def clean(self, table: str, keep: dt.timedelta) -> None:
+        """Delete files that no row of the table is in any more.
+
+        Args:
+            keep: how long they stay after they were replaced, in whole hours: longer than any reader reads. A HiveServer2
+                has its own, the `grace` of its address.
+
+        Raises:
+            TableNotFound: there is no such table.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -461,3 +462,46 @@ def test_a_warehouse_outlives_an_error_of_duckdb_itself(lake: EmbeddedWarehouse)
         lake.read(NAME)
     assert len(str(refused.value).splitlines()) == 1
     assert rows_of(lake.read(NAME)) == [payment("a", at(1))]
+
+
+def test_clean_deletes_the_files_of_replaced_rows_and_no_others(lake: EmbeddedWarehouse) -> None:
+    for amount in ("1.00", "2.00", "3.00"):
+        lake.replace(PAYMENTS, payments(payment("a", at(1), amount)), days(1))
+    lake.merge(PAYMENTS, payments(payment("b", at(2))))
+    rows = lake.read(PAYMENTS.full_name).to_pylist()
+    folder = lake.root / "fintech.db" / "payments"
+    assert len(list(folder.glob("ds=*/*.parquet"))) == 4
+    lake.clean(PAYMENTS.full_name, dt.timedelta(hours=1))
+    assert len(list(folder.glob("ds=*/*.parquet"))) == 4, "a reader may read them yet"
+    lake.clean(PAYMENTS.full_name, dt.timedelta(0))
+    assert len(list(folder.glob("ds=*/*.parquet"))) == 2
+    assert sorted(map(str, lake.read(PAYMENTS.full_name).to_pylist())) == sorted(map(str, rows))
+    assert EmbeddedWarehouse(lake.root).read(PAYMENTS.full_name).num_rows == 2
+    lake.merge(PAYMENTS, payments(payment("c", at(2))))
+    assert lake.partitions(PAYMENTS.full_name) == {ds(1): 1, ds(2): 2}
+
+
+def test_a_reader_whose_commits_were_cleaned_up_reads_the_latest_rows(lake: EmbeddedWarehouse) -> None:
+    lake.replace(PAYMENTS, payments(payment("a", at(1), "1.00")), days(1))
+    reader = EmbeddedWarehouse(lake.root)
+    assert reader.partitions(NAME) == {ds(1): 1}
+    for amount in ("2.00", "3.00"):
+        lake.replace(PAYMENTS, payments(payment("a", at(1), amount), payment("b", at(1))), days(1))
+    lake.clean(NAME, dt.timedelta(0))
+    log = lake.root / "fintech.db" / "payments" / "_delta_log"
+    commits = sorted(log.glob("*.json"))
+    for commit in commits[:-1]:
+        commit.unlink()
+    assert len(commits) > 3 and list(log.glob("*.checkpoint.parquet"))
+    assert rows_of(reader.read(NAME)) == rows_of(lake.read(NAME))
+    assert reader.partitions(NAME) == {ds(1): 2}
+
+
+def test_a_table_that_was_moved_away_and_made_again_is_another(lake: EmbeddedWarehouse) -> None:
+    lake.replace(PAYMENTS, payments(payment("a", at(1))), days(1))
+    reader = EmbeddedWarehouse(lake.root)
+    assert reader.partitions(NAME) == {ds(1): 1}
+    folder = lake.root / "fintech.db" / "payments"
+    folder.rename(folder.with_name("payments_old"))
+    EmbeddedWarehouse(lake.root).replace(PAYMENTS, payments(payment("b", at(2))), days(2))
+    assert reader.partitions(NAME) == {ds(2): 1}
