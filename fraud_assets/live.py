@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from fraud_assets.engine import Engine, audit, fetch
 from fraud_assets.errors import FraudError
+from fraud_assets.files import write_whole
 from fraud_assets.intake import Row, take_in
 from fraud_assets.schemas import API_TABLES, FRAUD_ALERTS
 from fraud_assets.source_client import SourceClient
@@ -66,10 +67,8 @@ class Bookmark:
             raise BadBookmark(f"{file} is not what `fraud watch` wrote ({error}); delete it to begin with today") from None
 
     def write(self, file: Path) -> None:
-        """Keep it, by rename: whoever is killed meanwhile leaves the old one or the new one."""
-        whole = file.with_name(file.name + ".new")
-        whole.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        whole.replace(file)
+        """Keep it in a file; a new one is there whole, or the old one still is."""
+        write_whole(file, json.dumps(asdict(self)) + "\n")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import apprise
 from pydantic import SecretStr
 
 from fraud_assets.errors import FraudError
+from fraud_assets.files import write_whole
 
 _LONGEST_PAUSE = 300.0
 
@@ -58,13 +59,9 @@ class Outbox:
 
     def put(self, message: Message) -> None:
         """Keep a message for every target; it is sent by `send`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         for name in self._targets:
             # names in the order of time: each target gets its messages in order
-            file = self._folder / f"{time.time_ns():020}-{name}-{uuid4().hex[:8]}.json"
-            whole = file.with_suffix(".new")
-            whole.write_text(json.dumps(asdict(message)), encoding="utf-8")
-            whole.replace(file)
+            write_whole(self._folder / f"{time.time_ns():020}-{name}-{uuid4().hex[:8]}.json", json.dumps(asdict(message)))
 
     def send(self) -> list[str]:
         """Send what waits. A target that fails is tried again later, after 1, 2, 4 … 300 s, and says so here once.
@@ -122,9 +119,7 @@ class Notices:
 
     def _keep(self, since: Mapping[str, str]) -> None:
         # after the message: whoever is killed in between tells it twice rather than never
-        whole = self._file.with_name(self._file.name + ".new")
-        whole.write_text(json.dumps(since) + "\n", encoding="utf-8")
-        whole.replace(self._file)
+        write_whole(self._file, json.dumps(since) + "\n")
         self._since = dict(since)
 
 
