@@ -19,7 +19,7 @@ from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
 from fraud_assets.rule_book import RuleBook
 from fraud_assets.schemas import API_TABLES, FEATURE_TABLES, FRAUD_ALERTS, ApiTable
 from fraud_assets.source_client import SourceClient, ahead
-from hive_io import PARTITION, HiveQL, Receipt, Span, Table, Warehouse
+from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
 from hive_io.table import DAY
 
@@ -144,10 +144,20 @@ def audit(api: ApiTable, batch: Batch, limit: float) -> None:
         )
 
 
-def refresh(
-    engine: Engine, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float
-) -> dict[str, Receipt]:
-    """Bring a span, however short, through every table; what each table wrote.
+def bring(api: ApiTable, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float) -> None:
+    """Bring an API table's rows of a span from its source: the refused ones, then, where the audit allows it, the others.
+
+    Raises:
+        SourceError, HiveIOError: the table is as it was.
+    """
+    batch = fetch(api, source, span)
+    warehouse.merge(api.rejected, batch.rejected)
+    audit(api, batch, rejected_limit)
+    warehouse.replace(api.table, batch.rows, span)
+
+
+def refresh(engine: Engine, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float) -> None:
+    """Bring a span, however short, through every table.
 
     Snapshots and profiles are of the beginning of a day: they are made when the span holds that instant, or they are
     missing. Spans are to be brought in the order of time.
@@ -155,23 +165,17 @@ def refresh(
     Raises:
         SourceError, HiveIOError: what was written until then stays, and is right; the rest is as it was.
     """
-    receipts: dict[str, Receipt] = {}
-    for name, api in API_TABLES.items():
+    for api in API_TABLES.values():
         todo = span if api.day_column else _mornings_due(warehouse, api.table, span)
-        if todo is None:
-            continue
-        batch = fetch(api, source, todo)
-        receipts[api.rejected.name] = warehouse.merge(api.rejected, batch.rejected)
-        audit(api, batch, rejected_limit)
-        receipts[name] = warehouse.replace(api.table, batch.rows, todo)
+        if todo is not None:
+            bring(api, source, warehouse, todo, rejected_limit)
     for name in engine.order:
         table = engine.tables[name]
         due: Span | None = span if table.time_column else span.whole_days()
         if engine.is_of_the_morning(name):
             due = _mornings_due(warehouse, table, span)
         if due is not None:
-            receipts[name] = warehouse.replace(table, engine.query(name, due), due)
-    return receipts
+            warehouse.replace(table, engine.query(name, due), due)
 
 
 def _mornings_due(warehouse: Warehouse, table: Table, span: Span) -> Span | None:

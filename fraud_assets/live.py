@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fraud_assets.engine import Engine, audit, fetch
+from fraud_assets.engine import Engine, bring
 from fraud_assets.errors import FraudError
 from fraud_assets.files import write_whole
 from fraud_assets.intake import Row, take_in
@@ -164,12 +164,8 @@ class Live:
         yesterday = Span.days(day - DAY, day - DAY) if day > self._first_day else None
         for api in API_TABLES.values():
             todo = yesterday if api.day_column else morning
-            if api is TRANSACTIONS or todo is None:
-                continue
-            batch = fetch(api, self._source, todo)
-            self._warehouse.merge(api.rejected, batch.rejected)
-            audit(api, batch, self._limit)
-            self._warehouse.replace(api.table, batch.rows, todo)
+            if api is not TRANSACTIONS and todo is not None:
+                bring(api, self._source, self._warehouse, todo, self._limit)
         for name in self._engine.order:
             todo = morning if self._engine.is_of_the_morning(name) else yesterday
             if name in self._engine.book.features and todo is not None:

@@ -143,7 +143,7 @@ class Watch:
             self._say("Another run has replaced the live day; it is read again from its beginning")
             self._live.rewind()
         for look in self._live.looks(today):
-            self._rows = {**self._rows, **look.days}
+            self._rows.update(look.days)
             self._heard = time.monotonic()
             self._notices.right("source", "Transactions arrive again")
             self._tally.add(look, dt.datetime.now(dt.UTC))

@@ -109,9 +109,8 @@ def start(folder: Path, jars: Path, *, port: int = PORT, zone: str = "UTC", more
     running = status(folder)
     if running is not None:
         raise LocalHiveError(f"A server already runs here, {running.url}")
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise LocalHiveError(f"Port {port} is in use; name another with --port")
+    if _answers(port):
+        raise LocalHiveError(f"Port {port} is in use; name another with --port")
     java = _java()
     install(jars)
     conf = folder / "conf"
@@ -137,9 +136,8 @@ def start(folder: Path, jars: Path, *, port: int = PORT, zone: str = "UTC", more
     _noted(folder).write_text(json.dumps({"port": port, "pid": pid}), encoding="utf-8")
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and os.waitpid(pid, os.WNOHANG) == (0, 0):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return server
+        if _answers(port):
+            return server
         time.sleep(0.25)
     stop(folder)
     said = log.read_bytes()[began:].decode(errors="replace")
@@ -182,6 +180,11 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _noted(folder: Path) -> Path:

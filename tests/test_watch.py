@@ -77,6 +77,18 @@ class Watching:
         return lambda: next((line for line in self.said if text in line), None)
 
 
+def watch_process(settings: Settings, *how: str) -> subprocess.Popen[str]:
+    """`fraud watch` as a process of its own; what it says is to be read from it."""
+    env = {
+        **os.environ,
+        "FRAUD_WAREHOUSE": settings.warehouse,
+        "FRAUD_SOURCE_URL": settings.source_url,
+        "FRAUD_FIRST_DAY": str(settings.first_day),
+    }
+    command = [sys.executable, "-m", "fraud_assets", "watch", *how]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+
+
 def rows_today(settings: Settings) -> int:
     lake = EmbeddedWarehouse(settings.warehouse)
     return lake.partitions(TRANSACTIONS).get(str(today()), 0) if "transactions" in lake.tables("fintech") else 0
@@ -183,22 +195,16 @@ def test_killed_again_and_again_its_tables_are_those_of_a_run(tmp_path: Path, ki
     seconds = 6 * kills
     with running(loaded(seconds, faults)) as url:
         settings = settings_of(tmp_path, url)
-        env = {
-            **os.environ,
-            "FRAUD_WAREHOUSE": settings.warehouse,
-            "FRAUD_SOURCE_URL": url,
-            "FRAUD_FIRST_DAY": str(settings.first_day),
-        }
-        command = [sys.executable, "-m", "fraud_assets", "watch", "--every", "0.3", "--reconcile", "9"]
+        how = ["--every", "0.3", "--reconcile", "9"]
         for kill in range(kills):
-            with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as process:
+            with watch_process(settings, *how) as process:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=3.5 + kill * 0.37 % 2.5)  # anywhere in a look, or in a run
                 assert process.poll() is None, "it lives until it is killed"
                 process.kill()
         # all but what is late by more than this has arrived
         time.sleep(6)
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        with watch_process(settings, *how) as process:
             assert process.stdout is not None
             line = next(line for line in process.stdout if "through every asset" in line)
             process.send_signal(signal.SIGTERM)
@@ -219,11 +225,8 @@ def test_killed_again_and_again_its_tables_are_those_of_a_run(tmp_path: Path, ki
 def test_told_to_end_in_the_middle_of_a_run_it_ends_the_run_first(tmp_path: Path, number: signal.Signals) -> None:
     with running(loaded()) as url:
         settings = settings_of(tmp_path, url)
-        env = {**os.environ, "FRAUD_WAREHOUSE": settings.warehouse, "FRAUD_SOURCE_URL": url}
-        env["FRAUD_FIRST_DAY"] = str(settings.first_day)
-        command = [sys.executable, "-m", "fraud_assets", "watch", "--reconcile", "1"]
         runs = settings.dagster_home / "history" / "runs"
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        with watch_process(settings, "--reconcile", "1") as process:
             wait_until("a run", lambda: [file for file in runs.glob("*.db") if file.name != "index.db"], 60, every=0.1)
             process.send_signal(number)
             said, _ = process.communicate(timeout=60)
