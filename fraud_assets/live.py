@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from heapq import nlargest
 from itertools import pairwise
@@ -80,6 +80,7 @@ class Look:
         arrived: their arrival times, as the source reports them, UTC without a zone; NULL where it reports none.
         days: rows of transactions on each day that got some, counted after the write.
         spans: what was judged.
+        overtaken: another writer had replaced the live day since our last write; the next look begins with it again.
     """
 
     served: int
@@ -87,6 +88,7 @@ class Look:
     arrived: pa.Array
     days: dict[str, int]
     spans: Sequence[Span] = field(default=())
+    overtaken: bool = False
 
 
 class Live:
@@ -109,6 +111,7 @@ class Live:
         self._first_day = first_day
         self._limit = rejected_limit
         self._lookback = max((rule.file.meta.lookback for rule in engine.book.evaluated), default=dt.timedelta())
+        self._rows: dict[str, int] = {}  # of days, after our last write
         self.bookmark = Bookmark.read(file)
 
     def looks(self, today: dt.date) -> Iterator[Look]:
@@ -123,16 +126,33 @@ class Live:
         for rows, cursor in self._source.arrivals(self.bookmark.cursor, Span.days(today, today).start):
             look = self._bring(rows, today)
             reopened = {*self.bookmark.reopened, *(day for day in look.days if day < (self.bookmark.day or ""))}
-            self._move(replace(self.bookmark, cursor=cursor, reopened=sorted(reopened)))
+            self._move(replace(self.bookmark, cursor=None if look.overtaken else cursor, reopened=sorted(reopened)))
             yield look
+            if look.overtaken:
+                return
+
+    def overtaken(self) -> bool:
+        """Whether another writer has replaced the live day since our last write; then the next look begins with it again.
+
+        A run that began before that write, and ended after it, has taken rows away. What is read again is not written twice.
+        """
+        if self.bookmark.day not in self._rows or not self._differs(self._warehouse.partitions(TRANSACTIONS.table.full_name)):
+            return False
+        self.let_others_write()
+        self._move(replace(self.bookmark, cursor=None))
+        return True
+
+    def let_others_write(self) -> None:
+        """A run of ours begins: that rows change until the next look is no surprise."""
+        self._rows.clear()
 
     def brought(self, days: Sequence[str]) -> None:
         """A run of the graph has brought these days."""
         self._move(replace(self.bookmark, reopened=[day for day in self.bookmark.reopened if day not in days]))
 
-    def rewind(self) -> None:
-        """Begin with today again; nothing is written twice."""
-        self._move(replace(self.bookmark, cursor=None))
+    def _differs(self, rows: Mapping[str, int]) -> bool:
+        day = self.bookmark.day
+        return day is not None and day in self._rows and rows.get(day, 0) != self._rows[day]
 
     def _move(self, bookmark: Bookmark) -> None:
         bookmark.write(self._file)
@@ -144,13 +164,16 @@ class Live:
         batch = take_in(TRANSACTIONS, rows, asked, arrived_on=today)
         self._warehouse.merge(TRANSACTIONS.rejected, batch.rejected)
         receipt = self._warehouse.merge(TRANSACTIONS.table, batch.rows)
+        overtaken = self.bookmark.day in receipt.before and self._differs(receipt.before)
+        self._rows.update(receipt.partitions)
         if receipt.partitions:
             self._begin(min(max(receipt.partitions), today.isoformat()))
         spans = spans_of(batch.rows.column("event_time"), self._lookback)
         for table in [*(rule.name for rule in self._engine.book.evaluated), FRAUD_ALERTS.name]:
             for span in spans:
                 self._warehouse.replace(self._engine.tables[table], self._engine.query(table, span), span)
-        return Look(len(rows), batch.rejected.num_rows, batch.rows.column("ingested_at"), dict(receipt.partitions), spans)
+        arrived = batch.rows.column("ingested_at")
+        return Look(len(rows), batch.rejected.num_rows, arrived, dict(receipt.partitions), spans, overtaken)
 
     def _begin(self, ds: str) -> None:
         """The first transaction of a day has come: make what is known when the day begins, before anything is judged.

@@ -41,6 +41,7 @@ KEPT_FILES = dt.timedelta(hours=1)
 """How long the files of replaced rows are kept; each look leaves some."""
 BOOKMARK = "watch.json"
 LONGEST_PAUSE = 30.0
+_OVERTAKEN = "Another run has replaced the live day; it is read again from its beginning"
 _SILENCE_MATTERS = "What happens meanwhile is judged only after it has arrived. Is the source, or the way to it, down?"
 _RUN_MATTERS = "Transactions are judged as they arrive; checks, daily activity and late days wait for a run that succeeds."
 
@@ -101,7 +102,6 @@ class Watch:
         self._notices = Notices(settings.state_folder / "notices.json", self._outbox)
         self._heard = time.monotonic()
         self._tally = Tally()
-        self._rows: dict[str, int] = {}
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set; what is under way is ended first."""
@@ -139,11 +139,11 @@ class Watch:
 
     def _look(self, stop: Event) -> None:
         today = dt.datetime.now(dt.UTC).date()
-        if self._others_wrote():
-            self._say("Another run has replaced the live day; it is read again from its beginning")
-            self._live.rewind()
+        if self._live.overtaken():
+            self._say(_OVERTAKEN)
         for look in self._live.looks(today):
-            self._rows.update(look.days)
+            if look.overtaken:
+                self._say(_OVERTAKEN)
             self._heard = time.monotonic()
             self._notices.right("source", "Transactions arrive again")
             self._tally.add(look, dt.datetime.now(dt.UTC))
@@ -158,19 +158,12 @@ class Watch:
         for sentence in self._outbox.send():
             self._say(sentence)
 
-    def _others_wrote(self) -> bool:
-        """Whether the live day has not the rows that it had after our last write: a run that began before it ended after."""
-        day = self._live.bookmark.day
-        if day is None or day not in self._rows:
-            return False
-        return self._warehouse.partitions(TRANSACTIONS.table.full_name).get(day) != self._rows[day]
-
     def _run_graph(self) -> float:
         """Bring today, and the days that were reopened, through every asset. Returns seconds."""
         began = time.monotonic()
         today = dt.datetime.now(dt.UTC).date()
         reopened = self._live.bookmark.reopened
-        self._rows.clear()
+        self._live.let_others_write()
         for span in days_to_run(today, reopened, self._settings.first_day):
             try:
                 report = run_days(self._settings, span, tags=TAG)

@@ -136,26 +136,26 @@ class EmbeddedWarehouse(Warehouse):
         rows = conform(table, data)
         check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
-        if rows.num_rows or any(_rows_by_day(delta).get(day) for day in days):
+        before = _rows_of(delta, days)
+        if rows.num_rows or any(before.values()):
             self._commit(delta, table, rows, _predicate(table, span))
         # counted on the version that this write made, or left
-        counts = _rows_by_day(delta)
-        return Receipt(table.full_name, {day: counts.get(day, 0) for day in days}, query)
+        return Receipt(table.full_name, _rows_of(delta, days), before, query)
 
     def merge(self, table: Table, rows: pa.Table) -> Receipt:
         self.ensure_table(table)
         rows = mergeable(table, rows)
         if not rows.num_rows:
-            return Receipt(table.full_name, {})
+            return Receipt(table.full_name, {}, {})
         delta = self._open(table.full_name)
         days = sorted(set(rows.column(PARTITION).to_pylist()))
+        before = _rows_of(delta, days)
         match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
         within = f"old.{PARTITION} IN ({', '.join(_text(day) for day in days)})"
         merger = delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
         with _errors_of(table):
             merger.when_matched_update_all().when_not_matched_insert_all().execute()
-        counts = _rows_by_day(delta)
-        return Receipt(table.full_name, {day: counts[day] for day in days})
+        return Receipt(table.full_name, _rows_of(delta, days), before)
 
     def clean(self, table: str, keep: dt.timedelta) -> None:
         delta = self._open(table)
@@ -319,6 +319,11 @@ def _rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
         for day, rows in zip(days, actions.column("num_records").to_pylist(), strict=True):
             counts[day] = counts.get(day, 0) + rows
     return dict(sorted((day, rows) for day, rows in counts.items() if rows))
+
+
+def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
+    counts = _rows_by_day(delta)
+    return {day: counts.get(day, 0) for day in days}
 
 
 def _caught_up(delta: deltalake.DeltaTable) -> bool:

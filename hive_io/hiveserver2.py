@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
@@ -32,6 +32,7 @@ from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Data, Receipt, Warehouse
 
 _STAGED = "staged_"
+_Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
 
 
 class HiveServer2Warehouse(Warehouse):
@@ -93,23 +94,21 @@ class HiveServer2Warehouse(Warehouse):
         if isinstance(data, HiveQL):
             with self._computed(table, data) as (staged, folder):
                 self._check_staged(table, staged, folder, span)
-                counts = self._put(table, staged, folder, days, span)
-            return Receipt(table.full_name, counts, data)
+                return Receipt(table.full_name, *self._put(table, staged, folder, days, span), data)
         rows = conform(table, data)
         check_inside(table, rows, span)
         if span.is_whole_days:
             folder = self._new_folder(table)
             _write(rows, folder)
-            return Receipt(table.full_name, self._point(table, folder, days))
+            return Receipt(table.full_name, *self._point(table, folder, days))
         with self._staged(table, rows) as (staged, folder):
-            counts = self._put(table, staged, folder, days, span)
-        return Receipt(table.full_name, counts)
+            return Receipt(table.full_name, *self._put(table, staged, folder, days, span))
 
     def merge(self, table: Table, rows: pa.Table) -> Receipt:
         self.ensure_table(table)
         rows = mergeable(table, rows)
         if not rows.num_rows:
-            return Receipt(table.full_name, {})
+            return Receipt(table.full_name, {}, {})
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
         names = ", ".join(f"old.{_quoted(name)}" for name in table.arrow_schema.names)
@@ -118,9 +117,9 @@ class HiveServer2Warehouse(Warehouse):
                 f"SELECT {names} FROM {_name(table.full_name)} old LEFT JOIN {staged} new ON {match} "
                 f"WHERE old.{PARTITION} IN ({_texts(days)}) AND new.{PARTITION} IS NULL"
             )
-            return Receipt(table.full_name, self._put_union(table, staged, kept, days))
+            return Receipt(table.full_name, *self._put_union(table, staged, kept, days))
 
-    def _put(self, table: Table, staged: str, folder: Path, days: Sequence[str], span: Span) -> dict[str, int]:
+    def _put(self, table: Table, staged: str, folder: Path, days: Sequence[str], span: Span) -> _Counts:
         """Let the days be what is staged; for a part of a day, beside the rows outside it that are there."""
         if span.is_whole_days:
             return self._point(table, folder, days)
@@ -132,20 +131,21 @@ class HiveServer2Warehouse(Warehouse):
         kept += f" AND NOT COALESCE({inside}, FALSE)"
         return self._put_union(table, staged, kept, days)
 
-    def _put_union(self, table: Table, staged: str, kept: str, days: Sequence[str]) -> dict[str, int]:
+    def _put_union(self, table: Table, staged: str, kept: str, days: Sequence[str]) -> _Counts:
         names = ", ".join(_quoted(name) for name in table.arrow_schema.names)
         with self._empty_stage(table) as (union, folder):
             self._insert(union, f"SELECT {names} FROM ({kept} UNION ALL SELECT {names} FROM {staged}) u")
             return self._point(table, folder, days)
 
-    def _point(self, table: Table, folder: Path, days: Sequence[str]) -> dict[str, int]:
-        """Let partitions be the folders of a stage, and forget those that have none; gives the rows of each day.
+    def _point(self, table: Table, folder: Path, days: Sequence[str]) -> _Counts:
+        """Let partitions be the folders of a stage, and forget those that have none; the folders become the table's.
 
-        The folders become the table's.
+        Returns the rows of each day, after and before.
         """
         name = _name(table.full_name)
         old = self._locations(table, days)
         counts = {day: sum(_rows_of_files(folder / f"{PARTITION}={day}")) for day in days}
+        before = {day: sum(_rows_of_files(old[day])) if day in old else 0 for day in days}
         new = [day for day in days if counts[day] and day not in old]
         if new:
             added = " ".join(f"{_partition(day)} LOCATION {_location(folder / f'{PARTITION}={day}')}" for day in new)
@@ -157,7 +157,7 @@ class HiveServer2Warehouse(Warehouse):
         if gone:
             self._run(f"ALTER TABLE {name} DROP IF EXISTS {', '.join(gone)}")
         self._retire(table, list(old.values()))
-        return counts
+        return counts, before
 
     def _locations(self, table: Table, days: Sequence[str]) -> dict[str, Path]:
         have = {row[0].partition("=")[2] for row in self._rows(f"SHOW PARTITIONS {_name(table.full_name)}")}

@@ -24,11 +24,13 @@ class Receipt:
     Attributes:
         table: `database.name`.
         partitions: rows of each day that the write covered, counted after it. A day without rows is 0.
+        before: rows of the same days in the version that the write was made on.
         query: what was run, for a person to read; None for rows.
     """
 
     table: str
     partitions: Mapping[str, int]
+    before: Mapping[str, int]
     query: HiveQL | None = field(default=None, repr=False)
 
     @property

@@ -193,20 +193,28 @@ def test_killed_again_and_again_it_leaves_the_same_rows(source: Clocked, as_a_ru
     assert_same(of_the_day(rows_of(lake)), of_the_day(as_a_run))
 
 
-def test_rewound_it_finds_again_what_another_run_has_lost(
-    source: Clocked, as_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
+@pytest.mark.parametrize("between_looks", [True, False])
+def test_what_another_run_has_lost_is_found_again(
+    source: Clocked, as_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse, between_looks: bool
 ) -> None:
     with SourceClient(source.url) as client:
         history(lake, client, source)
         path = live(lake, client, tmp_path)
-        source.now = LAST_LOOK
+        source.now = LAST_LOOK - dt.timedelta(hours=2)
         list(path.looks(DAY))
-        # a run that asked the source at noon, and ended now
-        noon = Span(dt.datetime.combine(DAY, dt.time(), dt.UTC), dt.datetime.combine(DAY, dt.time(12), dt.UTC))
+        assert not path.overtaken()
+        # a run that asked the source in the afternoon, and ended now
+        some = Span(dt.datetime(2026, 3, 12, 16, tzinfo=dt.UTC), dt.datetime(2026, 3, 12, 17, tzinfo=dt.UTC))
         table = ENGINE.tables["transactions"]
-        lake.replace(table, table.arrow_schema.empty_table(), Span(noon.end, Span.days(DAY, DAY).end))
-        path.rewind()
-        list(path.looks(DAY))
+        lake.replace(table, table.arrow_schema.empty_table(), some)
+        source.now = LAST_LOOK
+        if between_looks:
+            assert path.overtaken()
+        else:
+            assert [look.overtaken for look in path.looks(DAY)] == [True]
+        assert path.bookmark.cursor is None
+        assert not any(look.overtaken for look in path.looks(DAY))
+    assert not path.overtaken()
     assert_same(of_the_day(rows_of(lake)), of_the_day(as_a_run))
 
 

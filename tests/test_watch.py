@@ -17,13 +17,14 @@ from threading import Event, Thread
 import dagster as dg
 import pytest
 from pydantic import SecretStr
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from fraud_assets import watch as module
 from fraud_assets.defs.partitions import key
 from fraud_assets.runs import RunFailed, RunReport, dagster_instance, delete_old_runs, run_days
 from fraud_assets.settings import Settings, read_settings
 from fraud_assets.watch import TAG, days_to_run, watch
-from hive_io import EmbeddedWarehouse, Span
+from hive_io import EmbeddedWarehouse, PartitionConflict, Span
 from mock_sources import Faults, LoadedWorld, instants, running
 from tests.e2e.lakes import assert_same, rows_of
 from tests.fraud_fixtures import serving
@@ -174,8 +175,11 @@ def test_what_another_run_took_away_is_found_again(tmp_path: Path) -> None:
             lake = EmbeddedWarehouse(settings.warehouse)
             before = set(lake.read(TRANSACTIONS, ["transaction_id"]).column(0).to_pylist())
             table = module.TRANSACTIONS.table
-            lake.replace(table, table.arrow_schema.empty_table(), Span.days(today(), today()))
-            wait_until("a word", watching.says("read again"), 30)
+            # the watch writes, too
+            for attempt in Retrying(retry=retry_if_exception_type(PartitionConflict), stop=stop_after_attempt(20)):
+                with attempt:
+                    lake.replace(table, table.arrow_schema.empty_table(), Span.days(today(), today()))
+            wait_until("a word", watching.says("read again"), 60)
             found = lambda: before <= set(lake.read(TRANSACTIONS, ["transaction_id"]).column(0).to_pylist())  # noqa: E731
             wait_until("its rows", found, 60)
 

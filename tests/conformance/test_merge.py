@@ -26,14 +26,15 @@ def test_a_row_with_the_same_day_and_key_is_replaced_others_stay(filled: Warehou
     receipt = filled.merge(PAYMENTS, payments(payment("a", at(1, 9), "7.00"), payment("c", at(1, 5), None)))
     expected = [payment("a", at(1, 9), "7.00"), OLD[1], payment("c", at(1, 5), None), OLD[2]]
     assert rows_of(filled.read(NAME)) == sorted(expected, key=repr)
-    assert (receipt.table, receipt.partitions) == (NAME, {ds(1): 3})
+    assert (receipt.table, receipt.partitions, receipt.before) == (NAME, {ds(1): 3}, {ds(1): 2})
 
 
 def test_the_same_merge_twice_changes_nothing(filled: Warehouse) -> None:
     new = payments(payment("a", at(1, 9), "7.00"), payment("c", at(3)))
     first = filled.merge(PAYMENTS, new)
     rows = rows_of(filled.read(NAME))
-    assert filled.merge(PAYMENTS, new) == first
+    second = filled.merge(PAYMENTS, new)
+    assert first.before == {ds(1): 2, ds(3): 0} and second.before == second.partitions == first.partitions
     assert rows_of(filled.read(NAME)) == rows
     assert filled.partitions(NAME) == {ds(1): 2, ds(2): 1, ds(3): 1}
 
