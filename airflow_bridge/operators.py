@@ -35,6 +35,10 @@ LONGEST = dt.timedelta(hours=24)
 KILL_LOOKS = 4
 """Airflow 3 allows a killed task five seconds."""
 
+DEFER_AFTER = 20.0
+"""Seconds that a worker waits for a Dagster run before the triggerer does: most steps end within, and a deferral costs more
+than such a wait: two rounds of the scheduler and another process of a worker."""
+
 LINK_KEY = "dagster_run_url"
 
 
@@ -68,6 +72,7 @@ class MaterializeAssets(BaseOperator):
         dagster_conn_id: the Airflow Connection that says where Dagster is.
         mode: "remote" or "local", instead of what the Connection says.
         deferrable: whether the triggerer waits, instead of a worker; remote mode only.
+        defer_after: seconds that the worker waits for a run even so.
         wait_for: asset key and offset in days: these earlier partitions must be there before the run is launched.
             Days before the asset's first partition count as there.
 
@@ -90,6 +95,7 @@ class MaterializeAssets(BaseOperator):
         dagster_conn_id: str = "dagster_default",
         mode: str | None = None,
         deferrable: bool = True,
+        defer_after: float = DEFER_AFTER,
         wait_for: Sequence[tuple[str, int]] = (),
         **kwargs: Any,
     ) -> None:
@@ -100,6 +106,7 @@ class MaterializeAssets(BaseOperator):
         self.dagster_conn_id = dagster_conn_id
         self.mode = mode
         self.deferrable = deferrable
+        self.defer_after = defer_after
         self.wait_for = wait_for
         # for on_kill, which is called within a signal handler and can ask Airflow nothing
         self._to_stop: tuple[Address, TaskTry] | LocalRun | None = None
@@ -212,15 +219,16 @@ class MaterializeAssets(BaseOperator):
         return run
 
     def _wait_for_run(self, client: DagsterClient, run: Run, deadline: float) -> Run:
-        if self.deferrable:
+        watch = RunWatch(run.run_id)
+        until = min(deadline, time.time() + self.defer_after) if self.deferrable else deadline
+        in_time = self._look(lambda: watch.has_ended(client), until)
+        self._end_if_killed(client, run)
+        if not in_time and until < deadline:
             self.defer(
                 trigger=RunTrigger(self.dagster_conn_id, deadline, run.run_id),
                 method_name="after_run",
                 timeout=_until(deadline),
             )
-        watch = RunWatch(run.run_id)
-        in_time = self._look(lambda: watch.has_ended(client), deadline)
-        self._end_if_killed(client, run)
         run = client.run(run.run_id)
         if not in_time and not run.ended:
             self._stop_late(client, run)

@@ -16,6 +16,10 @@ from airflow_bridge.task_runs import RunWatch, not_ready
 
 DONE, DEADLINE, ERROR = "done", "deadline", "error"
 
+FIRST_LOOK = 10.0
+"""Seconds from the deferral to the first look. An event that comes before the scheduler has seen the worker's process end
+has the task run twice, and its end refused (apache/airflow#71580, open in 3.3)."""
+
 
 def pauses(first: float = 1.0, longest: float = 15.0) -> Iterator[float]:
     """Seconds between looks: short runs are seen soon, long ones do not load the webserver."""
@@ -62,6 +66,7 @@ class DagsterTrigger(BaseTrigger):
     async def _look_until_deadline(self, look: Callable[[DagsterClient], bool]) -> str:
         address = remote(await get_connection_async(self.dagster_conn_id))
         away_since: float | None = None
+        await asyncio.sleep(max(0.0, min(FIRST_LOOK, self.deadline - time.time())))
         # patience is kept here: a thread that sleeps until Dagster is back would be one for every deferred task
         with DagsterClient(address, patience=0) as client:
             for pause in pauses():

@@ -9,6 +9,7 @@ from airflow_harness import Harness
 from webserver import free_port
 
 from airflow_bridge.compat import AIRFLOW_3
+from airflow_bridge.operators import MaterializeAssets
 
 WAYS = pytest.mark.parametrize("way", ["deferred", "waiting"])
 
@@ -67,6 +68,13 @@ def test_a_day_that_dagster_does_not_have_is_refused(airflow: Harness) -> None:
     assert ended.state == "failed"
     assert "NoPartition: sample/plain has no partition 2025-12-30" in ended.message
     assert airflow.runs("plain_deferred", "2025-12-30") == []
+
+
+def test_a_short_run_is_waited_for_without_a_deferral(airflow: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    deferred: list[object] = []
+    monkeypatch.setattr(MaterializeAssets, "defer", lambda _, **how: deferred.append(how))
+    ended = airflow.run("given_day", "2026-01-20", conf={"day": "2026-01-19"})
+    assert (ended.state, deferred) == ("success", [])
 
 
 def test_the_partition_can_be_given(airflow: Harness) -> None:

@@ -13,7 +13,7 @@ from airflow_harness import Harness
 
 from airflow_bridge.compat import AIRFLOW_3
 from airflow_bridge.dagster_graphql import Run
-from airflow_bridge.triggers import DagsterTrigger, PartitionsTrigger, RunTrigger
+from airflow_bridge.triggers import FIRST_LOOK, DagsterTrigger, PartitionsTrigger, RunTrigger
 
 CONN = "dagster_default"
 
@@ -63,10 +63,12 @@ def test_a_trigger_is_the_same_after_it_was_stored(trigger: DagsterTrigger) -> N
 def test_a_run_that_ends_is_seen(airflow: Harness) -> None:
     with airflow.client as client:
         run = client.launch(["sample/plain"], job="sample_job", partition="2026-01-28", tags={})
+    assert airflow.status_within(run, 60, "SUCCESS") == "SUCCESS"
+    began = time.monotonic()
     (event,) = events(RunTrigger(CONN, time.time() + 120, run.run_id))
+    assert time.monotonic() - began >= FIRST_LOOK, "the scheduler must have seen the worker end before"
     assert event["status"] == "done"
     assert event["run_id"] == run.run_id
-    assert airflow.status_within(run, 0, "SUCCESS") == "SUCCESS"
 
 
 def test_the_deadline_is_seen_and_the_run_left_to_the_task(airflow: Harness, slow_run: Run) -> None:

@@ -35,7 +35,7 @@ def dag(dag_id, *asset_keys, **arguments):
 
 
 for word, deferrable in (("deferred", True), ("waiting", False)):
-    how = {"deferrable": deferrable}
+    how = {"deferrable": deferrable, "defer_after": 0}
     dag(f"plain_{word}", "plain", "other", **how)
     dag(f"raising_{word}", "raising", **how)
     dag(f"checked_{word}", "checked", "behind_checked", **how)
