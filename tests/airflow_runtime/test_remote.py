@@ -8,10 +8,17 @@ import pytest
 from airflow_harness import Harness
 from webserver import free_port
 
+from airflow_bridge import triggers
 from airflow_bridge.compat import AIRFLOW_3
 from airflow_bridge.operators import MaterializeAssets
 
 WAYS = pytest.mark.parametrize("way", ["deferred", "waiting"])
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No scheduler looks on here, and what is to happen meanwhile takes seconds."""
+    monkeypatch.setattr(triggers, "FIRST_LOOK", 0.0)
 
 
 def test_dagster_is_not_installed_here() -> None:
