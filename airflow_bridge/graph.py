@@ -140,11 +140,13 @@ def read_graph(definitions: dg.Definitions, job: str) -> AssetGraph:
         CannotExport: an asset or an edge that daily runs, one after the other, cannot keep; both ends are named.
     """
     graph = definitions.resolve_asset_graph()
-    made = {key for key in definitions.resolve_job_def(job).asset_layer.selected_asset_keys if graph.get(key).is_materializable}
+    layer = definitions.resolve_job_def(job).asset_layer
+    checked = {check for each in layer.data for check in each.assets_def.check_keys}
+    made = {key for key in layer.selected_asset_keys if graph.get(key).is_materializable}
     if not made:
         raise CannotExport(f"The job {job} materializes nothing, so there is nothing to schedule")
     first_days = [_first_day(graph.get(key), made) for key in sorted(made)]
-    assets = [_asset(graph, key, made) for key in sorted(made)]
+    assets = [_asset(graph, key, made, checked) for key in sorted(made)]
     # Dagster sees to it that the partitioned assets of a job have one partitions definition
     return AssetGraph(job, first_days[0], {asset.key: asset for asset in assets})
 
@@ -169,7 +171,7 @@ def _first_day(node: Any, made: Set[dg.AssetKey]) -> dt.date:
     return partitions.start.date()
 
 
-def _asset(graph: Any, key: dg.AssetKey, made: Set[dg.AssetKey]) -> Asset:
+def _asset(graph: Any, key: dg.AssetKey, made: Set[dg.AssetKey], checked: Set[dg.AssetCheckKey]) -> Asset:
     node = graph.get(key)
     step = node.assets_def.node_def
     policy = step.retry_policy if isinstance(step, dg.OpDefinition) else None
@@ -184,7 +186,7 @@ def _asset(graph: Any, key: dg.AssetKey, made: Set[dg.AssetKey]) -> Asset:
         kinds=tuple(sorted(node.kinds)),
         reads=tuple(_read(graph, key, parent) for parent in parents if parent in made),
         outside=tuple(_text(parent) for parent in parents if parent not in made),
-        checks=tuple(_check(graph.get(check)) for check in sorted(node.check_keys, key=lambda c: c.name)),
+        checks=tuple(_check(graph.get(check)) for check in sorted(node.check_keys & checked, key=lambda c: c.name)),
         retries=Retries(policy.max_retries, dt.timedelta(seconds=policy.delay or 0)) if policy else None,
         freshness=_freshness(node.freshness_policy),
     )

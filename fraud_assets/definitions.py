@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
+from fraud_assets.defs import checks
 from fraud_assets.defs.detection import detection_assets
 from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
-from fraud_assets.defs.partitions import daily
+from fraud_assets.defs.latest_day import latest_days
+from fraud_assets.defs.partitions import daily, key
 from fraud_assets.defs.resources import SourceResource
 from fraud_assets.defs.schedules import schedules
+from fraud_assets.defs.sensors import tell_people
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
+from fraud_assets.schemas import API_TABLES
 from fraud_assets.settings import PREFIX, Settings, read_settings
 from hive_io.io_manager import HiveIOManagerFactory, WarehouseResource
 
@@ -29,9 +33,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     # by name, so that the password itself is in no config
     password = dg.EnvVar(f"{PREFIX}WAREHOUSE_PASSWORD") if settings.warehouse_password else None
     lake = WarehouseResource(location=settings.warehouse, password=password)
-    job = dg.define_asset_job(
-        JOB, selection=dg.AssetSelection.all(), description="A day, or a range of days, from the sources to alerts."
-    )
+    latest = latest_days(watched_tables(engine))
+    # those are asked all the time, not once a run
+    selection = dg.AssetSelection.all() - dg.AssetSelection.checks(latest)
+    job = dg.define_asset_job(JOB, selection=selection, description="A day, or a range of days, from the sources to alerts.")
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),
@@ -39,6 +44,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *detection_assets(engine, partitions),
         ],
         jobs=[job],
+        asset_checks=[latest],
+        sensors=[tell_people(settings, watched_tables(engine), advisory_checks(engine))],
         schedules=schedules(job, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
@@ -48,6 +55,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         # a process a step costs seconds each; the work itself is in the warehouse
         executor=dg.in_process_executor,
     )
+
+
+def watched_tables(engine: Engine) -> list[str]:
+    """Tables that people rely on: all but refused rows."""
+    return [*API_TABLES, *engine.order]
+
+
+def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
+    """Checks of the job that stop nothing when they fail."""
+    return [dg.AssetCheckKey(key(rule.name), checks.HAS_HIT) for rule in engine.book.evaluated]
 
 
 def defs() -> dg.Definitions:

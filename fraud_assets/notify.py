@@ -10,18 +10,21 @@ import datetime as dt
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import apprise
+from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from fraud_assets.errors import FraudError
 from fraud_assets.files import write_whole
 
 _LONGEST_PAUSE = 300.0
+_NAMES, _LINES = 3, 20
+"""Names in a title, and lines in a message."""
 
 
 class NotSent(FraudError):
@@ -54,6 +57,8 @@ class Outbox:
 
     def __init__(self, folder: Path, targets: Sequence[SecretStr]) -> None:
         self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / ".lock")
         self._targets = {_name(target): _Target(target) for target in targets}
         self._again: dict[str, tuple[float, float]] = {}
 
@@ -64,11 +69,20 @@ class Outbox:
             write_whole(self._folder / f"{time.time_ns():020}-{name}-{uuid4().hex[:8]}.json", json.dumps(asdict(message)))
 
     def send(self) -> list[str]:
-        """Send what waits. A target that fails is tried again later, after 1, 2, 4 … 300 s, and says so here once.
+        """Send what waits, unless another process is at it. A target that fails is tried again later, after 1, 2, 4 … 300 s.
 
         Returns:
             What went wrong, a sentence for each target that began to fail.
         """
+        if not any(self._folder.glob("*.json")):
+            return []
+        try:
+            with self._lock.acquire(blocking=False):
+                return self._send()
+        except Timeout:
+            return []
+
+    def _send(self) -> list[str]:
         said = []
         for name, target in self._targets.items():
             pause, at = self._again.get(name, (0.0, 0.0))
@@ -92,6 +106,22 @@ class Outbox:
         return len(list(self._folder.glob("*.json")))
 
 
+@dataclass(frozen=True)
+class Topic:
+    """A kind of trouble that people are told of.
+
+    Attributes:
+        name: in the file of what is wrong.
+        wrong, right: how a title begins that says what began to be wrong, and what is right again.
+        matters: why a person should look.
+    """
+
+    name: str
+    wrong: str
+    right: str
+    matters: str
+
+
 class Notices:
     """What is wrong at present, so that each change is told once, by whichever process sees it.
 
@@ -102,25 +132,42 @@ class Notices:
     def __init__(self, file: Path, outbox: Outbox) -> None:
         self._file = file
         self._outbox = outbox
-        self._since: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(file.with_suffix(".lock"))
 
-    def wrong(self, what: str, message: Message) -> None:
-        """Something is wrong; told unless it was told before."""
-        if what not in self._since:
-            self._outbox.put(message)
-            self._keep({**self._since, what: dt.datetime.now(dt.UTC).isoformat(timespec="seconds")})
+    def tell(self, topic: Topic, wrong: Mapping[str, Callable[[], str]], right: Collection[str] | None = None) -> None:
+        """Tell what of a topic began to be wrong, and what is right again: a message each, however many names it has.
 
-    def right(self, what: str, title: str) -> None:
-        """It is right; told if it was told that it was not."""
-        since = self._since.get(what)
-        if since is not None:
-            self._outbox.put(Message(title, f"It was not since {since} (UTC).", good=True))
-            self._keep({name: at for name, at in self._since.items() if name != what})
+        Args:
+            wrong: for each name, what is said of it; asked only for what is news.
+            right: names that are right; None for all that are not wrong.
+        """
+        with self._lock:
+            since = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
+            known: dict[str, str] = since.get(topic.name, {})
+            news = [name for name in wrong if name not in known]
+            over = {name: at for name, at in known.items() if name not in wrong and (right is None or name in right)}
+            if not news and not over:
+                return
+            if news:
+                lines = [f"{name}: {wrong[name]()}" for name in news[:_LINES]] + _more(len(news) - _LINES, "")
+                self._outbox.put(Message(_title(topic.wrong, news), "\n".join([*lines, topic.matters])))
+            if over:
+                lines = [f"{name}: it was not since {at} (UTC)" for name, at in list(over.items())[:_LINES]]
+                lines += _more(len(over) - _LINES, "")
+                self._outbox.put(Message(_title(topic.right, list(over)), "\n".join(lines), good=True))
+            # after the messages: whoever is killed in between tells them twice rather than never
+            at = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S}"
+            kept = {name: began for name, began in known.items() if name not in over}
+            write_whole(self._file, json.dumps({**since, topic.name: {**kept, **dict.fromkeys(news, at)}}) + "\n")
 
-    def _keep(self, since: Mapping[str, str]) -> None:
-        # after the message: whoever is killed in between tells it twice rather than never
-        write_whole(self._file, json.dumps(since) + "\n")
-        self._since = dict(since)
+
+def _title(begins: str, names: Sequence[str]) -> str:
+    return ", ".join([f"{begins}: {names[0]}", *names[1:_NAMES], *_more(len(names) - _NAMES, "and ")])
+
+
+def _more(count: int, before: str) -> list[str]:
+    return [f"{before}{count:,} more"] if count > 0 else []
 
 
 def try_targets(targets: Sequence[SecretStr]) -> int:

@@ -19,12 +19,11 @@ import yaml
 from fraud_assets.dagster_storage import KeptSqliteEventLogStorage
 from fraud_assets.definitions import JOB, build_definitions
 from fraud_assets.errors import FraudError, SettingsError, SourceError
+from fraud_assets.run_records import FIRST_TAG, LAST_TAG, days_of, what_failed
 from fraud_assets.settings import Settings
 from hive_io import Span
 from hive_io.io_manager import open_warehouse
 
-_FIRST = "dagster/asset_partition_range_start"
-_LAST = "dagster/asset_partition_range_end"
 _OURS = "# Written by the fraud command; delete this line to keep your own changes.\n"
 
 
@@ -129,12 +128,12 @@ def run_days(
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags={**(tags or {}), _FIRST: span.first_ds, _LAST: span.last_ds},
+            tags={**(tags or {}), FIRST_TAG: span.first_ds, LAST_TAG: span.last_ds},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailed(_what_failed(result))
+            raise RunFailed(what_failed(result.all_events))
         return RunReport(run_id, time.monotonic() - began, steps)
 
 
@@ -151,12 +150,12 @@ def delete_old_runs(instance: dg.DagsterInstance, tags: Mapping[str, str], keep:
     Returns:
         How many were deleted.
     """
-    brought: set[dt.date] = set()
+    brought: set[str] = set()
     old: list[str] = []
     long_ago = dt.datetime.now(dt.UTC) - keep
     for record in instance.get_run_records(filters=dg.RunsFilter(tags=dict(tags))):  # the newest first
         run = record.dagster_run
-        days = set(Span.days(*(dt.date.fromisoformat(run.tags[tag]) for tag in (_FIRST, _LAST))).each_day())
+        days = set(days_of(run))
         needed = run.is_success and not days <= brought
         if run.is_finished and record.create_timestamp < long_ago and not needed:
             old.append(run.run_id)
@@ -187,31 +186,3 @@ def source_process(arguments: Sequence[str]) -> Iterator[str]:
         process.wait(timeout=30)
         process.stdout.close()
         process.stderr.close()
-
-
-def _what_failed(result: dg.ExecuteInProcessResult) -> str:
-    said = []
-    for event in result.all_events:
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            if not check.passed:
-                said.append(f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip())
-        elif event.is_step_failure:
-            why = _root_cause(event.step_failure_data.error)
-            # a step that failed because of a check has been told of, and several may fail for the same reason
-            if _FAILED_CHECK not in why and not any(line.endswith(why) for line in said):
-                said.append(f"{event.step_key}: {why}")
-        elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not said:
-            said.append(f"{event.message} {_root_cause(event.job_failure_data.error)}")
-    return "\n".join(said) or "The run ended without success"
-
-
-_FAILED_CHECK = "blocking asset check"
-
-
-def _root_cause(error: Any) -> str:
-    """What the first error said that is not Dagster's own wrapping, without the name of its class."""
-    while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
-        error = error.cause
-    message = error.message.strip() if error else ""
-    return message.partition(": ")[2] or message

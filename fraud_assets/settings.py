@@ -29,6 +29,8 @@ class Settings(BaseSettings):
         first_day: the first partition of every asset.
         rejected_limit: share of refused rows over which a load is not trusted.
         notify: whom to tell when something is wrong: targets as apprise reads them, with blanks between.
+        notify_severity: the lowest severity of alerts that people are told of, or none.
+        dagster_url: where people open Dagster, for the links in messages.
         silent_after: seconds without a transaction after which the source is called silent.
         scheduler: who starts runs. With airflow, Dagster's own schedules do not exist.
         schedules: whether Dagster's own schedules run before somebody starts them in the UI.
@@ -43,11 +45,13 @@ class Settings(BaseSettings):
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
     notify: SecretStr | None = None
+    notify_severity: Literal["low", "medium", "high", "critical", "none"] = "high"
+    dagster_url: str = "http://127.0.0.1:3000"
     silent_after: Annotated[float, Field(gt=0)] = 300
     scheduler: Literal["dagster", "airflow"] = "dagster"
     schedules: Literal["on", "off"] = "off"
 
-    @field_validator("source_url")
+    @field_validator("source_url", "dagster_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):

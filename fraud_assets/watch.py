@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Thread
 
 import dagster as dg
 import pyarrow as pa
@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential
 from tenacity.nap import sleep_using_event
 
+from fraud_assets.bulletin import Bulletin
+from fraud_assets.definitions import advisory_checks, watched_tables
 from fraud_assets.defs.partitions import key
 from fraud_assets.engine import Engine
 from fraud_assets.errors import SourceError
 from fraud_assets.live import TRANSACTIONS, Live, Look
-from fraud_assets.notify import Message, Notices, Outbox
+from fraud_assets.notify import Topic
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.runs import RunFailed, dagster_instance, delete_old_runs, run_days
 from fraud_assets.schemas import DATABASE, FRAUD_ALERTS
@@ -42,8 +44,20 @@ KEPT_FILES = dt.timedelta(hours=1)
 BOOKMARK = "watch.json"
 LONGEST_PAUSE = 30.0
 _OVERTAKEN = "Another run has replaced the live day; it is read again from its beginning"
-_SILENCE_MATTERS = "What happens meanwhile is judged only after it has arrived. Is the source, or the way to it, down?"
-_RUN_MATTERS = "Transactions are judged as they arrive; checks, daily activity and late days wait for a run that succeeds."
+SOURCE = Topic(
+    "source",
+    "Nothing arrives",
+    "Arriving again",
+    "What happens meanwhile is judged only after it has arrived. Is the source, or the way to it, down?",
+)
+REJECTED = Topic(
+    "rejected",
+    "Many rows are refused",
+    "Few rows are refused again",
+    "Refused rows are kept, and judged by no rule. `transactions_rejected` has them, with the claims they broke.",
+)
+ENOUGH = 50
+"""Rows in a minute, of which a share says something."""
 
 
 @dataclass
@@ -98,28 +112,46 @@ class Watch:
         self._live = Live(
             engine, source, self._warehouse, settings.state_folder / BOOKMARK, settings.first_day, settings.rejected_limit
         )
-        self._outbox = Outbox(settings.state_folder / "outbox", settings.notify_targets)
-        self._notices = Notices(settings.state_folder / "notices.json", self._outbox)
+        self._bulletin = Bulletin(settings, instance, self._warehouse, watched_tables(engine), advisory_checks(engine))
         self._heard = time.monotonic()
         self._tally = Tally()
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set; what is under way is ended first."""
+        # in a thread of its own: a target that hangs is not to hold up what arrives
+        sending = Thread(target=self._send, args=(stop,), name="messages")
+        sending.start()
+        try:
+            self._look_and_run(stop)
+        finally:
+            stop.set()
+            sending.join()
+            self._warehouse.close()
+
+    def _send(self, stop: Event) -> None:
+        more = True
+        while more:
+            more = not stop.wait(1.0)
+            for sentence in self._bulletin.outbox.send():
+                self._say(sentence)
+
+    def _look_and_run(self, stop: Event) -> None:
         run_at = time.monotonic() + self._between_runs
         report_at = time.monotonic() + REPORT_EVERY
         while not stop.is_set():
             began = time.monotonic()
             self._look_until_it_answers(stop)
-            self._tell("It answers, and has nothing new.")
+            self._tell_if_silent("It answers, and has nothing new.")
             if time.monotonic() >= report_at:
                 self._report()
+                self._bulletin.look(dt.datetime.now(dt.UTC))
                 report_at = time.monotonic() + REPORT_EVERY
             if time.monotonic() >= run_at and not stop.is_set() and self._settings.scheduler == "dagster":
                 took = self._run_graph()
+                self._bulletin.look(dt.datetime.now(dt.UTC))
                 run_at = time.monotonic() + max(self._between_runs, took / SHARE_OF_RUNS)
             stop.wait(max(0.0, began + self._every - time.monotonic()))
         self._report()
-        self._warehouse.close()
 
     def _look_until_it_answers(self, stop: Event) -> None:
         looking = Retrying(
@@ -135,7 +167,7 @@ class Watch:
     def _say_why(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         self._say(f"{error}; the next look in {state.upcoming_sleep:.0f} s")
-        self._tell(f"The last answer: {error}")
+        self._tell_if_silent(f"The last answer: {error}")
 
     def _look(self, stop: Event) -> None:
         today = dt.datetime.now(dt.UTC).date()
@@ -145,18 +177,15 @@ class Watch:
             if look.overtaken:
                 self._say(_OVERTAKEN)
             self._heard = time.monotonic()
-            self._notices.right("source", "Transactions arrive again")
+            self._bulletin.notices.tell(SOURCE, {})
             self._tally.add(look, dt.datetime.now(dt.UTC))
             if stop.is_set():
                 return
 
-    def _tell(self, why: str) -> None:
-        """Tell people of a source that went silent; and send what waits."""
+    def _tell_if_silent(self, why: str) -> None:
         silent = time.monotonic() - self._heard
         if silent > self._settings.silent_after:
-            self._notices.wrong("source", Message(f"No transaction for {silent:.0f} s", f"{why}\n{_SILENCE_MATTERS}"))
-        for sentence in self._outbox.send():
-            self._say(sentence)
+            self._bulletin.notices.tell(SOURCE, {"transactions": lambda: f"none for {silent:.0f} s. {why}"})
 
     def _run_graph(self) -> float:
         """Bring today, and the days that were reopened, through every asset. Returns seconds."""
@@ -169,11 +198,9 @@ class Watch:
                 report = run_days(self._settings, span, tags=TAG)
             except RunFailed as error:
                 self._say(f"The run of {span} failed, and is tried again later: {error}")
-                self._notices.wrong("run", Message(f"The run of {span} failed", f"{error}\n{_RUN_MATTERS}"))
                 return time.monotonic() - began
             self._say(f"Ran {span} through every asset in {report.seconds:.0f} s")
         self._live.brought(reopened)
-        self._notices.right("run", "Runs of the graph succeed again")
         for name in self._warehouse.tables(DATABASE):
             self._warehouse.clean(f"{DATABASE}.{name}", KEPT_FILES)
         gone = delete_old_runs(self._instance, TAG, KEPT_RUNS)
@@ -197,6 +224,12 @@ class Watch:
             told["seconds from arrival, median"], told["seconds from arrival, 95 %"] = map(dg.MetadataValue.float, quantiles)
             line += f"; judged {quantiles[0]:.1f} s after they arrived, 95 % within {quantiles[1]:.1f} s"
         self._say(line)
+        share, limit = tally.rejected / tally.served, self._settings.rejected_limit
+        if share <= limit:
+            self._bulletin.notices.tell(REJECTED, {})
+        elif tally.served >= ENOUGH:
+            said = f"{tally.rejected:,} of {tally.served:,} rows in a minute; the limit is {limit:.0%}."
+            self._bulletin.notices.tell(REJECTED, {TRANSACTIONS.table.name: lambda: said})
         for table in REPORTED:
             event = dg.AssetMaterialization(key(table), partition=day, metadata=told)
             self._instance.report_runless_asset_event(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,12 @@ from pydantic import SecretStr
 
 from fraud_assets import notify
 from fraud_assets.cli import main
-from fraud_assets.notify import Message, Notices, NotSent, Outbox, try_targets
+from fraud_assets.notify import Message, Notices, NotSent, Outbox, Topic, try_targets
 from tests.fraud_fixtures import serving
 
 LATE = Message("No transactions", "Since an hour.")
+SOURCE = Topic("source", "Silent", "Back", "Nothing is judged.")
+RUNS = Topic("runs", "Failed", "Fine", "Tables are as they were.")
 
 
 class Receiver:
@@ -23,6 +25,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.titles: list[str] = []
+        self.bodies: list[str] = []
         self.open = True
         self.app = Flask("receiver")
         self.app.post("/hook")(self._take)
@@ -30,7 +33,9 @@ class Receiver:
     def _take(self) -> tuple[str, int]:
         if not self.open:
             return "", 503
-        self.titles.append(request.get_json()["title"])
+        got = request.get_json()
+        self.titles.append(got["title"])
+        self.bodies.append(got["message"])
         return "", 200
 
 
@@ -106,18 +111,45 @@ def test_no_target_no_message(tmp_path: Path) -> None:
 
 def test_one_message_for_each_change_whoever_sees_it(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox", [target])
-    for _ in range(2):  # as a process, and as the one that follows it
-        notices = Notices(tmp_path / "notices.json", outbox)
-        notices.right("run", "never told")
+    late = {"transactions": lambda: "none for an hour"}
+    one, other = (Notices(tmp_path / "notices.json", outbox) for _ in range(2))  # as two processes
+    for notices in (one, other):
+        notices.tell(RUNS, {}, ["never told"])
         for _ in range(3):
-            notices.wrong("source", LATE)
-    notices.wrong("run", Message("A run failed", "…"))
-    notices = Notices(tmp_path / "notices.json", outbox)
-    for _ in range(2):
-        notices.right("source", "Transactions again")
-    notices.wrong("source", LATE)
+            notices.tell(SOURCE, late)
+    other.tell(RUNS, {"2026-01-05": lambda: "a step failed"})
+    for notices in (other, one):
+        notices.tell(SOURCE, {})
+    one.tell(SOURCE, late)
     outbox.send()
-    assert receiver.titles == [LATE.title, "A run failed", "Transactions again", LATE.title]
+    assert receiver.titles == ["Silent: transactions", "Failed: 2026-01-05", "Back: transactions", "Silent: transactions"]
+    assert receiver.bodies[0] == "transactions: none for an hour\nNothing is judged."
+    assert receiver.bodies[2].startswith("transactions: it was not since 20")
+
+
+def test_many_names_are_one_message_and_what_is_neither_wrong_nor_right_stays(
+    receiver: Receiver, target: SecretStr, tmp_path: Path
+) -> None:
+    outbox = Outbox(tmp_path / "outbox", [target])
+    notices = Notices(tmp_path / "notices.json", outbox)
+    asked: list[str] = []
+
+    def why(name: str) -> Callable[[], str]:
+        return lambda: asked.append(name) or "it failed"  # type: ignore[func-returns-value]
+
+    days = [f"day {number}" for number in range(1_000)]
+    notices.tell(RUNS, {name: why(name) for name in days})
+    assert len(asked) == 20, "nobody reads more"
+    notices.tell(RUNS, {days[0]: why(days[0])}, right=[days[0], days[1], days[2]])
+    notices.tell(RUNS, {}, right=[])
+    notices.tell(RUNS, {})
+    outbox.send()
+    assert receiver.titles == [
+        "Failed: day 0, day 1, day 2, and 997 more",
+        "Fine: day 1, day 2",
+        "Fine: day 0, day 3, day 4, and 995 more",
+    ]
+    assert len(receiver.bodies[0].splitlines()) == 22 and "980 more" in receiver.bodies[0]
 
 
 def test_an_address_is_never_told(tmp_path: Path) -> None:
@@ -129,7 +161,7 @@ def test_an_address_is_never_told(tmp_path: Path) -> None:
     outbox.put(LATE)
     assert secret not in str(outbox.send())
     for file in tmp_path.rglob("*"):
-        assert secret not in file.name + file.read_text(encoding="utf-8")
+        assert secret not in file.name + (file.read_text(encoding="utf-8") if file.is_file() else "")
     with pytest.raises(NotSent, match="1 of 1") as failed:
         try_targets([SecretStr(f"json://{secret}@127.0.0.1:9/hook")])
     assert secret not in str(failed.value)

@@ -1,4 +1,4 @@
-"""Blocking checks that every table has: its key is unique, its partitions have the columns that were promised."""
+"""Checks: blocking ones that every table has (unique keys, the columns that were promised), and some that only tell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from sqlglot import exp
 
 from fraud_assets.defs.partitions import key, previews
 from fraud_assets.queries import hiveql, within
+from fraud_assets.schemas import TRANSACTIONS
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
+
+HAS_HIT = "has_hit_lately"
+DEAD_AFTER = 30
+"""Days with transactions, without a hit."""
 
 KEYS = "keys_are_unique"
 SCHEMA = "columns_are_as_described"
@@ -28,6 +33,31 @@ def blocking(table: Table, name: str, description: str, partitions: dg.Partition
     with previews():
         # without a partitions definition, a result says nothing about which partition it is of
         return dg.AssetCheckSpec(name, asset=key(table.name), blocking=True, partitions_def=partitions, description=description)
+
+
+def advisory(table: str, name: str, description: str, partitions: dg.PartitionsDefinition | None) -> dg.AssetCheckSpec:
+    """A check whose failure stops nothing."""
+    with previews():
+        return dg.AssetCheckSpec(name, asset=key(table), partitions_def=partitions, description=description)
+
+
+def has_hit(warehouse: Warehouse, rule: Table, hits: int, judged: int, span: Span) -> dg.AssetCheckResult:
+    """Whether a rule has hit anything in its last days with transactions; one that had nothing to judge may not.
+
+    Args:
+        hits, judged: how many transactions of the span it hit, and could judge.
+    """
+    dead, said = False, f"{hits:,} hits in {span}."
+    if judged and not hits:
+        by_day = warehouse.partitions(rule.full_name)
+        days = warehouse.partitions(TRANSACTIONS.table.full_name)
+        lately = [day for day in sorted(days) if day <= span.last_ds][-DEAD_AFTER:]
+        earlier = sum(by_day.get(day, 0) for day in lately)
+        dead = len(lately) == DEAD_AFTER and not earlier
+        said = f"{earlier:,} hits in the last {len(lately)} days with transactions; it judged {judged:,} of {span}."
+    return dg.AssetCheckResult(
+        check_name=HAS_HIT, asset_key=key(rule.name), passed=not dead, severity=dg.AssetCheckSeverity.WARN, description=said
+    )
 
 
 def results(warehouse: Warehouse, table: Table, span: Span) -> Sequence[dg.AssetCheckResult]:

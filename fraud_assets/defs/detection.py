@@ -31,7 +31,7 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
         outs={rule.name: dg.AssetOut.from_spec(_rule_spec(rule), is_required=False) for rule in rules},
         deps=deps(dict.fromkeys(sorted(read))),
         internal_asset_deps={rule.name: {key(table) for table in engine.reads(rule.name)} for rule in rules},
-        check_specs=[check for rule in rules for check in checks.specs(rule.table, partitions)],
+        check_specs=[check for rule in rules for check in [*checks.specs(rule.table, partitions), _has_hit(rule, partitions)]],
         partitions_def=partitions,
         backfill_policy=BACKFILL,
         can_subset=True,
@@ -41,12 +41,20 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
         for rule in rules:
             if rule.name not in context.op_execution_context.selected_output_names:
                 continue
-            for counted in lake.warehouse.query(engine.coverage(rule.name, span)).to_pylist():
+            coverage = lake.warehouse.query(engine.coverage(rule.name, span)).to_pylist()
+            for counted in coverage:
                 context.add_asset_metadata(_told(counted), asset_key=key(rule.name), partition_key=counted[PARTITION])
             yield dg.Output(engine.query(rule.name, span), rule.name)
             yield from checks.results(lake.warehouse, rule.table, span)
+            hits, judged = (sum(int(counted[name]) for counted in coverage) for name in ("hits", "judged"))
+            yield checks.has_hit(lake.warehouse, rule.table, hits, judged, span)
 
     return asset
+
+
+def _has_hit(rule: Rule, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
+    about = f"It hit something in the last {checks.DEAD_AFTER} days with transactions, if it could judge any."
+    return checks.advisory(rule.name, checks.HAS_HIT, about, partitions)
 
 
 def _told(counted: dict[str, int]) -> dict[str, int]:
