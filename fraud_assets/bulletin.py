@@ -102,6 +102,8 @@ class Bulletin:
         missing = {}
         for table, asset in self._tables.items():
             result = latest_day(self._instance, asset, now)
+            if not result.passed and self._instance.get_latest_materialization_event(asset) is None:
+                continue  # never made at all: nobody waits for it yet
             self._report(result)
             if not result.passed:
                 missing[table] = partial("{} {}".format, result.description, self._asset_link(table))

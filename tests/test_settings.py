@@ -22,6 +22,8 @@ def test_defaults() -> None:
         "first_day": dt.date(2025, 1, 1),
         "rejected_limit": 0.2,
         "notify": None,
+        "notify_severity": "high",
+        "dagster_url": "http://127.0.0.1:3000",
         "silent_after": 300.0,
         "scheduler": "dagster",
         "schedules": "off",
@@ -37,6 +39,8 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "first_day": ("2018-04-01", dt.date(2018, 4, 1)),
         "rejected_limit": ("0.05", 0.05),
         "notify": ("json://a json://b", SecretStr("json://a json://b")),
+        "notify_severity": ("critical", "critical"),
+        "dagster_url": ("https://dagster", "https://dagster"),
         "silent_after": ("60", 60.0),
         "scheduler": ("airflow", "airflow"),
         "schedules": ("on", "on"),
@@ -60,8 +64,9 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytes
     with pytest.raises(SettingsError) as error:
         read_settings()
     assert str(error.value) == (
-        f"{name} is not a setting; there are FRAUD_FIRST_DAY, FRAUD_NOTIFY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, "
-        "FRAUD_SCHEDULER, FRAUD_SCHEDULES, FRAUD_SILENT_AFTER, FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
+        f"{name} is not a setting; there are FRAUD_DAGSTER_URL, FRAUD_FIRST_DAY, FRAUD_NOTIFY, FRAUD_NOTIFY_SEVERITY, "
+        "FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SCHEDULER, FRAUD_SCHEDULES, "
+        "FRAUD_SILENT_AFTER, FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
     )
 
 

@@ -21,7 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from fraud_assets import watch as module
 from fraud_assets.defs.partitions import key
-from fraud_assets.runs import RunFailed, RunReport, dagster_instance, delete_old_runs, run_days
+from fraud_assets.runs import RunReport, dagster_instance, delete_old_runs, run_days
 from fraud_assets.settings import Settings, read_settings
 from fraud_assets.watch import TAG, days_to_run, watch
 from hive_io import EmbeddedWarehouse, PartitionConflict, Span
@@ -150,21 +150,23 @@ def test_people_are_told_of_a_run_that_fails(tmp_path: Path, monkeypatch: pytest
     receiver = Receiver()
     fails = [True]
 
-    def run(*given: object, **more: object) -> RunReport:
+    def run(settings: Settings, *given: object, **more: object) -> RunReport:
         if fails[0]:
-            raise RunFailed("transactions: check amount_is_given failed")
-        return run_days(*given, **more)  # type: ignore[arg-type]
+            settings = settings.model_copy(update={"rejected_limit": 0.0})
+        return run_days(settings, *given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "run_days", run)
-    with serving(receiver.app) as hook, running(loaded()) as url:
+    monkeypatch.setattr(module, "SHARE_OF_RUNS", 1.0)
+    with serving(receiver.app) as hook, running(loaded(faults=Faults(malformed=0.05))) as url:
         target = SecretStr(hook.replace("http://", "json://") + "/hook")
         settings = settings_of(tmp_path, url).model_copy(update={"notify": target})
         with Watching(settings, reconcile=1.0).running():
-            wait_until("a message", lambda: receiver.titles, 60)
-            time.sleep(3)
+            wait_until("a message", lambda: receiver.titles, 120)
             fails[0] = False
-            wait_until("another", lambda: len(receiver.titles) > 1, 90)
-    assert receiver.titles == [f"The run of {today()} failed", "Runs of the graph succeed again"]
+            wait_until("another", lambda: len(receiver.titles) > 1, 120)
+    name = f"fraud_detection of {today()}"
+    assert receiver.titles == [f"A run failed, of: {name}", f"Runs succeed again, of: {name}"]
+    assert "check rejected_share_is_below_limit failed" in receiver.bodies[0] and "the limit is 0%" in receiver.bodies[0]
 
 
 def test_what_another_run_took_away_is_found_again(tmp_path: Path) -> None:
