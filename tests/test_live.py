@@ -173,7 +173,7 @@ class Shaky(EmbeddedWarehouse):
         return super().merge(table, rows)
 
 
-@pytest.mark.parametrize("writes", [7, 16])
+@pytest.mark.parametrize("writes", [7, pytest.param(16, marks=pytest.mark.slow)])
 def test_killed_again_and_again_it_leaves_the_same_rows(source: Clocked, as_a_run: Rows, tmp_path: Path, writes: int) -> None:
     killed = 0
     with SourceClient(source.url) as client:

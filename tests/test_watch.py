@@ -227,7 +227,7 @@ def test_killed_again_and_again_its_tables_are_those_of_a_run(tmp_path: Path, ki
         assert json.loads((Path(settings.warehouse) / "watch.json").read_text())["cursor"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_told_to_end_in_the_middle_of_a_run_it_ends_the_run_first(tmp_path: Path, number: signal.Signals) -> None:
     with running(loaded()) as url:
         settings = settings_of(tmp_path, url)

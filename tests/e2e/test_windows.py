@@ -47,6 +47,7 @@ def _world_three_ways(folder: Path, by_the_hour: Span) -> None:
     assert all(rows[rule.name] for rule in read_rule_book().evaluated), "a rule without a hit shows nothing"
 
 
+@pytest.mark.slow
 def test_a_week_of_a_labelled_file_with_an_empty_day(tmp_path: Path) -> None:
     file = tmp_path / "labelled.parquet"
     empty = dt.date(2026, 3, 31)
