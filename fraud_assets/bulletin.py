@@ -111,10 +111,17 @@ class Bulletin:
 
     def _report(self, result: dg.AssetCheckEvaluation) -> None:
         """Record a result where it differs from the last, so that the records do not grow by what stays the same."""
-        last = self._instance.get_latest_asset_check_evaluation_record(result.asset_check_key)
-        known = last and last.event and last.event.dagster_event and last.event.dagster_event.asset_check_evaluation_data
-        if not known or (known.passed, known.description) != (result.passed, result.description):
+        known = self._last_result(result.asset_check_key)
+        if known is None or (known.passed, known.description) != (result.passed, result.description):
             self._instance.report_runless_asset_event(result)
+
+    def _last_result(self, check: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+        """What a check last said; None before it did, and while a run is about to evaluate it again."""
+        record = self._instance.get_latest_asset_check_evaluation_record(check)
+        event = record.event.dagster_event if record and record.event else None
+        if event is None or event.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION:
+            return None
+        return event.asset_check_evaluation_data
 
     def _failed_runs(self, now: dt.datetime) -> None:
         ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
@@ -139,12 +146,9 @@ class Bulletin:
     def _failing_checks(self) -> None:
         failing, fine = {}, set()
         for check in self._checks:
-            record = self._instance.get_latest_asset_check_evaluation_record(check)
-            event = record.event.dagster_event if record and record.event else None
-            # None too while it is planned
-            if event is None or event.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION:
+            result = self._last_result(check)
+            if result is None:
                 continue
-            result = event.asset_check_evaluation_data
             name = f"{check.name} of {check.asset_key.path[-1]}"
             if result.passed:
                 fine.add(name)

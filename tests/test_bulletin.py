@@ -10,7 +10,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from dagster._core.events import DagsterEvent
 from pydantic import SecretStr
 
 from fraud_assets.bulletin import BETWEEN_ALERTS, Bulletin
@@ -126,6 +128,22 @@ def test_a_backfill_of_an_old_day_is_not_the_latest_day(
     )
     # recorded where it changes, not at every look; the newest first
     assert [record.status.value for record in history] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+
+
+@pytest.mark.parametrize("name", [LATEST_DAY, HAS_HIT])
+def test_a_check_that_a_run_has_planned_is_no_result(
+    settings: Settings, instance: dg.DagsterInstance, receiver: Receiver, name: str
+) -> None:
+    made(instance, TODAY)
+    planned = DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+        job_name="job",
+        event_specific_data=AssetCheckEvaluationPlanned(asset_key=key("high_value"), check_name=name),
+    )
+    run = instance.create_run_for_job(build_definitions(settings).resolve_job_def("fraud_detection"))
+    instance.report_dagster_event(planned, run.run_id)
+    look(settings, instance)
+    assert receiver.titles == []
 
 
 def test_the_check_of_the_latest_day_is_in_dagster_and_in_no_run(settings: Settings) -> None:
