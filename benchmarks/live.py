@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -38,7 +39,8 @@ def first_seen(table: Path) -> dict[str, float]:
         actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         committed = next(action["commitInfo"]["timestamp"] / 1000 for action in actions if "commitInfo" in action)
         for action in actions:
-            if "add" in action:
+            # replaced rows go after an hour
+            if "add" in action and (table / action["add"]["path"]).exists():
                 file = pq.ParquetFile(table / action["add"]["path"])
                 for transaction in file.read(["transaction_id"]).column(0).to_pylist():
                     seen.setdefault(transaction, committed)
@@ -58,8 +60,22 @@ def served(url: str, since: dt.datetime) -> list[str]:
     return ids
 
 
-def kilobytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1024
+def megabytes(folder: Path) -> float:
+    """On disk, at this moment; files that go meanwhile do not count."""
+    sizes = []
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            sizes.append(file.stat().st_size if file.is_file() else 0)
+    return sum(sizes) / 2**20
+
+
+def weigh(lake: Path) -> dict[str, float]:
+    """MiB of Dagster's records, and of each table and its log of commits."""
+    found = {"Dagster's records": megabytes(lake / "dagster")}
+    for table in sorted((lake / "fintech.db").iterdir()):
+        found[table.name] = megabytes(table)
+        found[f"{table.name}, log"] = megabytes(table / "_delta_log")
+    return found
 
 
 def main() -> None:
@@ -70,12 +86,13 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=14, help="days before today that are brought first")
     parser.add_argument("--reconcile", type=float, default=300)
     parser.add_argument("--every", type=float, default=1)
+    parser.add_argument("--keep", type=Path, help="a new folder, for a look at the lake afterwards")
     asked = parser.parse_args()
 
     now = dt.datetime.now(dt.UTC)
     world = ["serve", "--customers", str(asked.customers), "--merchants", "2000"]
     with tempfile.TemporaryDirectory() as folder:
-        lake = Path(folder) / "lake"
+        lake = (asked.keep or Path(folder)).absolute() / "lake"
         # the history without the load: it is the same world
         with source_process(world) as url:
             settings = read_settings(warehouse=str(lake), source_url=url)
@@ -89,7 +106,12 @@ def main() -> None:
             command = [sys.executable, "-m", "fraud_assets", "watch"]
             command += ["--every", str(asked.every), "--reconcile", str(asked.reconcile)]
             with subprocess.Popen(command, env=env) as watch:
-                time.sleep(max(0.0, asked.seconds - (dt.datetime.now(dt.UTC) - began).total_seconds()))
+                # files of replaced rows are kept for an hour: weighed at each half, the second shows what goes on growing
+                weights = []
+                for share in (0.0, 0.5, 1.0):
+                    passed = (dt.datetime.now(dt.UTC) - began).total_seconds()
+                    time.sleep(max(0.0, asked.seconds * share - passed))
+                    weights.append(weigh(lake))
                 ended = time.time()
                 table = EmbeddedWarehouse(lake).read("fintech.transactions", ["ingested_at"])
                 last = pc.max(table.column(0)).as_py().replace(tzinfo=dt.UTC).timestamp()
@@ -110,12 +132,15 @@ def main() -> None:
         print(f"behind at the end: {ended - last:.1f} s")
         seen = first_seen(lake / "fintech.db" / "fraud_alerts")
         arrived = dict(zip(found, mine.column("ingested_at").to_pylist(), strict=True))
-        waited = [seen[t] - at.replace(tzinfo=dt.UTC).timestamp() for t, at in arrived.items() if t in seen]
+        # what is older may have been written before, in a file that is gone
+        since = ended - 45 * 60
+        arrivals = ((t, at.replace(tzinfo=dt.UTC).timestamp()) for t, at in arrived.items() if t in seen)
+        waited = [seen[t] - at for t, at in arrivals if at >= since]
         median, high, most = pc.quantile(pa.array(waited), q=[0.5, 0.95, 1]).to_pylist()
         print(f"{len(waited):,} alerts; seconds from arrival: median {median:.2f}, 95 % {high:.2f}, longest {most:.2f}")
-        print(f"Dagster's records: {kilobytes(lake / 'dagster'):,.0f} KiB")
-        for path in sorted((lake / "fintech.db").iterdir()):
-            print(f"{path.name}: {kilobytes(path):,.0f} KiB, of which {kilobytes(path / '_delta_log'):,.0f} in its log")
+        print("MiB on disk: at the beginning, in the middle, at the end")
+        for name in weights[-1]:
+            print(f"{name:>40}" + "".join(f"{weight.get(name, 0.0):10.1f}" for weight in weights))
         print(f"processor of all children: {sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]):.0f} s")
 
 

@@ -13,6 +13,7 @@ from fraud_assets.defs.partitions import daily, key
 from fraud_assets.defs.resources import SourceResource
 from fraud_assets.defs.schedules import schedules
 from fraud_assets.defs.sensors import tell_people
+from fraud_assets.defs.service_levels import service_level_assets
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.schemas import API_TABLES
@@ -42,6 +43,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *api_assets(partitions, settings.rejected_limit),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
+            *service_level_assets(engine, partitions),
         ],
         jobs=[job],
         asset_checks=[latest],

@@ -17,7 +17,7 @@ from fraud_assets.hits import coverage_query, hits_query
 from fraud_assets.intake import Batch, Row, join_days, join_pages, take_in
 from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
 from fraud_assets.rule_book import RuleBook
-from fraud_assets.schemas import API_TABLES, FEATURE_TABLES, FRAUD_ALERTS, ApiTable
+from fraud_assets.schemas import API_TABLES, FEATURE_TABLES, FRAUD_ALERTS, LATENCIES, ApiTable
 from fraud_assets.source_client import SourceClient, ahead
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
@@ -44,13 +44,20 @@ class Engine:
     @cached_property
     def order(self) -> list[str]:
         """Tables that are computed by queries, each after those it reads."""
+        rules = [rule.name for rule in self.book.evaluated]
+        after = [name for name in FEATURE_TABLES if name not in self.groundwork]
+        return [*self.groundwork, *rules, FRAUD_ALERTS.name, *after]
+
+    @cached_property
+    def groundwork(self) -> list[str]:
+        """Feature tables that can be computed before any rule, each after those it reads."""
         waiting = [*FEATURE_TABLES]
-        done: list[str] = []
-        while waiting:
-            ready = [t for t in waiting if not (self.book.features[t].tables() & set(waiting) - {t})]
-            done += ready
+        made: list[str] = []
+        late = {FRAUD_ALERTS.name, *self.book.rules}
+        while ready := [t for t in waiting if not self.book.features[t].tables() & {*waiting, *late} - {t}]:
+            made += ready
             waiting = [t for t in waiting if t not in ready]
-        return [*done, *(rule.name for rule in self.book.evaluated), FRAUD_ALERTS.name]
+        return made
 
     def reads(self, table: str) -> dict[str, dt.timedelta | None]:
         """The tables that a table's query reads: None for the same day, else how far back it reads the days before."""
@@ -165,6 +172,7 @@ def refresh(engine: Engine, source: SourceClient, warehouse: Warehouse, span: Sp
     Raises:
         SourceError, HiveIOError: what was written until then stays, and is right; the rest is as it was.
     """
+    warehouse.ensure_table(LATENCIES)
     for api in API_TABLES.values():
         todo = span if api.day_column else _mornings_due(warehouse, api.table, span)
         if todo is not None:

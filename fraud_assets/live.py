@@ -189,9 +189,9 @@ class Live:
             todo = yesterday if api.day_column else morning
             if api is not TRANSACTIONS and todo is not None:
                 bring(api, self._source, self._warehouse, todo, self._limit)
-        for name in self._engine.order:
+        for name in self._engine.groundwork:
             todo = morning if self._engine.is_of_the_morning(name) else yesterday
-            if name in self._engine.book.features and todo is not None:
+            if todo is not None:
                 self._warehouse.replace(self._engine.tables[name], self._engine.query(name, todo), todo)
         reopened = set(self.bookmark.reopened)
         if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(TRANSACTIONS.table.full_name):

@@ -439,6 +439,40 @@ HIGH_RISK_CUSTOMERS = Table(
     description="Customers at high risk when the day began: a low credit score, or many fraud reports.",
 )
 
+_SECONDS = "DECIMAL(12,1)"
+
+LATENCIES = Table(
+    DATABASE,
+    "latencies",
+    (
+        Column("hour", "TIMESTAMP", "The beginning of the hour in which they were judged, UTC."),
+        Column("seconds", _SECONDS, "Rounded up to two digits: 0.1, 0.2 … 9.9, 10, 11 … 99, 100, 110 …"),
+        Column("transactions", "BIGINT", "How many took so long, from their arrival at the API to the row in fraud_alerts."),
+    ),
+    key=("hour", "seconds"),
+    time_column="hour",
+    description="How long transactions waited until they were judged, counted by `fraud watch`; empty where it does not run.",
+)
+
+SERVICE_LEVELS = Table(
+    DATABASE,
+    "service_levels",
+    (
+        Column("hour", "STRING", "UTC, like 2026-01-31 07; one without transactions has no row."),
+        Column("transactions", "BIGINT", "That happened in the hour."),
+        Column("alerts", "BIGINT", "Of those."),
+        Column("arrival_p50", _SECONDS, "Seconds until half had arrived at the API; NULL where the source does not say."),
+        Column("arrival_p95", _SECONDS, "Seconds until 95 % had arrived."),
+        Column("judged", "BIGINT", "Transactions that `fraud watch` judged in the hour."),
+        Column("latency_p50", _SECONDS, "Seconds from arrival to the row in fraud_alerts, of half of those it judged."),
+        Column("latency_p95", _SECONDS, "Seconds within which 95 % of them were judged."),
+        Column("latency_max", _SECONDS, "The longest that one had waited: how far behind it was."),
+        Column("rejected_share", "DOUBLE", "Of all transactions that the source served, on the whole day."),
+    ),
+    key=("hour",),
+    description="How fast, how much and how clean, hour by hour.",
+)
+
 FEATURE_TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -448,6 +482,7 @@ FEATURE_TABLES: dict[str, Table] = {
         MERCHANT_DAILY_ACTIVITY,
         MERCHANT_PROFILES,
         HIGH_RISK_CUSTOMERS,
+        SERVICE_LEVELS,
     )
 }
 
@@ -494,4 +529,4 @@ FRAUD_ALERTS = Table(
 def fixed_tables() -> dict[str, Table]:
     """Every table that does not come from a rule file, by name."""
     api = {t.name: t for a in API_TABLES.values() for t in (a.table, a.rejected)}
-    return {**api, **FEATURE_TABLES, FRAUD_ALERTS.name: FRAUD_ALERTS}
+    return {**api, **FEATURE_TABLES, FRAUD_ALERTS.name: FRAUD_ALERTS, LATENCIES.name: LATENCIES}

@@ -19,6 +19,7 @@ from fraud_assets.definitions import advisory_checks, watched_tables
 from fraud_assets.defs.partitions import key
 from fraud_assets.engine import Engine
 from fraud_assets.errors import SourceError
+from fraud_assets.latencies import Latencies
 from fraud_assets.live import TRANSACTIONS, Live, Look
 from fraud_assets.notify import Topic
 from fraud_assets.rule_book import read_rule_book
@@ -68,12 +69,10 @@ class Tally:
     rejected: int = 0
     seconds: list[pa.Array] = field(default_factory=list)
 
-    def add(self, look: Look, judged_at: dt.datetime) -> None:
+    def add(self, look: Look, seconds: pa.Array) -> None:
         self.served += look.served
         self.rejected += look.rejected
-        now = pa.scalar(judged_at.replace(tzinfo=None), pa.timestamp("us"))
-        waited = pc.cast(pc.subtract(now, look.arrived), pa.int64())
-        self.seconds.append(pc.divide(waited.cast(pa.float64()), 1e6))
+        self.seconds.append(seconds)
 
     def quantiles(self) -> tuple[float, float] | None:
         """Seconds from arrival at the source to judged in the lake: the median, and the 95th percentile."""
@@ -82,6 +81,12 @@ class Tally:
             return None
         median, high = pc.quantile(waited, q=[0.5, 0.95]).to_pylist()
         return median, high
+
+
+def seconds_since(arrived: pa.Array, now: dt.datetime) -> pa.Array:
+    """Seconds from each TIMESTAMP (UTC, without a zone) until now."""
+    waited = pc.cast(pc.subtract(pa.scalar(now.replace(tzinfo=None), pa.timestamp("us")), arrived), pa.int64())
+    return pc.divide(waited.cast(pa.float64()), 1e6)
 
 
 class Watch:
@@ -115,6 +120,7 @@ class Watch:
         self._bulletin = Bulletin(settings, instance, self._warehouse, watched_tables(engine), advisory_checks(engine))
         self._heard = time.monotonic()
         self._tally = Tally()
+        self._latencies = Latencies()
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set; what is under way is ended first."""
@@ -144,11 +150,11 @@ class Watch:
             self._tell_if_silent("It answers, and has nothing new.")
             if time.monotonic() >= report_at:
                 self._report()
-                self._bulletin.look(dt.datetime.now(dt.UTC))
+                self._try(self._tell_people)
                 report_at = time.monotonic() + REPORT_EVERY
             if time.monotonic() >= run_at and not stop.is_set() and self._settings.scheduler == "dagster":
                 took = self._run_graph()
-                self._bulletin.look(dt.datetime.now(dt.UTC))
+                self._try(self._tell_people)
                 run_at = time.monotonic() + max(self._between_runs, took / SHARE_OF_RUNS)
             stop.wait(max(0.0, began + self._every - time.monotonic()))
         self._report()
@@ -178,7 +184,10 @@ class Watch:
                 self._say(_OVERTAKEN)
             self._heard = time.monotonic()
             self._bulletin.notices.tell(SOURCE, {})
-            self._tally.add(look, dt.datetime.now(dt.UTC))
+            now = dt.datetime.now(dt.UTC)
+            seconds = seconds_since(look.arrived, now)
+            self._tally.add(look, seconds)
+            self._latencies.add(seconds, now)
             if stop.is_set():
                 return
 
@@ -201,15 +210,29 @@ class Watch:
                 return time.monotonic() - began
             self._say(f"Ran {span} through every asset in {report.seconds:.0f} s")
         self._live.brought(reopened)
-        for name in self._warehouse.tables(DATABASE):
-            self._warehouse.clean(f"{DATABASE}.{name}", KEPT_FILES)
+        self._try(self._clean)
         gone = delete_old_runs(self._instance, TAG, KEPT_RUNS)
         if gone:
             self._say(f"Deleted {gone} old runs")
         return time.monotonic() - began
 
+    def _try(self, step: Callable[[], None]) -> None:
+        """What can wait, if the warehouse fails: nothing is lost, and the next time does it."""
+        try:
+            step()
+        except HiveIOError as error:
+            self._say(f"{error}; tried again later")
+
+    def _tell_people(self) -> None:
+        self._bulletin.look(dt.datetime.now(dt.UTC))
+
+    def _clean(self) -> None:
+        for name in self._warehouse.tables(DATABASE):
+            self._warehouse.clean(f"{DATABASE}.{name}", KEPT_FILES)
+
     def _report(self) -> None:
         """Tell Dagster, and whoever reads along, what came since the last report."""
+        self._try(lambda: self._latencies.write(self._warehouse))
         tally, self._tally = self._tally, Tally()
         day = self._live.bookmark.day
         if not tally.served or day is None:

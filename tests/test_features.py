@@ -1,4 +1,4 @@
-"""The feature tables against plain Python over random rows, and their edges of time."""
+"""The feature tables that rules are made of, against plain Python over random rows, and their edges of time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import RuleBook, read_rule_book
-from fraud_assets.schemas import FEATURE_TABLES
 from hive_io import EmbeddedWarehouse, Span
 from tests.fraud_fixtures import DAY, SPAN, compute, fill, transaction
 
@@ -197,7 +196,7 @@ def filled(lake: EmbeddedWarehouse) -> EmbeddedWarehouse:
 
 
 def features(engine: Engine) -> list[str]:
-    return [name for name in engine.order if name in FEATURE_TABLES]
+    return engine.groundwork
 
 
 @pytest.fixture(scope="module")

@@ -260,7 +260,7 @@ def test_every_table_is_listed_once_with_its_twin() -> None:
     assert all(name == table.name for name, table in tables.items())
     assert {f"{name}_rejected" for name in API_TABLES} <= tables.keys()
     assert FEATURE_TABLES.keys() <= tables.keys()
-    assert len(tables) == 2 * len(API_TABLES) + len(FEATURE_TABLES) + 1
+    assert len(tables) == 2 * len(API_TABLES) + len(FEATURE_TABLES) + 2
 
 
 def test_no_amount_is_a_float() -> None:

@@ -7,7 +7,6 @@ import dagster as dg
 from fraud_assets.defs import checks
 from fraud_assets.defs.partitions import BACKFILL, deps, span_of, spec
 from fraud_assets.engine import Engine
-from fraud_assets.schemas import FEATURE_TABLES
 from hive_io import HiveQL
 from hive_io.io_manager import WarehouseResource
 
@@ -16,8 +15,8 @@ OWNER = "team:fraud-analytics"
 
 
 def feature_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """An asset for each feature table."""
-    return [_feature_asset(engine, name, partitions) for name in FEATURE_TABLES]
+    """An asset for each feature table that rules are made of."""
+    return [_feature_asset(engine, name, partitions) for name in engine.groundwork]
 
 
 def _feature_asset(engine: Engine, name: str, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:

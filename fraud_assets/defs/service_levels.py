@@ -1,0 +1,74 @@
+"""How fast, how much and how clean: the last table of a run, with its plot, and what `fraud watch` counts for it."""
+
+import base64
+import datetime as dt
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow as pa
+
+from fraud_assets.defs import checks
+from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
+from fraud_assets.engine import Engine
+from fraud_assets.schemas import LATENCIES, SERVICE_LEVELS
+from hive_io import Span
+from hive_io.io_manager import WarehouseResource
+from hive_io.rows import conform
+from hive_io.slices import asset_metadata
+from hive_io.table import DAY
+
+GROUP = "detection"
+OWNER = "team:data-platform"
+PLOTTED = dt.timedelta(days=7)
+"""Days of the plot, up to the last one of the run."""
+
+
+def service_level_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The levels; and the counts of `fraud watch`, which no run makes."""
+    counted = dg.AssetSpec(
+        key(LATENCIES.name),
+        description=LATENCIES.description,
+        group_name=GROUP,
+        owners=[OWNER],
+        kinds={"hive"},
+        metadata=asset_metadata(LATENCIES),
+        partitions_def=partitions,
+    )
+    return [counted, _levels_asset(engine, partitions)]
+
+
+def _levels_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    name = SERVICE_LEVELS.name
+
+    @dg.multi_asset(
+        name=name,
+        outs={name: dg.AssetOut.from_spec(spec(SERVICE_LEVELS, group=GROUP, kinds={"hive", "sql"}, owner=OWNER))},
+        deps=deps(engine.reads(name)),
+        check_specs=checks.specs(SERVICE_LEVELS, partitions),
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+    )
+    def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
+        from fraud_assets.service_plot import plot  # half a second that this step alone needs
+
+        span = span_of(context)
+        lake.warehouse.ensure_table(LATENCIES)
+        lake.warehouse.ensure_table(SERVICE_LEVELS)
+        # a few rows: computed once, and plotted as they are written
+        levels = conform(SERVICE_LEVELS, lake.warehouse.query(engine.query(name, span)))
+        first = span.last_day - PLOTTED + DAY
+        if first < span.first_day:
+            before = Span.days(first, span.first_day - DAY)
+            plotted = pa.concat_tables([lake.warehouse.read(SERVICE_LEVELS.full_name, span=before), levels])
+        else:
+            plotted = levels
+        picture = base64.b64encode(plot(plotted)).decode()
+        context.add_asset_metadata(
+            {"last days": dg.MetadataValue.md(f"![Service levels](data:image/png;base64,{picture})")},
+            asset_key=key(name),
+            partition_key=span.last_ds,
+        )
+        yield dg.Output(levels, name)
+        yield from checks.results(lake.warehouse, SERVICE_LEVELS, span)
+
+    return asset
