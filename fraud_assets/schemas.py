@@ -368,7 +368,7 @@ CUSTOMER_DAILY_ACTIVITY = Table(
         Column("amount_max", _MONEY),
     ),
     key=("customer_id", "currency", "merchant_country"),
-    description="What each customer spent on the day, per currency and country; declined and incoming money left out.",
+    description="What each customer paid on the day, per currency and country; declined payments and transfers left out.",
 )
 
 CUSTOMER_PROFILES = Table(
@@ -385,7 +385,7 @@ CUSTOMER_PROFILES = Table(
         Column("amount_deviation", _MONEY, "Population standard deviation, to the cent."),
     ),
     key=("customer_id", "currency"),
-    description="What was usual for each customer when the day began: the 90 days before it, per currency.",
+    description="What each customer usually paid when the day began: the 90 days before it, per currency; transfers left out.",
 )
 
 CUSTOMER_COUNTRIES = Table(
