@@ -383,6 +383,7 @@ CUSTOMER_PROFILES = Table(
         Column("amount_max", _MONEY),
         Column("amount_mean", _MONEY, "Σ amount / n, to the cent."),
         Column("amount_deviation", _MONEY, "Population standard deviation, to the cent."),
+        Column("last_day", "STRING", "The last day with a payment, like 2026-01-31."),
     ),
     key=("customer_id", "currency"),
     description="What each customer usually paid when the day began: the 90 days before it, per currency; transfers left out.",
