@@ -1,11 +1,8 @@
-"""The five rules, each on a handful of rows: what it hits and says, what is just not enough, what it cannot judge."""
+"""Rules that look at one transaction: what they hit and say, what is just not enough, what they cannot judge."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +11,7 @@ import pytest
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
 from hive_io import EmbeddedWarehouse, Span
-from tests.fraud_fixtures import DAY, NOON, SPAN, compute, fill, transaction
+from tests.fraud_fixtures import DAY, SPAN, compute, fill, judge, profile, transaction
 
 D = Decimal
 YESTERDAY = (DAY - dt.timedelta(days=1)).isoformat()
@@ -25,35 +22,6 @@ CONTROLS = "a\x01\x02b\x08c\x0cd\x1fe\x1b\x1bf"
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine(read_rule_book())
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a rule made of the day's transactions."""
-
-    hits: Mapping[str, dict[str, Any]]
-    transactions: int
-    judged: int
-
-    def evidence(self, transaction_id: str) -> dict[str, Any]:
-        return json.loads(self.hits[transaction_id]["evidence"], parse_float=Decimal)
-
-
-def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable[Mapping[str, Any]]) -> Judged:
-    """Fill the tables that the rule reads, and let it judge."""
-    assert tables.keys() <= engine.reads(rule).keys()
-    for name in engine.reads(rule):
-        lake.ensure_table(engine.tables[name])
-        fill(lake, name, tables.get(name, []))
-    rows = compute(engine, lake, rule)
-    hits = {row["transaction_id"]: row for row in rows}
-    assert len(hits) == len(rows)
-    assert all(row["rule"] == rule and row["ds"] == DAY.isoformat() and row["event_time"] == NOON for row in rows)
-    assert all(row["rule_version"] == engine.book.rules[rule].version for row in rows)
-    [counted] = lake.query(engine.coverage(rule, SPAN)).to_pylist()
-    assert counted["ds"] == DAY.isoformat()
-    assert counted["hits"] == len(hits)
-    return Judged(hits, int(counted["transactions"]), int(counted["judged"]))
 
 
 # --- high_value ---------------------------------------------------------------------------------------------------------
@@ -92,21 +60,6 @@ def test_high_value_is_over_the_threshold_of_its_currency(engine: Engine, lake: 
 
 
 # --- unusual_transaction ------------------------------------------------------------------------------------------------
-
-
-def profile(customer_id: str, **changes: Any) -> dict[str, Any]:
-    """A mean of 100, a deviation of 25, a maximum of 190, from 10 transactions."""
-    return {
-        "customer_id": customer_id,
-        "currency": "EUR",
-        "transactions": 10,
-        "amount_sum": D(1000),
-        "amount_square_sum": D("106250"),
-        "amount_max": D(190),
-        "amount_mean": D(100),
-        "amount_deviation": D(25),
-        **changes,
-    }
 
 
 def test_unusual_is_far_from_the_mean_and_not_under_the_maximum(engine: Engine, lake: EmbeddedWarehouse) -> None:
