@@ -30,6 +30,7 @@ from fraud_assets.options import console as _console
 from fraud_assets.options import plain as _plain
 from fraud_assets.options import span_between as _span
 from fraud_assets.options import warehouse_option as _warehouse
+from fraud_assets.rejected_cli import rejected
 from fraud_assets.settings import Settings, read_settings
 from hive_io import HiveIOError, Span, local_hive
 from mock_sources import MockSourceError
@@ -63,6 +64,7 @@ def main() -> None:
 
 
 main.add_command(airflow)
+main.add_command(rejected)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
