@@ -339,7 +339,10 @@ API_TABLES: dict[str, ApiTable] = {
 
 
 def rejected_twin(table: Table) -> Table:
-    """`<table>_rejected`: rows that were served and refused, once each, on the day they arrived."""
+    """`<table>_rejected`: rows that were served and refused, once each, on the day they arrived.
+
+    A row whose claims are NULL was taken in by a retry, and is about to be removed.
+    """
     return Table(
         table.database,
         f"{table.name}_rejected",
