@@ -99,10 +99,19 @@ class Live:
             between does the same again.
         first_day: the first partition; older transactions are refused.
         rejected_limit: as for `audit`, for the snapshots of a day that begins.
+        rejudged: for how long after a row that is late others are judged again at once, where a rule looks back on it;
+            what comes later waits for the next run of the graph, which has the whole day.
     """
 
     def __init__(
-        self, engine: Engine, source: SourceClient, warehouse: Warehouse, file: Path, first_day: dt.date, rejected_limit: float
+        self,
+        engine: Engine,
+        source: SourceClient,
+        warehouse: Warehouse,
+        file: Path,
+        first_day: dt.date,
+        rejected_limit: float,
+        rejudged: dt.timedelta = GAP,
     ) -> None:
         self._engine = engine
         self._source = source
@@ -110,7 +119,8 @@ class Live:
         self._file = file
         self._first_day = first_day
         self._limit = rejected_limit
-        self._lookback = max((rule.file.meta.lookback for rule in engine.book.evaluated), default=dt.timedelta())
+        self._lookbacks = {rule.name: min(rule.file.meta.lookback, rejudged) for rule in engine.book.evaluated}
+        self._lookbacks[FRAUD_ALERTS.name] = max(self._lookbacks.values(), default=dt.timedelta())
         self._rows: dict[str, int] = {}  # of days, after our last write
         self.bookmark = Bookmark.read(file)
 
@@ -168,11 +178,13 @@ class Live:
         self._rows.update(receipt.partitions)
         if receipt.partitions:
             self._begin(min(max(receipt.partitions), today.isoformat()))
-        spans = spans_of(batch.rows.column("event_time"), self._lookback)
-        for table in [*(rule.name for rule in self._engine.book.evaluated), FRAUD_ALERTS.name]:
-            for span in spans:
+        times = batch.rows.column("event_time")
+        by_lookback = {lookback: spans_of(times, lookback) for lookback in set(self._lookbacks.values())}
+        for table, lookback in self._lookbacks.items():
+            for span in by_lookback[lookback]:
                 self._warehouse.replace(self._engine.tables[table], self._engine.query(table, span), span)
         arrived = batch.rows.column("ingested_at")
+        spans = by_lookback[self._lookbacks[FRAUD_ALERTS.name]]
         return Look(len(rows), batch.rejected.num_rows, arrived, dict(receipt.partitions), spans, overtaken)
 
     def _begin(self, ds: str) -> None:

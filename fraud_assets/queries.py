@@ -39,6 +39,8 @@ def window_query(
         else:
             reach = (history or {}).get(node.name)
             rows = _rows(tables[node.name], span, file.meta.lookback if reach is None else reach, reach is not None)
+            if node.name == "transactions" and file.meta.lookback_of == "customer" and not span.is_whole_days:
+                rows = _of_customers_in(rows, tables[node.name], span)
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
         return exp.Subquery(this=rows, alias=alias, joins=node.args.get("joins"))
 
@@ -83,6 +85,15 @@ def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> e
     if table.time_column is not None and not before_only and not (span.is_whole_days and start.time() == dt.time.min):
         tree = tree.where(*between(exp.column(table.time_column), start, span.end))
     return tree
+
+
+def _of_customers_in(rows: exp.Select, transactions: Table, span: Span) -> exp.Select:
+    """Of rows that reach further back, those of customers who are in the span: a few seconds have few of them."""
+    there = within(
+        exp.select("customer_id").distinct().from_(exp.table_(transactions.name, db=transactions.database)), transactions, span
+    )
+    mine = exp.EQ(this=exp.column("customer_id", table="w"), expression=exp.column("customer_id", table="s"))
+    return exp.select("w.*").from_(rows.subquery("w")).join(there.subquery("s"), on=mine, join_type="left semi", copy=False)
 
 
 def between(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expr]:

@@ -99,13 +99,20 @@ class Param(BaseModel):
 
 
 class FrontMatter(BaseModel):
-    """What every SQL file states about itself."""
+    """What every SQL file states about itself.
+
+    Attributes:
+        lookback: how far back `transactions` is read.
+        lookback_of: whose rows of the look-back matter: with `customer`, what is said of a transaction depends on no other
+            customer's, and a part of a day is computed from the rows of those customers that are in it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     title: str
     description: str
     lookback: Lookback = dt.timedelta(0)
+    lookback_of: Literal["everybody", "customer"] = "everybody"
     params: dict[str, Param] = {}
 
 

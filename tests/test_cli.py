@@ -107,7 +107,7 @@ def test_rules_list_shows_params_in_force(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_rules_check_names_file_and_line(tmp_path: Path) -> None:
-    assert fraud("rules", "check").output.startswith("5 rules and 6 features are fine")
+    assert fraud("rules", "check").output.startswith("14 rules and 7 features are fine")
     good = (RULES_FOLDER / "high_value.sql").read_text()
     line = good[: good.index("t.amount > th.amount")].count("\n") + 1
     (tmp_path / "high_value.sql").write_text(good.replace("t.amount > th.amount", "t.amuont > th.amount"))
@@ -118,7 +118,7 @@ def test_rules_check_names_file_and_line(tmp_path: Path) -> None:
 def test_the_rule_that_the_documentation_writes(tmp_path: Path) -> None:
     text = (README.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
     (tmp_path / "round_amounts.sql").write_text(text.split("```sql\n")[1].split("```")[0])
-    assert fraud("rules", "check", tmp_path).output == "1 rules and 6 features are fine\n"
+    assert fraud("rules", "check", tmp_path).output == "1 rules and 7 features are fine\n"
 
 
 def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(

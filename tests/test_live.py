@@ -49,7 +49,7 @@ def source() -> Iterator[Clocked]:
 
 
 def live(lake: EmbeddedWarehouse, client: SourceClient, folder: Path) -> Live:
-    return Live(ENGINE, client, lake, folder / "watch.json", FIRST, 1.0)
+    return Live(ENGINE, client, lake, folder / "watch.json", FIRST, 1.0, rejudged=dt.timedelta(days=1))
 
 
 def history(lake: EmbeddedWarehouse, client: SourceClient, source: Clocked) -> None:

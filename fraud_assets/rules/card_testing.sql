@@ -3,6 +3,7 @@
 -- severity: critical
 -- weight: 0.7
 -- lookback: 2h
+-- lookback_of: customer
 -- params:
 --   least_tests: {type: integer, default: 3, min: 1, max: 1000, description: Small or declined payments in 2 hours from which they look like tests.}
 --   small_share: {type: decimal, default: 0.25, min: 0.0001, max: 1, description: An amount up to this share of the customer's mean is small.}
@@ -28,7 +29,7 @@ FROM (
     p.amount_mean AS mean,
     -- of the seconds before this one: a payment is no test of itself
     COALESCE(SUM(CASE WHEN t.amount <= p.amount_mean * :small_share OR t.status = 'declined' THEN 1 ELSE 0 END) OVER (
-      PARTITION BY t.customer_id, t.currency ORDER BY UNIX_TIMESTAMP(t.event_time) RANGE BETWEEN 7200 PRECEDING AND 1 PRECEDING
+      PARTITION BY t.customer_id, t.currency ORDER BY UNIX_TIMESTAMP(t.event_time) RANGE BETWEEN 7199 PRECEDING AND 1 PRECEDING
     ), 0) AS tests
   FROM transactions t
   JOIN customer_profiles p

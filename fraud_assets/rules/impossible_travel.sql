@@ -2,7 +2,8 @@
 -- description: Two payments with the card at hand, further apart than anybody travels in the time between.
 -- severity: high
 -- weight: 0.7
--- lookback: 24h
+-- lookback: 6h
+-- lookback_of: customer
 -- params:
 --   fastest: {type: decimal, default: 900, min: 1, max: 100000, description: Kilometres an hour that nobody travels faster.}
 --   least_distance: {type: decimal, default: 300, min: 1, max: 20100, description: Kilometres under which two places are too near to tell.}
@@ -57,7 +58,7 @@ FROM (
         AND t.merchant_longitude IS NOT NULL
         AND (t.channel IS NULL OR t.channel <> 'online')
     ) b
-    -- what is further back than the look-back is no matter: nobody needs a day to get anywhere
-    WHERE b.time_before IS NOT NULL AND UNIX_TIMESTAMP(b.event_time) - UNIX_TIMESTAMP(b.time_before) < 86400
+    -- the look-back, to the second, however a day is cut
+    WHERE b.time_before IS NOT NULL AND UNIX_TIMESTAMP(b.event_time) - UNIX_TIMESTAMP(b.time_before) < 21600
   ) v
 ) w

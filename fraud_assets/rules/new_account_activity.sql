@@ -3,6 +3,7 @@
 -- severity: medium
 -- weight: 0.4
 -- lookback: 24h
+-- lookback_of: customer
 -- params:
 --   new_for_days: {type: integer, default: 7, min: 1, max: 90, description: Days for which an account is new.}
 --   thresholds:

@@ -3,6 +3,7 @@
 -- severity: high
 -- weight: 0.6
 -- lookback: 24h
+-- lookback_of: customer
 -- params:
 --   tolerance: {type: decimal, default: 0.1, min: 0, max: 0.9, description: "How far the sum that went out may be from the sum that came in, as a share of it."}
 --   least_amounts:

@@ -3,6 +3,7 @@
 -- severity: medium
 -- weight: 0.5
 -- lookback: 30m
+-- lookback_of: customer
 -- params:
 --   least_payments: {type: integer, default: 2, min: 2, max: 1000, description: Such payments in half an hour from which they follow rapidly.}
 --   times_mean: {type: decimal, default: 3, min: 1, max: 1000, description: Multiple of the customer's mean amount from which a payment is well above.}

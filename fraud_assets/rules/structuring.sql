@@ -3,6 +3,7 @@
 -- severity: high
 -- weight: 0.7
 -- lookback: 24h
+-- lookback_of: customer
 -- params:
 --   limits:
 --     type: amounts
