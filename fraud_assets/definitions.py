@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from fraud_assets.defs import checks
+from fraud_assets.defs import checks, claims, coverage
 from fraud_assets.defs.detection import detection_assets
 from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
@@ -16,7 +16,7 @@ from fraud_assets.defs.sensors import tell_people
 from fraud_assets.defs.service_levels import service_level_assets
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
-from fraud_assets.schemas import API_TABLES
+from fraud_assets.schemas import API_TABLES, CUSTOMERS
 from fraud_assets.settings import PREFIX, Settings, read_settings
 from hive_io.io_manager import HiveIOManagerFactory, WarehouseResource
 
@@ -66,7 +66,8 @@ def watched_tables(engine: Engine) -> list[str]:
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
     """Checks of the job that stop nothing when they fail."""
-    return [dg.AssetCheckKey(key(rule.name), checks.HAS_HIT) for rule in engine.book.evaluated]
+    of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage.COULD_JUDGE)]
+    return [dg.AssetCheckKey(key(table), check) for table, check in [*of_rules, (CUSTOMERS.table.name, claims.CUSTOMERS_KNOWN)]]
 
 
 def defs() -> dg.Definitions:
