@@ -14,6 +14,7 @@ from fraud_assets.defs.resources import SourceResource
 from fraud_assets.defs.schedules import schedules
 from fraud_assets.defs.sensors import tell_people
 from fraud_assets.defs.service_levels import service_level_assets
+from fraud_assets.defs.upkeep import upkeep_job
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.schemas import API_TABLES, CUSTOMERS
@@ -38,6 +39,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     # those are asked all the time, not once a run
     selection = dg.AssetSelection.all() - dg.AssetSelection.checks(latest)
     job = dg.define_asset_job(JOB, selection=selection, description="A day, or a range of days, from the sources to alerts.")
+    upkeep = upkeep_job(engine, settings.keep_days)
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),
@@ -45,10 +47,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *detection_assets(engine, partitions),
             *service_level_assets(engine, partitions),
         ],
-        jobs=[job],
+        jobs=[job, upkeep],
         asset_checks=[latest],
         sensors=[tell_people(settings, watched_tables(engine), advisory_checks(engine))],
-        schedules=schedules(job, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
+        schedules=schedules(job, upkeep, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,
