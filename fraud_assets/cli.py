@@ -265,6 +265,15 @@ def _say_when(sentence: str) -> None:
     sys.stdout.flush()
 
 
+@main.command()
+@_warehouse
+def upkeep(warehouse: str | None) -> None:
+    """Put small files of past days together, and delete those of rows replaced long ago; no row changes."""
+    from fraud_assets.runs import run_upkeep
+
+    show.upkeep(_console(), run_upkeep(read_settings(warehouse=warehouse)))
+
+
 @main.group()
 def notify() -> None:
     """Messages to people."""

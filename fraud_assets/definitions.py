@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from fraud_assets.defs import checks
+from fraud_assets.defs import checks, claims, coverage
 from fraud_assets.defs.detection import detection_assets
 from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
@@ -14,9 +14,10 @@ from fraud_assets.defs.resources import SourceResource
 from fraud_assets.defs.schedules import schedules
 from fraud_assets.defs.sensors import tell_people
 from fraud_assets.defs.service_levels import service_level_assets
+from fraud_assets.defs.upkeep import upkeep_job
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
-from fraud_assets.schemas import API_TABLES
+from fraud_assets.schemas import API_TABLES, CUSTOMERS
 from fraud_assets.settings import PREFIX, Settings, read_settings
 from hive_io.io_manager import HiveIOManagerFactory, WarehouseResource
 
@@ -38,6 +39,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     # those are asked all the time, not once a run
     selection = dg.AssetSelection.all() - dg.AssetSelection.checks(latest)
     job = dg.define_asset_job(JOB, selection=selection, description="A day, or a range of days, from the sources to alerts.")
+    upkeep = upkeep_job(engine, settings.keep_days)
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),
@@ -45,10 +47,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *detection_assets(engine, partitions),
             *service_level_assets(engine, partitions),
         ],
-        jobs=[job],
+        jobs=[job, upkeep],
         asset_checks=[latest],
         sensors=[tell_people(settings, watched_tables(engine), advisory_checks(engine))],
-        schedules=schedules(job, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
+        schedules=schedules(job, upkeep, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,
@@ -66,7 +68,8 @@ def watched_tables(engine: Engine) -> list[str]:
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
     """Checks of the job that stop nothing when they fail."""
-    return [dg.AssetCheckKey(key(rule.name), checks.HAS_HIT) for rule in engine.book.evaluated]
+    of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage.COULD_JUDGE)]
+    return [dg.AssetCheckKey(key(table), check) for table, check in [*of_rules, (CUSTOMERS.table.name, claims.CUSTOMERS_KNOWN)]]
 
 
 def defs() -> dg.Definitions:

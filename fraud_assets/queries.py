@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import cast
 
@@ -67,6 +67,15 @@ def hiveql(tree: exp.Query) -> HiveQL:
     return HiveQL.of(tree)
 
 
+def union_all(rows: Sequence[exp.Query]) -> exp.Query:
+    """The rows of one or more queries, one after the other."""
+    # a balanced tree: a chain of a year's days would be too deep to walk
+    if len(rows) == 1:
+        return rows[0]
+    middle = len(rows) // 2
+    return exp.union(union_all(rows[:middle]), union_all(rows[middle:]), distinct=False, copy=False)
+
+
 def within(tree: exp.Select, table: Table, span: Span, source: str | None = None) -> exp.Select:
     """Only rows of the span: by day, and by time where the span is a part of a day."""
     ds = exp.column(PARTITION, table=source)
@@ -110,7 +119,7 @@ def _at_most(column: exp.Column, value: str) -> exp.Expr:
 
 
 def _days(span: Span) -> exp.Query:
-    return _union([exp.select(exp.alias_(literal(day.isoformat()), PARTITION)) for day in span.each_day()])
+    return union_all([exp.select(exp.alias_(literal(day.isoformat()), PARTITION)) for day in span.each_day()])
 
 
 def _amounts(amounts: Amounts) -> exp.Query:
@@ -121,12 +130,4 @@ def _amounts(amounts: Amounts) -> exp.Query:
         )
         for currency, amount in amounts.items()
     ]
-    return _union(rows)
-
-
-def _union(rows: list[exp.Select]) -> exp.Query:
-    # a balanced tree: a chain of a year's days would be too deep to walk
-    if len(rows) == 1:
-        return rows[0]
-    middle = len(rows) // 2
-    return exp.union(_union(rows[:middle]), _union(rows[middle:]), distinct=False, copy=False)
+    return union_all(rows)

@@ -18,12 +18,14 @@ import yaml
 
 from fraud_assets.dagster_storage import KeptSqliteEventLogStorage
 from fraud_assets.definitions import JOB, build_definitions
+from fraud_assets.defs.upkeep import UPKEEP
 from fraud_assets.errors import FraudError, SettingsError, SourceError
 from fraud_assets.run_records import FIRST_TAG, LAST_TAG, days_of, what_failed
 from fraud_assets.settings import Settings
 from hive_io import Span
 from hive_io.io_manager import open_warehouse
 
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OURS = "# Written by the fraud command; delete this line to keep your own changes.\n"
 
 
@@ -129,12 +131,31 @@ def run_days(
             instance=instance,
             run_id=run_id,
             tags={**(tags or {}), FIRST_TAG: span.first_ds, LAST_TAG: span.last_ds},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=_QUIET,
             raise_on_error=False,
         )
         if not result.success:
             raise RunFailed(what_failed(result.all_events))
         return RunReport(run_id, time.monotonic() - began, steps)
+
+
+def run_upkeep(settings: Settings) -> list[dg.AssetObservation]:
+    """Put small files together and delete those whose time is over, in one Dagster run, in this process.
+
+    Returns:
+        The figures of each table.
+
+    Raises:
+        RunFailed: with why; no row is changed.
+        RuleError, NotAWarehouse: nothing was started.
+    """
+    job = build_definitions(settings).resolve_job_def(UPKEEP)
+    with dagster_instance(settings) as instance:
+        result = job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
+    if not result.success:
+        raise RunFailed(what_failed(result.all_events))
+    observed = [event for event in result.all_events if event.event_type == dg.DagsterEventType.ASSET_OBSERVATION]
+    return [event.asset_observation_data.asset_observation for event in observed]
 
 
 def delete_old_runs(instance: dg.DagsterInstance, tags: Mapping[str, str], keep: dt.timedelta) -> int:

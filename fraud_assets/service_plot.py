@@ -53,7 +53,8 @@ def plot(levels: pa.Table) -> bytes:
     refused.set_title("Refused rows of the day, % of those served", loc="left")
     _steps(refused, hours, values("rejected_share", 100.0), USUAL, None)
     refused.set_ylim(bottom=0)
-    locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+    # with 5 ticks at least, as by default, there is no interval for four hours, nor for four days
+    locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     refused.xaxis.set_major_locator(locator)
     refused.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=dt.UTC))  # type: ignore[no-untyped-call]
     file = io.BytesIO()

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
         notify_severity: the lowest severity of alerts that people are told of, or none.
         dagster_url: where people open Dagster, for the links in messages.
         silent_after: seconds without a transaction after which the source is called silent.
+        keep_days: how long files of replaced rows are kept, of the tables that the live path does not write.
         scheduler: who starts runs. With airflow, Dagster's own schedules do not exist.
         schedules: whether Dagster's own schedules run before somebody starts them in the UI.
     """
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     notify_severity: Literal["low", "medium", "high", "critical", "none"] = "high"
     dagster_url: str = "http://127.0.0.1:3000"
     silent_after: Annotated[float, Field(gt=0)] = 300
+    keep_days: Annotated[int, Field(ge=1)] = 7
     scheduler: Literal["dagster", "airflow"] = "dagster"
     schedules: Literal["on", "off"] = "off"
 

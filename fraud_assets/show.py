@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
+from dagster import AssetObservation
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -45,6 +46,18 @@ def tables(console: Console, settings: Settings, span: Span) -> None:
         table.add_row(name, _rows(warehouse, name, span), _rows(warehouse, api.rejected.name, span))
     for name in [*FEATURE_TABLES, FRAUD_ALERTS.name]:
         table.add_row(name, _rows(warehouse, name, span), "")
+    console.print(table)
+
+
+def upkeep(console: Console, observed: Sequence[AssetObservation]) -> None:
+    """What the tables take on disk, before and after."""
+    names = list(dict.fromkeys(name for each in observed for name in each.metadata))
+    table = RichTable("Table", title="Upkeep of the lake", title_justify="left")
+    for name in names:
+        table.add_column(name, justify="right")
+    for each in observed:
+        values = [each.metadata[name].value if name in each.metadata else "" for name in names]
+        table.add_row(each.asset_key.path[-1], *(f"{v:,}" if isinstance(v, int | float) else str(v) for v in values))
     console.print(table)
 
 

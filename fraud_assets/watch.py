@@ -24,9 +24,10 @@ from fraud_assets.live import TRANSACTIONS, Live, Look
 from fraud_assets.notify import Topic
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.runs import RunFailed, dagster_instance, delete_old_runs, run_days
-from fraud_assets.schemas import DATABASE, FRAUD_ALERTS
+from fraud_assets.schemas import FRAUD_ALERTS
 from fraud_assets.settings import Settings
 from fraud_assets.source_client import SourceClient
+from fraud_assets.upkeep import clean
 from hive_io import HiveIOError, Span
 from hive_io.io_manager import open_warehouse
 from hive_io.table import DAY, ranges
@@ -40,8 +41,6 @@ SHARE_OF_RUNS = 0.05
 """Of the time, that runs of the graph may take. They hold the live path up, so a longer one comes less often."""
 KEPT_RUNS = dt.timedelta(days=1)
 """How long a run of ours is kept that a later one has made superfluous."""
-KEPT_FILES = dt.timedelta(hours=1)
-"""How long the files of replaced rows are kept; each look leaves some."""
 BOOKMARK = "watch.json"
 LONGEST_PAUSE = 30.0
 _OVERTAKEN = "Another run has replaced the live day; it is read again from its beginning"
@@ -108,6 +107,7 @@ class Watch:
         say: Callable[[str], None],
     ) -> None:
         engine = Engine(read_rule_book(overrides=settings.rules_file))
+        self._engine = engine
         self._settings = settings
         self._instance = instance
         self._every = every
@@ -227,8 +227,7 @@ class Watch:
         self._bulletin.look(dt.datetime.now(dt.UTC))
 
     def _clean(self) -> None:
-        for name in self._warehouse.tables(DATABASE):
-            self._warehouse.clean(f"{DATABASE}.{name}", KEPT_FILES)
+        clean(self._engine, self._warehouse, self._settings.keep_days)
 
     def _report(self) -> None:
         """Tell Dagster, and whoever reads along, what came since the last report."""

@@ -15,13 +15,14 @@ from hive_io.errors import (
 from hive_io.hive_connection import HiveServer
 from hive_io.hiveserver2 import HiveServer2Warehouse
 from hive_io.table import PARTITION, Column, Span, Table
-from hive_io.warehouse import Receipt, Warehouse
+from hive_io.warehouse import Footprint, Receipt, Warehouse
 
 __all__ = [
     "PARTITION",
     "Column",
     "ColumnNotFound",
     "EmbeddedWarehouse",
+    "Footprint",
     "HiveIOError",
     "HiveQL",
     "HiveServer",

@@ -25,6 +25,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from sqlglot import exp
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from hive_io.delta_upkeep import clean, compact_day, crowded_days
 from hive_io.dialect import HiveQL, to_duckdb
 from hive_io.errors import (
     HiveIOError,
@@ -33,14 +34,14 @@ from hive_io.errors import (
     QueryError,
     TableNotFound,
 )
+from hive_io.files import footprint_of
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Span, Table
-from hive_io.warehouse import Data, Receipt, Warehouse
+from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
 
 MARKER = "warehouse.json"
 T = TypeVar("T")
 _EVOLVED = "hive_io.evolved"
-_LOG_KEPT, _A_DAY = "delta.logRetentionDuration", "interval 1 days"
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
@@ -95,7 +96,7 @@ class EmbeddedWarehouse(Warehouse):
             for f in gained_fields(table, have, "move the folder away and materialize the table again")
         ]
         if gained:
-            with _errors_of(table):
+            with _errors_of(table.full_name):
                 # the mark first: whoever sees the new columns must know that old files lack them
                 delta.alter.set_table_properties({_EVOLVED: "true"}, raise_if_not_exists=False)
                 delta.alter.add_columns(gained)
@@ -153,22 +154,32 @@ class EmbeddedWarehouse(Warehouse):
         match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
         within = f"old.{PARTITION} IN ({', '.join(_text(day) for day in days)})"
         merger = delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
-        with _errors_of(table):
+        with _errors_of(table.full_name):
             merger.when_matched_update_all().when_not_matched_insert_all().execute()
         return Receipt(table.full_name, _rows_of(delta, days), before)
 
+    def compact(self, table: str, before: dt.date) -> list[str]:
+        # a commit a day: a conflict, or a sudden death, costs the work of one
+        days = crowded_days(self._open(table), before)
+        return [day for day in days if self._again_on_conflict(self._compact_once, table, day)]
+
+    def _compact_once(self, table: str, day: str) -> bool:
+        with _errors_of(table):
+            return compact_day(self._open(table), day, _WRITER)
+
     def clean(self, table: str, keep: dt.timedelta) -> None:
-        delta = self._open(table)
-        hours = int(keep.total_seconds() // 3600)
-        delta.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False)
-        # the log's files go once a checkpoint says what they said, and they are a day old
-        if delta.metadata().configuration.get(_LOG_KEPT) != _A_DAY:
-            delta.alter.set_table_properties({_LOG_KEPT: _A_DAY})
-        delta.create_checkpoint()
-        delta.cleanup_metadata()
+        self._again_on_conflict(self._clean_once, table, keep)
+
+    def _clean_once(self, table: str, keep: dt.timedelta) -> None:
+        with _errors_of(table):
+            clean(self._open(table), keep)
+
+    def footprint(self, table: str) -> Footprint:
+        self._open(table)
+        return footprint_of(self._path(table))
 
     def _commit(self, delta: deltalake.DeltaTable, table: Table, rows: pa.Table, predicate: str) -> None:
-        with _errors_of(table):
+        with _errors_of(table.full_name):
             deltalake.write_deltalake(delta, rows, mode="overwrite", predicate=predicate, writer_properties=_WRITER)
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -340,7 +351,7 @@ def _arrow_schema(delta: deltalake.DeltaTable) -> pa.Schema:
 
 
 @contextmanager
-def _errors_of(table: Table) -> Iterator[None]:
+def _errors_of(table: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedError as error:
@@ -348,12 +359,12 @@ def _errors_of(table: Table) -> Iterator[None]:
     except DeltaError as error:
         # its own text shows rows, and rows are personal data
         reason = str(error).partition("Preview of invalid data")[0].strip()
-        raise HiveIOError(f"{table.full_name} was not written, its rows are as before: {reason}") from None
+        raise HiveIOError(f"{table} was not written, its rows are as before: {reason}") from None
 
 
-def _conflict(table: Table) -> PartitionConflict:
+def _conflict(table: str) -> PartitionConflict:
     return PartitionConflict(
-        f"Another run wrote the same days of {table.full_name} first; nothing was written, run again to compute on its rows"
+        f"Another run wrote the same days of {table} first; nothing was written, run again to compute on its rows"
     )
 
 

@@ -26,10 +26,11 @@ from sqlglot import exp
 from hive_io.dialect import HiveQL
 from hive_io.dry_run import result_schema
 from hive_io.errors import NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
+from hive_io.files import footprint_of
 from hive_io.hive_connection import HIVE, HiveConnection, HiveServer
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Column, Span, Table
-from hive_io.warehouse import Data, Receipt, Warehouse
+from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
 
 _STAGED = "staged_"
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
@@ -238,8 +239,15 @@ class HiveServer2Warehouse(Warehouse):
             total = sum(found.values())
             raise RowsOutsideSpan(f"{outside} of {total} rows for {table.full_name} are outside {span}; nothing was written")
 
+    def compact(self, table: str, before: dt.date) -> list[str]:
+        self._described(table)
+        return []
+
     def clean(self, table: str, keep: dt.timedelta) -> None:
         self._retire(self._described(table), [])
+
+    def footprint(self, table: str) -> Footprint:
+        return footprint_of(self._home(self._described(table)))
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,19 @@ class Receipt:
         return sum(self.partitions.values())
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What a table takes on disk.
+
+    Attributes:
+        files: data files, those of replaced rows that are kept among them.
+        bytes: of all files in the table's folder, its log included.
+    """
+
+    files: int
+    bytes: int
+
+
 class Warehouse(ABC):
     """Tables of a lake, partitioned by day. The only writer of them.
 
@@ -101,12 +114,40 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
+    def compact(self, table: str, before: dt.date) -> list[str]:
+        """Write the many small files of a day into few large ones, each day in one commit. Changes no row.
+
+        On a HiveServer2 there is nothing to do: each write of a day, or of a part of it, leaves a folder with one new file.
+
+        Args:
+            before: only days before this one, to which nobody writes any more: a writer of the same day may be refused.
+
+        Returns:
+            The days whose files were written anew, as `ds`.
+
+        Raises:
+            TableNotFound: there is no such table.
+            PartitionConflict: others wrote one of the days, several times in a row; the days before it are done.
+        """
+
+    @abstractmethod
     def clean(self, table: str, keep: dt.timedelta) -> None:
-        """Delete files that no row of the table is in any more.
+        """Delete files that no row of the table is in any more, and what a table's log says of longer ago.
+
+        Until then, the embedded warehouse's tables can be read as they were, with any reader of Delta Lake.
 
         Args:
             keep: how long they stay after they were replaced, in whole hours: longer than any reader reads. A HiveServer2
                 has its own, the `grace` of its address.
+
+        Raises:
+            TableNotFound: there is no such table.
+            PartitionConflict: others wrote the table, several times in a row; nothing is lost.
+        """
+
+    @abstractmethod
+    def footprint(self, table: str) -> Footprint:
+        """What the table takes on disk at this moment.
 
         Raises:
             TableNotFound: there is no such table.

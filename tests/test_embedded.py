@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ import deltalake
 import duckdb
 import pyarrow as pa
 import pytest
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from hive_io import (
     Column,
@@ -33,6 +35,7 @@ from hive_io import (
     Span,
     Table,
 )
+from hive_io.delta_upkeep import UNNAMED_HOURS
 from hive_io.embedded import MARKER
 from tests.hive_io_fixtures import PAYMENTS, at, at_once, days, ds, payment, payments, rows_of, table_of
 
@@ -505,3 +508,173 @@ def test_a_table_that_was_moved_away_and_made_again_is_another(lake: EmbeddedWar
     folder.rename(folder.with_name("payments_old"))
     EmbeddedWarehouse(lake.root).replace(PAYMENTS, payments(payment("b", at(2))), days(2))
     assert reader.partitions(NAME) == {ds(2): 1}
+
+
+# --- upkeep -------------------------------------------------------------------------------------------------------------
+
+
+def in_pieces(warehouse: EmbeddedWarehouse, *numbers: int, pieces: int = 4) -> None:
+    """Days of PAYMENTS in as many files as there are pieces."""
+    for number in numbers:
+        for piece in range(pieces):
+            warehouse.merge(PAYMENTS, payments(payment(f"p{piece}", at(number, piece))))
+
+
+def files_by_day(warehouse: EmbeddedWarehouse) -> dict[str, int]:
+    """Files that have rows now, by the name of their folder."""
+    files = deltalake.DeltaTable(str(warehouse.root / "fintech.db" / "payments")).file_uris()
+    return dict(sorted(Counter(Path(file).parent.name for file in files).items()))
+
+
+def test_compaction_leaves_one_file_a_day_that_others_can_read(lake: EmbeddedWarehouse) -> None:
+    in_pieces(lake, 1, 2, 3)
+    rows = rows_of(lake.read(NAME))
+    assert lake.compact(NAME, at(3).date()) == [ds(1), ds(2)]
+    assert files_by_day(lake) == {f"ds={ds(1)}": 1, f"ds={ds(2)}": 1, f"ds={ds(3)}": 4}
+    delta = deltalake.DeltaTable(str(lake.root / "fintech.db" / "payments"))
+    version = delta.version()
+    assert lake.compact(NAME, at(3).date()) == []
+    delta.update_incremental()
+    assert delta.version() == version, "what is done is not done again"
+    names = PAYMENTS.arrow_schema.names
+    assert rows_of(delta.to_pyarrow_table().select(names)) == rows
+    how = "hive_partitioning = true, hive_types = {ds: VARCHAR}"
+    assert rows_of(duckdb.sql(f"FROM read_parquet({delta.file_uris()}, {how})").to_arrow_table().select(names)) == rows
+    lake.clean(NAME, dt.timedelta(0))
+    assert lake.footprint(NAME).files == 6 and rows_of(lake.read(NAME)) == rows
+
+
+class Meanwhile(EmbeddedWarehouse):
+    """While a query of it is computed, something happens, once."""
+
+    happens: Callable[[], object] | None = None
+
+    def query(self, query: HiveQL) -> pa.Table:
+        found = super().query(query)
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            happens()
+        return found
+
+
+def test_a_query_whose_day_is_compacted_meanwhile_is_computed_again_and_loses_nothing(tmp_path: Path) -> None:
+    writer, other = Meanwhile(tmp_path), EmbeddedWarehouse(tmp_path)
+    in_pieces(writer, 1, 2)
+    compacted: list[str] = []
+    writer.happens = lambda: compacted.extend(other.compact(NAME, at(9).date()))
+    doubled = HiveQL(f"SELECT id, at, CAST(amount * 2 AS DECIMAL(18,2)) AS amount, ds FROM {NAME} WHERE ds = '{ds(1)}'")
+    writer.replace(PAYMENTS, doubled, days(1))
+    assert compacted == [ds(1), ds(2)]
+    expected = [payment(f"p{n}", at(number, n), "2.00" if number == 1 else "1.00") for number in (1, 2) for n in range(4)]
+    assert rows_of(other.read(NAME)) == sorted(expected, key=repr)
+
+
+def test_writers_and_a_compaction_of_one_day_lose_nothing(tmp_path: Path) -> None:
+    one, two, cleaner = (EmbeddedWarehouse(tmp_path, attempts=30) for _ in range(3))
+    one.ensure_table(PAYMENTS)
+    finished: list[str] = []
+
+    def write(warehouse: EmbeddedWarehouse, name: str) -> str:
+        for minute in range(8):
+            # who is refused tries again, as the live path does
+            for attempt in Retrying(retry=retry_if_exception_type(PartitionConflict), stop=stop_after_attempt(100)):
+                with attempt:
+                    warehouse.merge(PAYMENTS, payments(payment(f"{name}{minute}", at(1, 1, minute))))
+        finished.append(name)
+        return name
+
+    def compact() -> list[str]:
+        done = []
+        while len(finished) < 2:
+            done += cleaner.compact(NAME, at(9).date())
+            time.sleep(0.02)
+        return done
+
+    first, second, compacted = at_once(lambda: write(one, "a"), lambda: write(two, "b"), compact)
+    assert (first, second) == ("a", "b")
+    found = one.read(NAME, ["id"]).column("id").to_pylist()
+    assert sorted(found) == sorted(f"{name}{minute}" for name in "ab" for minute in range(8))
+    assert len(compacted) > 1, "the compaction never met them: the test shows nothing"
+
+
+COMPACT_FOREVER = """
+import itertools, sys
+from hive_io import EmbeddedWarehouse
+from tests.hive_io_fixtures import PAYMENTS, at, payment, payments
+from tests.test_embedded import NAME
+
+warehouse = EmbeddedWarehouse(sys.argv[1])
+for number in itertools.count(int(sys.argv[2])):
+    warehouse.merge(PAYMENTS, payments(payment(f"r{number}", at(1, 0, number % 60))))
+    print(number, flush=True)
+    warehouse.compact(NAME, at(9).date())
+    if number % 3 == 0:
+        warehouse.clean(NAME, __import__("datetime").timedelta(hours=1))
+"""
+
+
+def test_a_compaction_killed_in_the_middle_leaves_the_table_whole(lake: EmbeddedWarehouse) -> None:
+    in_pieces(lake, 1, 2)
+    start, told = 0, 0
+    for delay in (0.0, 0.009, 0.021):
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMPACT_FOREVER, str(lake.root), str(start)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+        )
+        with process:
+            assert process.stdout is not None
+            for _ in range(4):
+                told = int(process.stdout.readline())
+            time.sleep(delay)
+            process.kill()
+            told = max([told, *(int(line) for line in process.stdout.read().split("\n") if line.isdigit())])
+        names = set(lake.read(NAME, ["id"]).column("id").to_pylist())
+        wanted = {f"r{number}" for number in range(told + 1)} | {f"p{n}" for n in range(4)}
+        # one more may have been committed, and killed before it said so
+        assert names in (wanted, wanted | {f"r{told + 1}"})
+        assert sum(lake.partitions(NAME).values()) == lake.read(NAME).num_rows == len(names) + 4
+        start = told + 2
+        lake.merge(PAYMENTS, payments(payment(f"r{told + 1}", at(1, 0, (told + 1) % 60))))
+    lake.compact(NAME, at(9).date())
+    assert files_by_day(lake) == {f"ds={ds(1)}": 1, f"ds={ds(2)}": 1}
+
+
+def made_old(age: dt.timedelta, *files: Path) -> None:
+    then = time.time() - age.total_seconds()
+    for file in files:
+        os.utime(file, (then, then))
+
+
+def test_files_of_writers_that_died_go_once_they_are_old(lake: EmbeddedWarehouse) -> None:
+    in_pieces(lake, 1, pieces=1)
+    folder = lake.root / "fintech.db" / "payments" / f"ds={ds(1)}"
+    (kept,) = folder.iterdir()
+    stray = folder / "part-00000-of-a-writer-that-died.zstd.parquet"
+    stray.write_bytes(kept.read_bytes())
+    lake.clean(NAME, dt.timedelta(0))
+    assert stray.exists(), "somebody may be about to commit it"
+    made_old(dt.timedelta(hours=UNNAMED_HOURS + 1), stray, kept)
+    lake.clean(NAME, dt.timedelta(0))
+    assert list(folder.iterdir()) == [kept]
+
+
+def test_a_table_can_be_read_as_it_was_for_as_long_as_files_are_kept(lake: EmbeddedWarehouse) -> None:
+    in_pieces(lake, 1, 2)
+    path = lake.root / "fintech.db" / "payments"
+    version = deltalake.DeltaTable(str(path)).version()
+    lake.replace(PAYMENTS, payments(payment("new", at(1))), days(1))
+    lake.compact(NAME, at(9).date())
+    keep = dt.timedelta(days=7)
+    for age, there in ((dt.timedelta(days=6), True), (dt.timedelta(days=9), False)):
+        made_old(age, *(path / "_delta_log").glob("*.json"), *(path / "_delta_log").glob("*.parquet"))
+        lake.clean(NAME, keep)
+        if there:
+            assert deltalake.DeltaTable(str(path), version=version).to_pyarrow_table().num_rows == 8
+        else:
+            with pytest.raises(deltalake.exceptions.DeltaError):
+                deltalake.DeltaTable(str(path), version=version)
+    assert rows_of(lake.read(NAME)) == sorted(
+        [payment("new", at(1)), *[payment(f"p{n}", at(2, n)) for n in range(4)]], key=repr
+    )

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from fraud_assets.definitions import JOB, build_definitions
+from fraud_assets.defs.upkeep import UPKEEP
 from fraud_assets.settings import read_settings
 
 
@@ -39,6 +40,7 @@ def test_when_and_what_they_run() -> None:
     assert {(s.name, s.cron_schedule, s.execution_timezone, s.job.name) for s in schedules} == {
         ("close_yesterday", "5 0 * * *", "UTC", JOB),
         ("refresh_today", "30 * * * *", "UTC", JOB),
+        ("daily_upkeep", "15 3 * * *", "UTC", UPKEEP),
     }
 
 
@@ -51,4 +53,4 @@ def test_nothing_starts_before_somebody_starts_it_or_says_so(schedules: str | No
 def test_with_airflow_there_are_none() -> None:
     repository = build_definitions(read_settings(scheduler="airflow")).get_repository_def()
     assert list(repository.schedule_defs) == []
-    assert repository.get_job(JOB)
+    assert repository.get_job(JOB) and repository.get_job(UPKEEP)

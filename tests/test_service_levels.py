@@ -146,6 +146,14 @@ def test_the_plot_shows_what_there_is(engine: Engine, filled: EmbeddedWarehouse)
         assert len(picture) < 40_000
 
 
+@pytest.mark.parametrize("hours", [4, 24, 100, 168])
+def test_any_number_of_hours_has_ticks(hours: int) -> None:
+    """Matplotlib warns where it finds no interval for them."""
+    first = dt.datetime(2026, 1, 1)
+    rows = [{"hour": f"{first + dt.timedelta(hours=n):%Y-%m-%d %H}", "transactions": n, "alerts": 0} for n in range(hours)]
+    assert plot(pa.Table.from_pylist(rows, schema=SERVICE_LEVELS.arrow_schema))
+
+
 # --- the counts of `fraud watch` ------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ def test_defaults() -> None:
         "notify_severity": "high",
         "dagster_url": "http://127.0.0.1:3000",
         "silent_after": 300.0,
+        "keep_days": 7,
         "scheduler": "dagster",
         "schedules": "off",
     }
@@ -42,6 +43,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "notify_severity": ("critical", "critical"),
         "dagster_url": ("https://dagster", "https://dagster"),
         "silent_after": ("60", 60.0),
+        "keep_days": ("30", 30),
         "scheduler": ("airflow", "airflow"),
         "schedules": ("on", "on"),
     }
@@ -64,8 +66,8 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytes
     with pytest.raises(SettingsError) as error:
         read_settings()
     assert str(error.value) == (
-        f"{name} is not a setting; there are FRAUD_DAGSTER_URL, FRAUD_FIRST_DAY, FRAUD_NOTIFY, FRAUD_NOTIFY_SEVERITY, "
-        "FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SCHEDULER, FRAUD_SCHEDULES, "
+        f"{name} is not a setting; there are FRAUD_DAGSTER_URL, FRAUD_FIRST_DAY, FRAUD_KEEP_DAYS, FRAUD_NOTIFY, "
+        "FRAUD_NOTIFY_SEVERITY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SCHEDULER, FRAUD_SCHEDULES, "
         "FRAUD_SILENT_AFTER, FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from fraud_assets.defs import checks
+from fraud_assets.defs import checks, claims, coverage
 from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import Rule
@@ -31,38 +31,37 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
         outs={rule.name: dg.AssetOut.from_spec(_rule_spec(rule), is_required=False) for rule in rules},
         deps=deps(dict.fromkeys(sorted(read))),
         internal_asset_deps={rule.name: {key(table) for table in engine.reads(rule.name)} for rule in rules},
-        check_specs=[check for rule in rules for check in [*checks.specs(rule.table, partitions), _has_hit(rule, partitions)]],
+        check_specs=[check for rule in rules for check in _rule_checks(rule, partitions)],
         partitions_def=partitions,
         backfill_policy=BACKFILL,
         can_subset=True,
     )
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
-        for rule in rules:
-            if rule.name not in context.op_execution_context.selected_output_names:
-                continue
-            coverage = lake.warehouse.query(engine.coverage(rule.name, span)).to_pylist()
-            for counted in coverage:
-                context.add_asset_metadata(_told(counted), asset_key=key(rule.name), partition_key=counted[PARTITION])
+        selected = [rule for rule in rules if rule.name in context.op_execution_context.selected_output_names]
+        for rule in selected:
+            counts = lake.warehouse.query(engine.coverage(rule.name, span)).to_pylist()
+            for counted in counts:
+                context.add_asset_metadata(coverage.told(counted), asset_key=key(rule.name), partition_key=counted[PARTITION])
             yield dg.Output(engine.query(rule.name, span), rule.name)
             yield from checks.results(lake.warehouse, rule.table, span)
-            hits, judged = (sum(int(counted[name]) for counted in coverage) for name in ("hits", "judged"))
+            hits, judged = (sum(int(counted[name]) for counted in counts) for name in ("hits", "judged"))
             yield checks.has_hit(lake.warehouse, rule.table, hits, judged, span)
+            yield coverage.could_judge(context.instance, rule.name, counts)
+        # one query for all, once they are written
+        yield from claims.hits_have_transactions(lake.warehouse, [rule.table for rule in selected], span)
 
     return asset
 
 
-def _has_hit(rule: Rule, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
-    about = f"It hit something in the last {checks.DEAD_AFTER} days with transactions, if it could judge any."
-    return checks.advisory(rule.name, checks.HAS_HIT, about, partitions)
-
-
-def _told(counted: dict[str, int]) -> dict[str, int]:
-    return {
-        "hits": int(counted["hits"]),
-        "transactions judged": int(counted["judged"]),
-        "transactions not judged": int(counted["transactions"] - counted["judged"]),
-    }
+def _rule_checks(rule: Rule, partitions: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
+    has_hit = f"It hit something in the last {checks.DEAD_AFTER} days with transactions, if it could judge any."
+    return [
+        *checks.specs(rule.table, partitions),
+        claims.hits_spec(rule.table, partitions),
+        checks.advisory(rule.name, checks.HAS_HIT, has_hit, partitions),
+        coverage.could_judge_spec(rule, partitions),
+    ]
 
 
 def _rule_spec(rule: Rule) -> dg.AssetSpec:
@@ -84,7 +83,7 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
         name=name,
         outs={name: dg.AssetOut.from_spec(spec(FRAUD_ALERTS, group=GROUP, kinds={"hive", "sql"}, owner=OWNER))},
         deps=deps(engine.reads(name)),
-        check_specs=checks.specs(FRAUD_ALERTS, partitions),
+        check_specs=[*checks.specs(FRAUD_ALERTS, partitions), claims.alerts_spec(partitions)],
         partitions_def=partitions,
         backfill_policy=BACKFILL,
     )
@@ -92,5 +91,6 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
         span = span_of(context)
         yield dg.Output(engine.query(name, span), name)
         yield from checks.results(lake.warehouse, FRAUD_ALERTS, span)
+        yield claims.alerts_are_the_active_hits(lake.warehouse, [rule.table for rule in engine.book.alerting], span)
 
     return asset

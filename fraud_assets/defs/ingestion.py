@@ -6,17 +6,20 @@ from typing import Any
 
 import dagster as dg
 
-from fraud_assets.defs import checks
+from fraud_assets.defs import checks, claims
 from fraud_assets.defs.partitions import BACKFILL, key, span_of, spec
 from fraud_assets.defs.resources import SourceResource
 from fraud_assets.engine import RejectedShareTooHigh, audit, fetch
 from fraud_assets.intake import Batch, Counts
-from fraud_assets.schemas import API_TABLES, ApiTable
+from fraud_assets.schemas import API_TABLES, CUSTOMERS, TRANSACTIONS, ApiTable
+from hive_io import Span, Warehouse
 from hive_io.io_manager import WarehouseResource
 
 GROUP = "ingestion"
 OWNER = "team:data-platform"
 AUDIT = "rejected_share_is_below_limit"
+_FIRST = {"dagster/priority": "1"}
+"""Of the step of transactions: customers are held against them, also where a range is brought for the first time."""
 
 
 def api_assets(partitions: dg.PartitionsDefinition, rejected_limit: float) -> list[dg.AssetsDefinition]:
@@ -37,12 +40,14 @@ def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float)
         },
         check_specs=[
             *checks.specs(table, partitions),
+            *([claims.customers_spec(partitions)] if api is CUSTOMERS else []),
             checks.blocking(
                 table, AUDIT, f"At most {limit:.0%} of the rows were refused; else the table keeps what it had.", partitions
             ),
         ],
         partitions_def=partitions,
         backfill_policy=BACKFILL,
+        op_tags=_FIRST if api is TRANSACTIONS else None,
     )
     def asset(context: dg.AssetExecutionContext, source: SourceResource, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
@@ -54,15 +59,21 @@ def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float)
             yield _audit(api, batch, passed=False, why=str(error))
             # of what the table keeps: a step that owes a check fails for that, too, and says so first
             lake.warehouse.ensure_table(table)
-            yield from checks.results(lake.warehouse, table, span)
+            yield from _results(api, lake.warehouse, span)
             return
         for day, counts in batch.days.items():
             context.add_asset_metadata(_told(counts), asset_key=key(table.name), partition_key=day)
         yield dg.Output(batch.rows, table.name)
         yield _audit(api, batch, passed=True)
-        yield from checks.results(lake.warehouse, table, span)
+        yield from _results(api, lake.warehouse, span)
 
     return asset
+
+
+def _results(api: ApiTable, warehouse: Warehouse, span: Span) -> Iterator[dg.AssetCheckResult]:
+    yield from checks.results(warehouse, api.table, span)
+    if api is CUSTOMERS:
+        yield claims.customers_are_known(warehouse, span)
 
 
 def _audit(api: ApiTable, batch: Batch, *, passed: bool, why: str | None = None) -> dg.AssetCheckResult:
