@@ -28,9 +28,10 @@ EVENT = np.dtype(
         ("status", np.uint8),
         ("kind", np.uint8),
         ("defect", np.uint8),
+        ("oddity", np.uint8),
     ]
 )
-"""`event` and `arrival` in microseconds UTC, customer and merchant by number, `kind` and `defect` 0 for none."""
+"""`event` and `arrival` in microseconds UTC, customer and merchant by number, `kind`, `defect` and `oddity` 0 for none."""
 
 TYPES = ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")
 CHANNELS = ("pos", "online", "atm")
