@@ -10,12 +10,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -38,6 +39,7 @@ from mock_sources import MockSourceError
 SYNTHETIC_PORT = 5000
 DEMO_FOLDER = "demo"
 """Never the warehouse of the settings: a demo must not write over real days."""
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
@@ -187,6 +189,44 @@ def sources() -> None:
 
 _port = click.option("--port", type=click.IntRange(0, 65535), default=SYNTHETIC_PORT, show_default=True, help="0: a free one.")
 _share = click.FloatRange(0, 1)
+_ROW_FAULTS = {
+    "late": "Share of transactions that arrive minutes to days late.",
+    "duplicates": "Share of transactions that are served again.",
+    "corrected": "Share of transactions with a later, corrected version.",
+    "malformed": "Share of transactions that break a claim.",
+    "odd": "Share of transactions with emoji, quotes and the like in the merchant's name; they break no claim.",
+    "malformed_others": "Share of customers, listings, scores and reports that break a claim.",
+}
+_REQUEST_FAULTS = {
+    "errors": "Share of requests that are answered with 500.",
+    "throttled": "Share of requests that are answered with 429 and a Retry-After.",
+    "slow": "Share of requests that are answered late.",
+    "cut": "Share of requests whose answer is cut in the middle.",
+    "repeated": "Share of pages that are served again, alone or with rows of the next one.",
+}
+
+
+def _shares(faults: dict[str, str]) -> Callable[[Command], Command]:
+    """An option for each."""
+
+    def with_options(command: Command) -> Command:
+        for name, text in reversed(faults.items()):
+            command = click.option(f"--{name.replace('_', '-')}", type=_share, default=0.0, help=text)(command)
+        return command
+
+    return with_options
+
+
+_row_faults = _shares(_ROW_FAULTS)
+
+
+def _request_faults(command: Command) -> Command:
+    for option in (
+        click.option("--retry-after", type=click.IntRange(0), default=1, show_default=True, help="Seconds, for --throttled."),
+        click.option("--seconds", type=click.FloatRange(0), default=2.0, show_default=True, help="How late, for --slow."),
+    ):
+        command = option(command)
+    return _shares(_REQUEST_FAULTS)(command)
 
 
 @sources.command()
@@ -195,10 +235,8 @@ _share = click.FloatRange(0, 1)
 @click.option("--customers", type=click.IntRange(1), default=300, show_default=True)
 @click.option("--merchants", type=click.IntRange(60), default=200, show_default=True)
 @click.option("--fraud-rate", type=click.FloatRange(0, 0.5), default=0.004, show_default=True)
-@click.option("--late", type=_share, default=0.0, help="Share of rows that arrive minutes to days late.")
-@click.option("--duplicates", type=_share, default=0.0, help="Share of rows that are served again.")
-@click.option("--corrected", type=_share, default=0.0, help="Share of rows with a later, corrected version.")
-@click.option("--malformed", type=_share, default=0.0, help="Share of rows that break a claim.")
+@_row_faults
+@_request_faults
 @click.option("--rate", type=click.FloatRange(0, 1_000_000, min_open=True), help="Transactions a second from now on.")
 @click.option("--lasts", type=click.IntRange(1), help="With --rate: seconds until nothing happens any more.")
 def serve(
@@ -209,10 +247,10 @@ def serve(
     fraud_rate: float,
     rate: float | None,
     lasts: int | None,
-    **faults: float,
+    **faults: Any,
 ) -> None:
-    """Serve a synthetic world on loopback."""
-    from mock_sources import Faults, LoadedWorld, World, instants
+    """Serve a synthetic world on loopback, as unreliable as wanted."""
+    from mock_sources import Faults, HttpFaults, LoadedWorld, World, instants
     from mock_sources import serve as serve_source
 
     made: dict[str, Any] = {
@@ -220,11 +258,11 @@ def serve(
         "customers": customers,
         "merchants": merchants,
         "fraud_rate": fraud_rate,
-        "faults": Faults(**faults),
+        "faults": Faults(**{name: faults.pop(name) for name in _ROW_FAULTS}),
     }
     now = instants.from_datetime(dt.datetime.now(dt.UTC))
     world = World(**made) if rate is None else LoadedWorld(rate, now, lasts, **made)
-    serve_source(world, port=port, ready=_say_ready)
+    serve_source(world, port=port, http_faults=HttpFaults(**faults, seed=seed), ready=_say_ready)
 
 
 @sources.command("replay")

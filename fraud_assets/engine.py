@@ -11,6 +11,7 @@ from functools import cached_property
 
 from sqlglot import exp
 
+from fraud_assets.ahead import ahead
 from fraud_assets.alerts import alerts_query
 from fraud_assets.errors import SourceError
 from fraud_assets.hits import coverage_query, hits_query
@@ -18,7 +19,7 @@ from fraud_assets.intake import Batch, Row, join_days, join_pages, take_in
 from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
 from fraud_assets.rule_book import RuleBook
 from fraud_assets.schemas import API_TABLES, FEATURE_TABLES, FRAUD_ALERTS, LATENCIES, ApiTable
-from fraud_assets.source_client import SourceClient, ahead
+from fraud_assets.source_client import SourceClient
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
 from hive_io.table import DAY

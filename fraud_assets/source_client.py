@@ -4,44 +4,67 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import marshal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from queue import Full, Queue
-from threading import Event, Thread
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
 
 import httpx
 import orjson
-from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from fraud_assets.errors import SourceError
 from fraud_assets.intake import Row
 from hive_io import Span
-
-T = TypeVar("T")
 
 _DIGITS_AS_0 = bytes.maketrans(b"123456789", b"000000000")
 _TWENTY_DIGITS = b"0" * 20
 
 
 class _Transient(Exception):
-    """Worth another try: no connection, a time-out, or a server that says it is busy or broken."""
+    """Worth another try: no connection, a time-out, a cut answer, or a server that says it is busy or broken.
+
+    Args:
+        wait: seconds that the server asks to be left alone for.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class SourceClient:
     """Reads `/api/transactions`, `/api/customers` and `/api/externalData`, page by page.
+
+    Rows that the page before has given already, to the letter, are left out: a page that is served again, or that overlaps,
+    gives only what is new. Other versions of a row are given; which one counts is for the reader to say.
 
     Args:
         base_url: where the three paths are, `http://127.0.0.1:5000` for example.
         page_size: rows a page.
         attempts: how often a page is asked for before it is given up.
         timeout: seconds for one answer.
+        backoff: seconds; the first wait between two tries is at most this long, each further one at most twice the last, and
+            none above 10. A server that names a longer wait in Retry-After gets it.
+        longest_wait: seconds; where Retry-After names more, the page is given up at once.
     """
 
-    def __init__(self, base_url: str, *, page_size: int = 20_000, attempts: int = 5, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        page_size: int = 20_000,
+        attempts: int = 5,
+        timeout: float = 60.0,
+        backoff: float = 0.2,
+        longest_wait: float = 60.0,
+    ) -> None:
         self._base = base_url.rstrip("/")
         self._page_size = page_size
         self._attempts = attempts
+        self._backoff = wait_random_exponential(multiplier=backoff, max=10)
+        self._longest_wait = longest_wait
         self._http = httpx.Client(timeout=timeout, follow_redirects=False)
 
     def transactions(self, span: Span) -> Iterator[list[Row]]:
@@ -50,8 +73,8 @@ class SourceClient:
         Raises:
             SourceError: as for every method here: no answer, or not what was agreed.
         """
-        for page, _ in self._pages("/api/transactions", _between(span)):
-            yield _list(page, "/api/transactions")
+        for rows, _ in self._pages("/api/transactions", _between(span), _list):
+            yield rows
 
     def arrivals(self, after: str | None, since: dt.datetime) -> Iterator[tuple[list[Row], str]]:
         """Transactions in the order in which they arrived, page by page, each with the cursor of its last one.
@@ -61,8 +84,7 @@ class SourceClient:
             since: where there is no cursor, everything that happened since then.
         """
         asked = {"since": _instant(since)} if after is None else {"after": after}
-        for page, headers in self._pages("/api/transactions", asked):
-            rows = _list(page, "/api/transactions")
+        for rows, headers in self._pages("/api/transactions", asked, _list):
             if rows:
                 if "X-Cursor" not in headers:
                     raise SourceError("/api/transactions names no X-Cursor, so what arrives next cannot be asked for")
@@ -70,22 +92,22 @@ class SourceClient:
 
     def customers(self, as_of: dt.datetime) -> Iterator[list[Row]]:
         """Customers as they were known at an instant."""
-        for page, headers in self._pages("/api/customers", {"as_of": _instant(as_of)}):
-            rows = _list(page, "/api/customers")
+        for rows, headers in self._pages("/api/customers", {"as_of": _instant(as_of)}, _list):
             self._check_as_of(headers, as_of)
             yield rows
 
     def external_snapshot(self, field: str, as_of: dt.datetime) -> Iterator[list[Row]]:
         """`blacklist_info` or `credit_scores` as they were known at an instant."""
-        for page, headers in self._pages("/api/externalData", {"as_of": _instant(as_of), "fields": field}):
-            rows = _section(page, field)
+        asked = {"as_of": _instant(as_of), "fields": field}
+        for rows, headers in self._pages("/api/externalData", asked, _section_of(field)):
             self._check_as_of(headers, as_of)
             yield rows
 
     def fraud_reports(self, span: Span) -> Iterator[list[Row]]:
         """Fraud reports that were made in the span."""
-        for page, _ in self._pages("/api/externalData", {**_between(span), "fields": "fraud_reports"}):
-            yield _section(page, "fraud_reports")
+        asked = {**_between(span), "fields": "fraud_reports"}
+        for rows, _ in self._pages("/api/externalData", asked, _section_of("fraud_reports")):
+            yield rows
 
     def labels(self, span: Span) -> list[Row]:
         """Transactions in the span that were fraud; for evaluation only, no asset reads them.
@@ -93,7 +115,7 @@ class SourceClient:
         Raises:
             SourceError: a source that has no labels, too.
         """
-        return [row for page, _ in self._pages("/labels", _between(span), {}) for row in _list(page, "/labels")]
+        return [row for rows, _ in self._pages("/labels", _between(span), _list, paging={}) for row in rows]
 
     def close(self) -> None:
         self._http.close()
@@ -107,32 +129,40 @@ class SourceClient:
     # --- pages --------------------------------------------------------------------------------------------------------
 
     def _pages(
-        self, path: str, params: Mapping[str, str], paging: Mapping[str, str] | None = None
-    ) -> Iterator[tuple[Any, httpx.Headers]]:
-        """Pages in order, following the Link header (RFC 8288)."""
+        self,
+        path: str,
+        params: Mapping[str, str],
+        rows_of: Callable[[Any, str], list[Row]],
+        paging: Mapping[str, str] | None = None,
+    ) -> Iterator[tuple[list[Row], httpx.Headers]]:
+        """The new rows of each page in order, following the Link header (RFC 8288)."""
         paging = {"limit": str(self._page_size)} if paging is None else paging
         first = _address(self._base + path)
         url: str | None = str(first.copy_merge_params({**params, **paging}))
         seen: set[str] = set()
+        before: set[bytes] = set()
         while url is not None:
             if _server(url) != _server(str(first)):
                 raise SourceError(f"{path} names a next page on another server ({_shown(url)}); it is not followed")
             if url in seen:
                 raise SourceError(f"{path} names a page twice as the next one; the source's paging is broken")
             seen.add(url)
-            response = self._get(url)
-            yield _decode(response, path), response.headers
+            page, response = self._get(url, path)
+            rows = rows_of(page, path)
             following = response.links.get("next", {}).get("url")
+            marks = [_mark(row) for row in rows] if before or following else []
+            yield (
+                [row for row, mark in zip(rows, marks, strict=True) if mark not in before] if before else rows,
+                response.headers,
+            )
+            before = set(marks)
             url = str(_address(url, following)) if following else None
 
-    def _get(self, url: str) -> httpx.Response:
-        retrying = Retrying(
-            retry=retry_if_exception_type(_Transient),
-            stop=stop_after_attempt(self._attempts),
-            wait=wait_random_exponential(multiplier=0.2, max=10),
-        )
+    def _get(self, url: str, path: str) -> tuple[Any, httpx.Response]:
+        """A page as decoded from JSON, and the answer that it came in."""
+        retrying = Retrying(retry=retry_if_exception_type(_Transient), stop=stop_after_attempt(self._attempts), wait=self._wait)
         try:
-            return retrying(self._get_once, url)
+            return retrying(self._get_once, url, path)
         except RetryError as error:
             cause = error.last_attempt.exception()
             raise SourceError(
@@ -140,17 +170,27 @@ class SourceClient:
                 "one; FRAUD_SOURCE_URL names another"
             ) from cause
 
-    def _get_once(self, url: str) -> httpx.Response:
+    def _wait(self, state: RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome else None
+        return max(self._backoff(state), failure.wait if isinstance(failure, _Transient) else 0.0)
+
+    def _get_once(self, url: str, path: str) -> tuple[Any, httpx.Response]:
         shown = _shown(url)
         try:
             response = self._http.get(url)
         except httpx.RequestError as error:
             raise _Transient(f"{shown} does not answer: {type(error).__name__} {error}".rstrip()) from error
         if response.status_code >= 500 or response.status_code == 429:
-            raise _Transient(f"{shown} answers {response.status_code}")
+            wait = _retry_after(response.headers)
+            if wait > self._longest_wait:
+                raise SourceError(
+                    f"{shown} answers {response.status_code}, and asks to be left alone for {wait:.0f} s; no more than "
+                    f"{self._longest_wait:.0f} s are waited. Try again later, or ask for less"
+                )
+            raise _Transient(f"{shown} answers {response.status_code}", wait)
         if response.status_code != 200:
             raise SourceError(f"{shown} answers {response.status_code}. Is FRAUD_SOURCE_URL the address of the three APIs?")
-        return response
+        return _decode(response, path), response
 
     def _check_as_of(self, headers: httpx.Headers, as_of: dt.datetime) -> None:
         answered = headers.get("X-As-Of")
@@ -162,44 +202,6 @@ class SourceClient:
                 f"The source cannot look back (it does not confirm as_of with an X-As-Of header), so the snapshot of "
                 f"{as_of:%Y-%m-%d} cannot be had; today's would be wrong for it. Only today's can be materialized"
             )
-
-
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """The same items, made in a thread of their own while the caller works on the last; at most `depth` wait."""
-    waiting: Queue[tuple[bool, Any]] = Queue(maxsize=depth)
-    stopped = Event()
-
-    def put(item: tuple[bool, Any]) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return True
-            except Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put((True, item)):
-                    return
-            put((False, None))
-        except BaseException as error:  # raised again where the items are used
-            put((False, error))
-
-    thread = Thread(target=work, name="source", daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = waiting.get()
-            if not more:
-                if item is not None:
-                    raise item
-                return
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _decode(response: httpx.Response, path: str) -> Any:
@@ -214,9 +216,36 @@ def _decode(response: httpx.Response, path: str) -> Any:
     except (ValueError, RecursionError) as error:
         kind = response.headers.get("Content-Type", "no stated type")
         # not a word of the body itself, which may be personal data
-        raise SourceError(
-            f"{path} answers {len(response.content)} bytes of {kind} that are not JSON ({error}); is this the right source?"
-        ) from error
+        what = f"{path} answers {len(response.content)} bytes of {kind} that are not JSON ({error}); is this the right source?"
+        # what begins as JSON was cut on its way, where the length was not said, or was that of the rest
+        if response.content.lstrip()[:1] in (b"[", b"{", b""):
+            raise _Transient(what) from error
+        raise SourceError(what) from error
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3), a number or a date; 0 where it is missing or unreadable.
+
+    A date is counted from the answer's own Date: the server's clock may differ from ours.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        now = _http_date(headers["Date"]) if "Date" in headers else dt.datetime.now(dt.UTC)
+        return max(0.0, (_http_date(text) - now).total_seconds())
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _http_date(text: str) -> dt.datetime:
+    date = parsedate_to_datetime(text)
+    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
+
+
+def _mark(row: Any) -> bytes:
+    # as fast as a hash of texts, for whatever JSON holds; version 2 is the last one in which equal values are equal bytes
+    return marshal.dumps(row, 2)
 
 
 def _integer(digits: str) -> int | str:
@@ -256,10 +285,13 @@ def _list(page: Any, path: str) -> list[Row]:
     return page
 
 
-def _section(page: Any, field: str) -> list[Row]:
-    if not isinstance(page, dict) or not isinstance(page.get(field), list):
-        raise SourceError(f"/api/externalData answers no array {field}; is this the right source?")
-    return page[field]
+def _section_of(field: str) -> Callable[[Any, str], list[Row]]:
+    def section(page: Any, path: str) -> list[Row]:
+        if not isinstance(page, dict) or not isinstance(page.get(field), list):
+            raise SourceError(f"{path} answers no array {field}; is this the right source?")
+        return page[field]
+
+    return section
 
 
 def _between(span: Span) -> dict[str, str]:

@@ -13,10 +13,7 @@ from werkzeug.exceptions import HTTPException
 from mock_sources import cursors, instants
 from mock_sources.errors import BadParameter
 from mock_sources.http_faults import HttpFaults
-from mock_sources.source import EXTERNAL_KEYS, Row, Source, Window
-
-DEFAULT_LIMIT = 1_000
-MAX_LIMIT = 50_000
+from mock_sources.source import DEFAULT_LIMIT, EXTERNAL_KEYS, MAX_LIMIT, Row, Source, Window
 
 Clock = Callable[[], datetime]
 """Gives the server's present; a time without a zone is UTC."""

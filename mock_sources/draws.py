@@ -26,6 +26,7 @@ class Stream(IntEnum):
     FAULT = 11
     HTTP_FAULT = 12
     LOAD = 13
+    LIST_FAULT = 14
 
 
 def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:

@@ -29,9 +29,10 @@ EVENT = np.dtype(
         ("kind", np.uint8),
         ("incident", np.int64),
         ("defect", np.uint8),
+        ("oddity", np.uint8),
     ]
 )
-"""`event` and `arrival` in microseconds UTC, customer and merchant by number; `kind`, `incident` and `defect` 0 for none."""
+"""`event` and `arrival` in microseconds UTC, customer and merchant by number; `kind`, `incident`, `defect`, `oddity` 0 for none."""
 
 TYPES = ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")
 CHANNELS = ("pos", "online", "atm")

@@ -1,4 +1,4 @@
-"""What goes wrong with single rows: late, twice, corrected, malformed. Drawn by seed and transaction id."""
+"""What goes wrong with single rows: late, twice, corrected, malformed, odd. Drawn by seed and transaction id."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ from mock_sources.source import Row
 _LATE_FROM, _LATE_TO = 2 * instants.MINUTE, 2 * instants.DAY
 _DUPLICATE_WITHIN = instants.HOUR
 _CORRECTED_WITHIN = instants.DAY
+_MEGABYTE = 2**20
 
 # One salt for each draw about a row.
-_LATE, _DELAY, _DUPLICATE, _DUPLICATE_DELAY, _CORRECTED, _CORRECTED_DELAY, _CHANGE, _MALFORMED, _DEFECT = range(9)
+(
+    _LATE, _DELAY, _DUPLICATE, _DUPLICATE_DELAY, _CORRECTED, _CORRECTED_DELAY, _CHANGE, _MALFORMED, _DEFECT, _ODD, _ODDITY,
+) = range(11)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Faults:
-    """The share of transactions, 0 to 1 each, that meets a fault; the draws are independent of each other.
+    """The share of rows, 0 to 1 each, that meets a fault: of transactions, but for the last. The draws are independent.
 
     late: arrives 2 minutes to 2 days after the event.
     duplicates: the same row is served again, up to an hour later, with a later ingested_at.
     corrected: a second version with another amount and a later ingested_at follows within a day, well-formed.
     malformed: the first version (and its duplicate) breaks the contract in one of the ways of `MALFORMATIONS`.
+    odd: the merchant's name, in every version, is unusual and yet legal text, in one of the ways of `ODDITIES`.
+    malformed_others: of customers, blacklisted merchants, credit scores and fraud reports, each in one of the ways of
+        `list_faults.LIST_MALFORMATIONS`.
 
     Raises BadConfiguration for a share outside 0 to 1.
     """
@@ -38,6 +44,8 @@ class Faults:
     duplicates: float = 0.0
     corrected: float = 0.0
     malformed: float = 0.0
+    odd: float = 0.0
+    malformed_others: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -70,6 +78,10 @@ class Faults:
         defect = 1 + (draw(_DEFECT) * len(MALFORMATIONS)).astype(np.uint8)
         rows["defect"] = np.where(malformed, defect, 0)
 
+        odd = draw(_ODD) < self.odd
+        oddity = 1 + (draw(_ODDITY) * len(ODDITIES)).astype(np.uint8)
+        rows["oddity"] = np.where(odd, oddity, 0)
+
         again = rows[draw(_DUPLICATE) < self.duplicates]
         again["version"] = 1
         again["arrival"] += _later(draw(_DUPLICATE_DELAY, again), _DUPLICATE_WITHIN)
@@ -93,6 +105,13 @@ def _later(draws: npt.NDArray[np.float64], within: int) -> npt.NDArray[np.int64]
 def spoil(row: Row, defect: int) -> None:
     """Break a row in place, in the way that an event's `defect` (1 and up) stands for."""
     list(MALFORMATIONS.values())[defect - 1](row)
+
+
+def make_odd(row: Row, oddity: int) -> None:
+    """Change the merchant's name in place, in the way that an event's `oddity` (1 and up) stands for."""
+    merchant = row["merchant_details"]
+    # a new object: all rows of a merchant share theirs
+    row["merchant_details"] = {**merchant, "name": list(ODDITIES.values())[oddity - 1](merchant["name"])}
 
 
 def _missing_amount(row: Row) -> None:
@@ -135,6 +154,27 @@ def _null_merchant(row: Row) -> None:
     row["merchant_details"] = None
 
 
+def _absurd_amount(row: Row) -> None:
+    row["amount"] = 1e15
+
+
+def _date_as_number(row: Row) -> None:
+    row["date_time"] = instants.parse(row["date_time"], "date_time") // instants.SECOND
+
+
+def _customer_as_number(row: Row) -> None:
+    row["customer_id"] = int(row["customer_id"].lstrip("c"))
+
+
+def _missing_id(row: Row) -> None:
+    del row["transaction_id"]
+
+
+def _megabyte_of_text(row: Row) -> None:
+    name = row["merchant_details"]["name"]
+    row["merchant_details"] = {**row["merchant_details"], "name": (name * (_MEGABYTE // len(name) + 1))[:_MEGABYTE]}
+
+
 MALFORMATIONS: dict[str, Callable[[Row], None]] = {
     "missing_amount": _missing_amount,
     "null_amount": _null_amount,
@@ -146,5 +186,21 @@ MALFORMATIONS: dict[str, Callable[[Row], None]] = {
     "unknown_currency": _unknown_currency,
     "missing_customer": _missing_customer,
     "null_merchant": _null_merchant,
+    "absurd_amount": _absurd_amount,
+    "date_as_number": _date_as_number,
+    "customer_as_number": _customer_as_number,
+    "missing_id": _missing_id,
+    "megabyte_of_text": _megabyte_of_text,
 }
 """The ways in which a row can be malformed; each changes a row (a JSON object) in place."""
+
+ODDITIES: dict[str, Callable[[str], str]] = {
+    "emoji": lambda name: f"{name} \N{SLICE OF PIZZA}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{COOKING}",
+    "quotes": lambda name: f"'{name}' \"Bob\\'s\" `n` \N{RIGHT SINGLE QUOTATION MARK}",
+    "sql": lambda name: f"{name}'); DROP TABLE transactions; --",
+    "accents_apart": lambda name: f"{name} Cafe\N{COMBINING ACUTE ACCENT}",
+    "right_to_left": lambda name: f"{name} \N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET}\N{RIGHT-TO-LEFT MARK}",
+    "blanks": lambda name: f"  {name}\t\N{NO-BREAK SPACE}x\r\n",
+    "escapes": lambda name: f"{name} \\n \\u0041 %s %41 ${{x}} &amp; NULL",
+}
+"""What a merchant's name can look like and still be one: no claim is broken, and no byte may change on the way."""

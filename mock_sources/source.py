@@ -9,6 +9,10 @@ from typing import Any, NamedTuple, Protocol
 Row = dict[str, Any]
 """One JSON object of an answer."""
 
+DEFAULT_LIMIT = 1_000
+MAX_LIMIT = 50_000
+"""Rows a page, unless asked for otherwise, and at most."""
+
 EXTERNAL_KEYS: dict[str, tuple[str, ...]] = {
     "blacklist_info": ("listed_at", "merchant_id"),
     "credit_scores": ("customer_id",),

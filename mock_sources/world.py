@@ -13,9 +13,10 @@ import numpy.typing as npt
 from mock_sources import events, instants
 from mock_sources.errors import BadConfiguration
 from mock_sources.events import Events
-from mock_sources.faults import Faults, spoil
+from mock_sources.faults import Faults, make_odd, spoil
 from mock_sources.incidents import LONGEST_DAYS, Incident, fraud_events, kind_name, starting_on
 from mock_sources.knowledge import LONGEST_LISTING, LONGEST_REPORT_DELAY, blacklist, credit_scores, fraud_reports
+from mock_sources.list_faults import spoiled
 from mock_sources.population import Population, customer_id
 from mock_sources.source import ArrivalKey, Page, Row, Window
 from mock_sources.traffic import honest_day
@@ -82,7 +83,8 @@ class World:
     def customers(self, as_of: int) -> list[Row]:
         """See `Source.customers`; a customer is known from the opening of the account."""
         customers = self.population.customers
-        return [customers.rows[number] for number in np.flatnonzero(customers.opened <= as_of)]
+        rows = [customers.rows[number] for number in np.flatnonzero(customers.opened <= as_of)]
+        return spoiled("customers", rows, self.faults.malformed_others, self.seed)
 
     def external_data(self, window: Window, sections: Collection[str]) -> dict[str, list[Row]]:
         """See `Source.external_data`."""
@@ -95,7 +97,7 @@ class World:
             data["credit_scores"] = credit_scores(self.population, self.seed, as_of)
         if "fraud_reports" in sections:
             data["fraud_reports"] = self._reports(replace(window, as_of=as_of))
-        return data
+        return {name: spoiled(name, rows, self.faults.malformed_others, self.seed) for name, rows in data.items()}
 
     def labels(self, window: Window) -> list[Row]:
         """See `Source.labels`."""
@@ -185,6 +187,8 @@ class World:
                 strict=True,
             )
         ]
+        for place in np.flatnonzero(rows["oddity"]).tolist():
+            make_odd(page[place], int(rows["oddity"][place]))
         for place in np.flatnonzero(rows["defect"]).tolist():
             spoil(page[place], int(rows["defect"][place]))
         last = ArrivalKey(int(rows["arrival"][-1]), ids[-1], int(rows["version"][-1])) if len(rows) else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from threading import active_count
 
 import httpx
@@ -258,7 +261,72 @@ def test_answers_fail_as_often_as_asked_for(world: World) -> None:
     assert 35 <= outcomes.count(200) <= 65
 
 
-@pytest.mark.parametrize("faults", [{"errors": 1.5}, {"cut": -0.1}, {"seconds": -1}])
+def test_a_throttled_request_is_told_in_seconds_or_by_a_date_when_to_come_again(world: World) -> None:
+    faults = HttpFaults(throttled=0.5, retry_after=30)
+    waits = []
+    with running(world, now=lambda: NOW, http_faults=faults) as url, httpx.Client(base_url=url) as client:
+        for _ in range(60):
+            if (answer := client.get("/api/customers", params={"limit": 1})).status_code == 429:
+                waits.append(answer.headers["Retry-After"])
+                if waits[-1] != "30":
+                    wait = parsedate_to_datetime(waits[-1]) - parsedate_to_datetime(answer.headers["Date"])
+                    assert timedelta(seconds=29) <= wait <= timedelta(seconds=32)
+            else:
+                assert answer.status_code == 200 and len(answer.json()) == 1
+    assert 20 <= len(waits) <= 40
+    assert 0 < waits.count("30") < len(waits)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "limit"),
+    [("/api/transactions", WEEK, 20), ("/api/customers", {}, 3), ("/api/externalData", WEEK, 3)],
+)
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_pages_come_again_or_overlap_and_paging_ends_with_every_row(
+    world: World, client: httpx.Client, path: str, asked: dict[str, str], limit: int, share: float
+) -> None:
+    plain = [page.content for page in followed(client, path, **asked, limit=limit)]
+    with (
+        running(world, now=lambda: NOW, http_faults=HttpFaults(repeated=share)) as url,
+        httpx.Client(base_url=url, timeout=30) as faulty,
+    ):
+        pages = followed(faulty, path, **asked, limit=limit)
+    rows = [rows_of(page.content) for page in pages]
+    assert merged(rows) == [row for page in plain for row in rows_of(page)]
+    again = [(before, page) for before, page in pairwise(rows) if page[0] == before[0]]
+    kinds = {page == before for before, page in again}
+    assert kinds == {True, False} and all(page[: len(before)] == before for before, page in again)
+    assert {page.headers["X-As-Of"] for page in pages} == {"2026-03-01T00:00:00.000000Z"}
+    assert max(map(len, rows)) <= limit * 3 // 2, "overlaps do not grow"
+    if share == 1.0:
+        assert len(again) == len(pages) // 2
+
+
+def rows_of(body: bytes) -> list[str]:
+    """The rows of a page, each as text, of whatever list."""
+    content = json.loads(body)
+    lists = content.items() if isinstance(content, dict) else [("", content)]
+    return [name + json.dumps(row) for name, rows in lists for row in rows]
+
+
+def merged(pages: list[list[str]]) -> list[str]:
+    """All rows in order, each once."""
+    return list(dict.fromkeys(row for page in pages for row in page))
+
+
+def test_a_request_that_cannot_be_answered_is_refused_behind_faults_too(world: World) -> None:
+    with running(world, http_faults=HttpFaults(repeated=1.0)) as url, httpx.Client(base_url=url) as client:
+        for question in ("limit=many", "limit=1&limit=2", "fields=customers"):
+            assert client.get(f"/api/customers?{question}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"errors": 1.5}, {"cut": -0.1}, {"throttled": float("nan")}, {"repeated": 2}, {"slow": -1}, {"seconds": -1},
+        {"retry_after": -1},
+    ],
+)  # fmt: skip
 def test_senseless_http_faults_are_refused(faults: dict[str, float]) -> None:
     with pytest.raises(BadConfiguration, match=next(iter(faults))):
         HttpFaults(**faults)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,8 +20,9 @@ from flask import Flask, Response, jsonify
 
 from fraud_assets.cli import main
 from fraud_assets.rule_book import RULES_FOLDER
+from fraud_assets.runs import source_process
 from hive_io import EmbeddedWarehouse
-from mock_sources import LabelledReplay, running
+from mock_sources import LabelledReplay, World, running
 from tests.e2e.lakes import labelled_file, rows_of
 
 README = Path(__file__).parent.parent / "README.md"
@@ -143,6 +145,24 @@ def test_a_hit_is_a_boolean(tmp_path: Path) -> None:
     good = (RULES_FOLDER / "high_value.sql").read_text()
     (tmp_path / "high_value.sql").write_text(good.replace("t.amount > th.amount AS hit", "1 AS hit"))
     assert "hit is to be a BOOLEAN" in refused(fraud("rules", "check", tmp_path))
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_can_be_served_with_faults_of_rows_and_of_requests() -> None:
+    faults = ["--odd", "1", "--throttled", "0.5", "--retry-after", "77", "--repeated", "1"]
+    asked = {"since": "2026-03-01", "until": "2026-03-02", "as_of": "2026-03-05", "limit": "5"}
+    with source_process(["serve", "--customers", "30", *faults]) as url, httpx.Client(base_url=url) as client:
+        answers = [client.get("/api/transactions", params=asked) for _ in range(20)]
+    throttled = {answer.headers["Retry-After"] for answer in answers if answer.status_code == 429}
+    assert "77" in throttled and len(throttled) > 1
+    served = [answer for answer in answers if answer.status_code == 200]
+    usual = {merchant["name"] for merchant in World(customers=30).population.merchants.details}
+    assert len(served) + sum(answer.status_code == 429 for answer in answers) == 20
+    for answer in served:
+        assert len(answer.json()) == 5 and not usual & {row["merchant_details"]["name"] for row in answer.json()}
+        assert "again=5" in answer.links["next"]["url"]
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from mock_sources import BadConfiguration, Faults, World, instants, running
-from mock_sources.faults import MALFORMATIONS
+from mock_sources.faults import MALFORMATIONS, ODDITIES
 from mock_sources.source import Row
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -100,12 +100,11 @@ def test_corrected_rows_come_again_with_another_amount(fetch: Fetch) -> None:
 
 
 def test_malformed_rows_differ_from_the_clean_ones_as_their_kind_says(fetch: Fetch) -> None:
-    clean = {row["transaction_id"]: row for row in fetch()}
+    clean = fetch()
     rows = fetch(Faults(malformed=0.2))
-    assert [row["transaction_id"] for row in rows] == list(clean)
     kinds: Counter[str] = Counter()
-    for row in rows:
-        if row == (good := clean[row["transaction_id"]]):
+    for good, row in zip(clean, rows, strict=True):
+        if row == good:
             continue
         [kind] = [name for name, spoil in MALFORMATIONS.items() if spoiled(good, spoil) == row]
         kinds[kind] += 1
@@ -124,8 +123,9 @@ def test_each_malformation_breaks_one_field() -> None:
         "date_time": "2026-01-02T03:04:05.123456Z",
         "amount": 12.5,
         "currency": "EUR",
-        "customer_id": "c1",
-        "merchant_details": {"merchant_id": "m1"},
+        "customer_id": "c000017",
+        "transaction_id": "t1",
+        "merchant_details": {"merchant_id": "m1", "name": "Café"},
     }
     broken = {name: spoiled(row, spoil) for name, spoil in MALFORMATIONS.items()}
     assert broken["amount_as_text"]["amount"] == "12,50"
@@ -134,25 +134,52 @@ def test_each_malformation_breaks_one_field() -> None:
     assert broken["impossible_date"]["date_time"] == "2026-02-30T03:04:05.123456Z"
     assert broken["unknown_currency"]["currency"] == "XXQ1"
     assert broken["null_merchant"]["merchant_details"] is None
+    assert broken["absurd_amount"]["amount"] == 10**15
+    assert broken["date_as_number"]["date_time"] == 1_767_323_045
+    assert broken["customer_as_number"]["customer_id"] == 17
+    assert "transaction_id" not in broken["missing_id"]
+    long = broken["megabyte_of_text"]["merchant_details"]
+    assert (long["merchant_id"], long["name"][:8], len(long["name"])) == ("m1", "CaféCafé", 2**20)
+    assert row["merchant_details"] == {"merchant_id": "m1", "name": "Café"}, "other rows share it"
     assert "amount" not in broken["missing_amount"] and "customer_id" not in broken["missing_customer"]
     for other in broken.values():
         assert sum(other.get(name, ...) != value for name, value in row.items()) == 1
 
 
 def test_a_malformed_row_is_found_by_its_true_time(fetch: Fetch) -> None:
-    faults = Faults(malformed=1.0)
-    days = [fetch(faults, since=f"2026-01-{day:02}", until=f"2026-01-{day + 1:02}") for day in range(5, 13)]
-    assert [row for day in days for row in day] == fetch(faults)
+    faults = Faults(malformed=0.5)
+    days = [fetch(faults, since=f"2026-01-{day:02}", until=f"2026-01-{day + 1:02}") for day in (5, 6, 7)]
+    assert [row for day in days for row in day] == fetch(faults, since="2026-01-05", until="2026-01-08")
+
+
+def test_odd_rows_have_another_merchant_name_and_are_else_the_same(fetch: Fetch) -> None:
+    kinds: Counter[str] = Counter()
+    clean, rows = fetch(), fetch(Faults(odd=0.2))
+    for good, row in zip(clean, rows, strict=True):
+        if row == good:
+            continue
+        name, other = good["merchant_details"]["name"], row["merchant_details"]["name"]
+        [kind] = [kind for kind, made_odd in ODDITIES.items() if made_odd(name) == other]
+        kinds[kind] += 1
+        assert row == {**good, "merchant_details": {**good["merchant_details"], "name": other}}
+    assert kinds.total() / len(rows) == pytest.approx(0.2, abs=0.03)
+    assert set(kinds) == set(ODDITIES)
+
+
+def test_all_versions_of_an_odd_row_are_odd(fetch: Fetch) -> None:
+    for versions in by_id(fetch(Faults(odd=0.5, corrected=0.3, duplicates=0.3))).values():
+        assert len({row["merchant_details"]["name"] for row in versions}) == 1
 
 
 def test_faults_together_page_as_one(fetch: Fetch) -> None:
-    faults = Faults(late=0.3, duplicates=0.3, corrected=0.3, malformed=0.3)
+    faults = Faults(late=0.3, duplicates=0.3, corrected=0.3, malformed=0.1, odd=0.3)
     whole = fetch(faults)
     assert fetch(faults, limit=97) == whole
-    assert Counter(map(len, by_id(whole).values())).keys() == {1, 2, 3}
+    known = [row for row in whole if "transaction_id" in row]
+    assert Counter(map(len, by_id(known).values())).keys() == {1, 2, 3}
 
 
-@pytest.mark.parametrize("name", ["late", "duplicates", "corrected", "malformed"])
+@pytest.mark.parametrize("name", ["late", "duplicates", "corrected", "malformed", "odd", "malformed_others"])
 def test_a_share_outside_zero_to_one_is_refused(name: str) -> None:
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(BadConfiguration, match=name):

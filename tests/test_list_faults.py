@@ -1,0 +1,59 @@
+"""Malformed rows of the smaller lists: as many as asked for, each what its kind says, in pages as in one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from mock_sources import Faults, World, running
+from mock_sources.list_faults import LIST_MALFORMATIONS
+from mock_sources.source import Row
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def lists(malformed_others: float, limit: int = 50_000) -> dict[str, list[Row]]:
+    """Every list of a world, over HTTP."""
+    world = World(seed=5, customers=200, merchants=60, fraud_rate=0.05, faults=Faults(malformed_others=malformed_others))
+    found: dict[str, list[Row]] = {name: [] for name in LIST_MALFORMATIONS}
+    with running(world, now=lambda: NOW) as url, httpx.Client(base_url=url, timeout=30) as client:
+        for page in pages(client, "/api/customers", limit):
+            found["customers"] += page
+        for page in pages(client, "/api/externalData?since=2026-02-01", limit):
+            for name, rows in page.items():
+                found[name] += rows
+    return found
+
+
+def pages(client: httpx.Client, path: str, limit: int) -> Iterator[Any]:
+    answer = client.get(httpx.URL(path).copy_merge_params({"limit": str(limit)}))
+    yield answer.json()
+    while (following := answer.links.get("next")) is not None:
+        answer = client.get(following["url"])
+        yield answer.json()
+
+
+def test_malformed_rows_differ_from_the_clean_ones_as_their_kind_says() -> None:
+    kinds: Counter[tuple[str, int]] = Counter()
+    clean, served = lists(0.0), lists(0.3)
+    for name, rows in served.items():
+        for good, row in zip(clean[name], rows, strict=True):
+            if row != good:
+                [kind] = [way for way, changes in enumerate(LIST_MALFORMATIONS[name]) if row == {**good, **changes}]
+                kinds[name, kind] += 1
+    assert kinds.total() / sum(map(len, clean.values())) == pytest.approx(0.3, abs=0.06)
+    assert set(kinds) == {(name, way) for name, ways in LIST_MALFORMATIONS.items() for way in range(len(ways))}
+
+
+def test_pages_make_up_the_one_big_page() -> None:
+    assert lists(0.1, limit=40) == lists(0.1)
+
+
+def test_all_may_be_malformed() -> None:
+    clean, served = lists(0.0), lists(1.0)
+    assert all(row != good for name in clean for good, row in zip(clean[name], served[name], strict=True))
