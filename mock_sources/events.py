@@ -32,7 +32,8 @@ EVENT = np.dtype(
         ("oddity", np.uint8),
     ]
 )
-"""`event` and `arrival` in microseconds UTC, customer and merchant by number; `kind`, `incident`, `defect`, `oddity` 0 for none."""
+"""`event` and `arrival` in microseconds UTC, customer and merchant by number; `kind`, `incident`, `defect` and `oddity` are 0
+for none."""
 
 TYPES = ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")
 CHANNELS = ("pos", "online", "atm")

@@ -67,7 +67,9 @@ def pipeline() -> AssetGraph:
 
 def test_every_asset_of_the_pipeline_with_its_first_day(pipeline: AssetGraph) -> None:
     definitions = build_definitions(read_settings())
-    assert set(pipeline.assets) == {spec.key.to_user_string() for spec in definitions.resolve_all_asset_specs()}
+    # nobody here makes the latencies: `fraud watch` counts them
+    made = {spec.key.to_user_string() for spec in definitions.resolve_all_asset_specs()} - {"fintech/latencies"}
+    assert set(pipeline.assets) == made
     assert (pipeline.job, pipeline.first_day) == (JOB, dt.date(2025, 1, 1))
 
 
