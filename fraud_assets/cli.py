@@ -26,6 +26,12 @@ from airflow_bridge.cli import airflow
 from airflow_bridge.errors import BridgeError
 from fraud_assets import show
 from fraud_assets.errors import FraudError
+from fraud_assets.options import DAY, end_option, first_option, format_option, span_or_all
+from fraud_assets.options import console as _console
+from fraud_assets.options import plain as _plain
+from fraud_assets.options import span_between as _span
+from fraud_assets.options import warehouse_option as _warehouse
+from fraud_assets.rejected_cli import rejected
 from fraud_assets.settings import Settings, read_settings
 from hive_io import HiveIOError, Span, local_hive
 from mock_sources import MockSourceError
@@ -46,22 +52,8 @@ class _Group(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-class _Day(click.ParamType[dt.date]):
-    name = "day"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
-        if isinstance(value, dt.date):
-            return value
-        try:
-            return dt.date.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no day; write it like 2026-01-31", param, ctx)
-
-
-DAY = _Day()
 _from = click.option("--from", "first", type=DAY, required=True, help="First day.")
 _to = click.option("--to", "end", type=DAY, required=True, help="The day after the last one.")
-_warehouse = click.option("--warehouse", metavar="DIR|URL", help="The warehouse; else FRAUD_WAREHOUSE, else ./warehouse.")
 _limit = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, highest score first.")
 
 
@@ -74,6 +66,7 @@ def main() -> None:
 
 
 main.add_command(airflow)
+main.add_command(rejected)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -331,15 +324,14 @@ def notify_test() -> None:
 
 @main.command()
 @_warehouse
-@click.option("--from", "first", type=DAY, help="First day; else all.")
-@click.option("--to", "end", type=DAY, help="The day after the last one; else all.")
+@first_option
+@end_option
 @_limit
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@format_option
 def alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, limit: int, form: str) -> None:
     """List alerts, the highest score first."""
     settings = read_settings(warehouse=warehouse)
-    span = _span(first or dt.date(1970, 1, 1), end or dt.date(9999, 1, 1)) if first or end else None
-    rows = show.top_alerts(settings, span, limit)
+    rows = show.top_alerts(settings, span_or_all(first, end), limit)
     if form == "json":
         click.echo(json.dumps(rows, default=_plain, ensure_ascii=False, indent=2))
     elif form == "csv":
@@ -443,25 +435,6 @@ def _run(settings: Settings, span: Span) -> Any:
             bar.update(task, completed=done, total=total, description=f"{span}: {step}")
 
         return run_days(settings, span, on_step)
-
-
-def _span(first: dt.date, end: dt.date) -> Span:
-    if end <= first:
-        raise click.BadParameter(f"--to ({end}) is the day after the last one, so it comes after --from ({first})")
-    return Span.days(first, end - dt.timedelta(days=1))
-
-
-def _console() -> Console:
-    # piped, a table is as wide as it needs to be
-    return Console() if sys.stdout.isatty() else Console(width=160)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, dt.datetime):
-        return value.replace(tzinfo=dt.UTC).isoformat().replace("+00:00", "Z")
-    raise TypeError(type(value).__name__)
 
 
 def _csv(value: object) -> object:

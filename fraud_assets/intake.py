@@ -105,6 +105,20 @@ def join_days(days: Sequence[Batch]) -> Batch:
     return Batch(rows, rejected, {day: counts for b in days for day, counts in b.days.items()})
 
 
+def payload(row: Any) -> str:
+    """A row as served, as JSON that can be kept and read again as the same row."""
+    return _json(row).encode("utf-8", "backslashreplace").decode()
+
+
+def row_id(row: Any) -> str:
+    """What identifies a row as served: the SHA-256 of its JSON."""
+    return hashlib.sha256(_json(row).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _json(row: Any) -> str:
+    return json.dumps(row, ensure_ascii=False, sort_keys=True)
+
+
 def _batch(rows: pa.Table, rejected: pa.Table, served: int, day: dt.date) -> Batch:
     counts = Counts(rows.num_rows, rejected.num_rows, served - rows.num_rows - rejected.num_rows)
     return Batch(rows, rejected, {day.isoformat(): counts})
@@ -279,13 +293,12 @@ def _rejected(api: ApiTable, served: Sequence[Row], frame: pa.Table, broken: dic
     arrival = frame.column("ingested_at") if "ingested_at" in frame.column_names else None
     rows = []
     for index in sorted(broken):
-        payload = json.dumps(served[index], ensure_ascii=False, sort_keys=True)
         arrived = arrival[index].as_py() if arrival is not None else None
         arrived_on = arrived.date() if arrived and "ingested_at_is_plausible" not in broken[index] else day
         rows.append(
             {
-                "row_id": hashlib.sha256(payload.encode("utf-8", "surrogatepass")).hexdigest(),
-                "payload": payload.encode("utf-8", "backslashreplace").decode(),
+                "row_id": row_id(served[index]),
+                "payload": payload(served[index]),
                 "claims": sorted(broken[index]),
                 PARTITION: arrived_on.isoformat(),
             }

@@ -339,7 +339,10 @@ API_TABLES: dict[str, ApiTable] = {
 
 
 def rejected_twin(table: Table) -> Table:
-    """`<table>_rejected`: rows that were served and refused, once each, on the day they arrived."""
+    """`<table>_rejected`: rows that were served and refused, once each, on the day they arrived.
+
+    A row whose claims are NULL was taken in by a retry, and is about to be removed.
+    """
     return Table(
         table.database,
         f"{table.name}_rejected",
@@ -368,7 +371,7 @@ CUSTOMER_DAILY_ACTIVITY = Table(
         Column("amount_max", _MONEY),
     ),
     key=("customer_id", "currency", "merchant_country"),
-    description="What each customer spent on the day, per currency and country; declined and incoming money left out.",
+    description="What each customer paid on the day, per currency and country; declined payments and transfers left out.",
 )
 
 CUSTOMER_PROFILES = Table(
@@ -383,9 +386,10 @@ CUSTOMER_PROFILES = Table(
         Column("amount_max", _MONEY),
         Column("amount_mean", _MONEY, "Σ amount / n, to the cent."),
         Column("amount_deviation", _MONEY, "Population standard deviation, to the cent."),
+        Column("last_day", "STRING", "The last day with a payment, like 2026-01-31."),
     ),
     key=("customer_id", "currency"),
-    description="What was usual for each customer when the day began: the 90 days before it, per currency.",
+    description="What each customer usually paid when the day began: the 90 days before it, per currency; transfers left out.",
 )
 
 CUSTOMER_COUNTRIES = Table(

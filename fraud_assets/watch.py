@@ -29,7 +29,7 @@ from fraud_assets.settings import Settings
 from fraud_assets.source_client import SourceClient
 from hive_io import HiveIOError, Span
 from hive_io.io_manager import open_warehouse
-from hive_io.table import DAY
+from hive_io.table import DAY, ranges
 
 TAG = {"fraud/started_by": "watch"}
 REPORT_EVERY = 60.0
@@ -261,14 +261,7 @@ class Watch:
 def days_to_run(today: dt.date, reopened: Sequence[str], first_day: dt.date) -> list[Span]:
     """Ranges of days, in order: today, the reopened days, and the day after each, which looks back on it."""
     late = [dt.date.fromisoformat(ds) for ds in reopened]
-    days = sorted(day for day in {today, *late, *(day + DAY for day in late)} if first_day <= day <= today)
-    spans: list[Span] = []
-    for day in days:
-        if spans and spans[-1].last_day + DAY == day:
-            spans[-1] = Span.days(spans[-1].first_day, day)
-        else:
-            spans.append(Span.days(day, day))
-    return spans
+    return ranges(day for day in {today, *late, *(day + DAY for day in late)} if first_day <= day <= today)
 
 
 def watch(settings: Settings, stop: Event, *, every: float, reconcile: float, say: Callable[[str], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -163,3 +163,14 @@ class Span:
         if self.is_whole_days:
             return self.first_ds if self.first_ds == self.last_ds else f"{self.first_ds} to {self.last_ds}"
         return f"{self.start:%Y-%m-%dT%H:%M:%S} to {self.end:%Y-%m-%dT%H:%M:%S}"
+
+
+def ranges(days: Iterable[dt.date]) -> list[Span]:
+    """The days, in order, as few spans: neighbouring ones share one."""
+    spans: list[Span] = []
+    for day in sorted(set(days)):
+        if spans and spans[-1].last_day + DAY == day:
+            spans[-1] = Span.days(spans[-1].first_day, day)
+        else:
+            spans.append(Span.days(day, day))
+    return spans

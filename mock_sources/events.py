@@ -27,11 +27,12 @@ EVENT = np.dtype(
         ("channel", np.uint8),
         ("status", np.uint8),
         ("kind", np.uint8),
+        ("incident", np.int64),
         ("defect", np.uint8),
         ("oddity", np.uint8),
     ]
 )
-"""`event` and `arrival` in microseconds UTC, customer and merchant by number, `kind`, `defect` and `oddity` 0 for none."""
+"""Times in microseconds UTC, customer and merchant by number; `kind`, `incident`, `defect` and `oddity` 0 for none."""
 
 TYPES = ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")
 CHANNELS = ("pos", "online", "atm")
@@ -54,6 +55,7 @@ def build(
     channel: npt.ArrayLike,
     status: npt.ArrayLike,
     kind: int = 0,
+    incident: int = 0,
 ) -> Events:
     """Events from columns. `ordinals`, unique in a world, become ids that tell nothing; each arrives 1 to 5 s after."""
     events = np.zeros(len(ordinals), dtype=EVENT)
@@ -68,6 +70,7 @@ def build(
         "channel": channel,
         "status": status,
         "kind": kind,
+        "incident": incident,
     }.items():
         events[name] = column
     return events

@@ -12,10 +12,10 @@ from mock_sources import events, instants
 from mock_sources.draws import Stream, generator
 from mock_sources.events import Events
 from mock_sources.places import CITIES, UTC_OFFSET_HOURS
-from mock_sources.population import Floats, Ints, Population
+from mock_sources.population import Bools, Customers, Floats, Ints, Population
 from mock_sources.traffic import cents
 
-LONGEST_DAYS = 11
+LONGEST_DAYS = 26
 """An incident ends less than this many days after the start of its first day."""
 
 _FIRST_ORDINAL = 2**62
@@ -30,6 +30,11 @@ class Incident(NamedTuple):
     number: int
     customer: int
     merchant: int
+
+    @property
+    def key(self) -> int:
+        """Unique in a world, and above 0."""
+        return self.day * 2**16 + self.number + 1
 
 
 class _Strokes(NamedTuple):
@@ -52,15 +57,19 @@ def starting_on(population: Population, seed: int, rate: float, day: int) -> lis
         return []
     rng = generator(seed, Stream.INCIDENTS, day)
     expected = rate / (1 - rate) * customers.rate[eligible].sum()
-    counts = rng.poisson([expected * kind.share / kind.mean_size for kind in _KINDS])
-    kinds = np.repeat(np.arange(len(_KINDS)), counts)
-    victims = rng.choice(eligible, size=len(kinds))
-    # A favourite of somebody has trade, and keeps it.
-    shops = customers.favourite_shops[victims, 0]
-    return [
-        Incident(int(kind), day, number, int(victim), int(shop))
-        for number, (kind, victim, shop) in enumerate(zip(kinds, victims, shops, strict=True))
-    ]
+    incidents: list[Incident] = []
+    for number, kind in enumerate(_KINDS):
+        among = eligible if kind.among is None else eligible[kind.among(customers, day)[eligible]]
+        count = int(rng.poisson(expected * kind.share / kind.mean_size))
+        if kind.among is not None:
+            count = min(count, len(among))
+        victims = rng.choice(among, size=count, replace=kind.among is None) if count else among[:0]
+        shops = rng.choice(population.merchants.small_shops, size=count)
+        incidents += [
+            Incident(number, day, len(incidents) + place, int(victim), int(shop))
+            for place, (victim, shop) in enumerate(zip(victims, shops, strict=True))
+        ]
+    return incidents
 
 
 def fraud_events(population: Population, seed: int, incident: Incident) -> Events:
@@ -79,6 +88,7 @@ def fraud_events(population: Population, seed: int, incident: Incident) -> Event
         strokes.channel,
         strokes.declined,
         kind=incident.kind + 1,
+        incident=incident.key,
     )
 
 
@@ -128,10 +138,10 @@ def _account_takeover(population: Population, incident: Incident, rng: np.random
 
 
 def _compromised_merchant(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """For days the cards of many customers are abused at one merchant."""
-    customers, days = population.customers, int(rng.integers(3, LONGEST_DAYS))
+    """For weeks the cards of many customers are abused at one merchant, a small one."""
+    customers, days = population.customers, int(rng.integers(8, LONGEST_DAYS))
     eligible = np.flatnonzero(customers.open_before(incident.day * instants.DAY))
-    count = int(rng.integers(15, 56))
+    count = int(rng.integers(12, 45))
     # The cards were copied when they were used here, so most belong to people who live nearby.
     nearby = customers.home[eligible] == population.merchants.city[incident.merchant]
     weights = np.where(nearby, 1.0, 0.03)
@@ -202,6 +212,70 @@ def _mule_pass_through(population: Population, incident: Incident, rng: np.rando
     )
 
 
+def _bust_out(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """Somebody with bad credit buys what can be sold again, until nothing goes through any more."""
+    customers, merchants, count = population.customers, population.merchants, int(rng.integers(5, 13))
+    online = rng.random(count) < 0.4
+    shops = merchants.shop_in(np.full(count, customers.home[incident.customer]), rng.random(count))
+    order = np.arange(count) / count
+    return _strokes(
+        incident.customer,
+        seconds=np.sort(rng.uniform(0, rng.uniform(1.5, 5) * 86_400, count)),
+        merchant=np.where(online, rng.choice(merchants.online, size=count), shops),
+        amount=customers.level[incident.customer] * rng.lognormal(1.7, 0.5, count),
+        type=events.PURCHASE,
+        channel=np.where(online, events.ONLINE, events.POS),
+        declined=rng.random(count) < 0.6 * order,
+    )
+
+
+def _cash_out(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """A stolen card whose PIN was seen: one withdrawal after the other at the machines of the city."""
+    customers, count = population.customers, int(rng.integers(3, 7))
+    note = 20 * customers.unit[incident.customer]
+    return _strokes(
+        incident.customer,
+        seconds=rng.uniform(0, 21) * 3600 + np.cumsum(rng.uniform(60, 900, count)),
+        merchant=np.full(count, population.merchants.atm_of_city[customers.home[incident.customer]]),
+        amount=rng.integers(8, 26, size=count) * note,
+        type=events.WITHDRAWAL,
+        channel=events.ATM,
+        declined=rng.random(count) < 0.1,
+    )
+
+
+def _dormant_account(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """An account that nobody has used for months is emptied by somebody else."""
+    customers, count = population.customers, int(rng.integers(4, 9))
+    transfer = rng.random(count) < 0.5
+    shops = rng.choice(population.merchants.online, size=count)
+    return _strokes(
+        incident.customer,
+        seconds=np.sort(rng.uniform(0, 2 * 86_400, count)),
+        merchant=np.where(transfer, customers.bank[incident.customer], shops),
+        amount=customers.level[incident.customer] * rng.lognormal(1.5, 0.6, count) * np.where(transfer, 3.0, 1.0),
+        type=np.where(transfer, events.TRANSFER_OUT, events.PURCHASE),
+        channel=events.ONLINE,
+        declined=rng.random(count) < 0.1,
+    )
+
+
+def _new_account(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
+    """An account that was opened to cheat spends in its first days what others spend in months."""
+    customers, merchants, count = population.customers, population.merchants, int(rng.integers(5, 12))
+    online = rng.random(count) < 0.7
+    shops = merchants.shop_in(np.full(count, customers.home[incident.customer]), rng.random(count))
+    return _strokes(
+        incident.customer,
+        seconds=np.sort(rng.uniform(0, 2 * 86_400, count)),
+        merchant=np.where(online, rng.choice(merchants.online, size=count), shops),
+        amount=customers.level[incident.customer] * rng.lognormal(1.6, 0.5, count),
+        type=events.PURCHASE,
+        channel=np.where(online, events.ONLINE, events.POS),
+        declined=rng.random(count) < 0.15,
+    )
+
+
 class _Kind(NamedTuple):
     name: str
     make: Callable[[Population, Incident, np.random.Generator], _Strokes]
@@ -209,15 +283,21 @@ class _Kind(NamedTuple):
     """Of all fraudulent transactions."""
     mean_size: float
     """Transactions per incident."""
+    among: Callable[[Customers, int], Bools] | None = None
+    """Whom it can befall on a day; everybody unless given. Where there is nobody, there is less of it."""
 
 
 _KINDS = (
-    _Kind("card_testing", _card_testing, 0.20, 8.0),
-    _Kind("account_takeover", _account_takeover, 0.20, 14.0),
-    _Kind("compromised_merchant", _compromised_merchant, 0.25, 35.0),
-    _Kind("stolen_card_abroad", _stolen_card_abroad, 0.15, 4.0),
-    _Kind("structuring", _structuring, 0.08, 4.5),
-    _Kind("mule_pass_through", _mule_pass_through, 0.12, 3.0),
+    _Kind("card_testing", _card_testing, 0.15, 8.0),
+    _Kind("account_takeover", _account_takeover, 0.16, 14.0),
+    _Kind("compromised_merchant", _compromised_merchant, 0.20, 28.0),
+    _Kind("stolen_card_abroad", _stolen_card_abroad, 0.13, 4.0),
+    _Kind("structuring", _structuring, 0.07, 4.5),
+    _Kind("mule_pass_through", _mule_pass_through, 0.10, 3.0),
+    _Kind("bust_out", _bust_out, 0.07, 8.5, lambda customers, day: customers.bad_credit),
+    _Kind("cash_out", _cash_out, 0.05, 4.5),
+    _Kind("dormant_account", _dormant_account, 0.04, 6.0, lambda customers, day: customers.quiet_for(day) > 60),
+    _Kind("new_account", _new_account, 0.03, 8.0, lambda customers, day: customers.open_for(day) < 5),
 )
 KINDS = tuple(kind.name for kind in _KINDS)
 """The kinds of fraud in this world."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,19 +9,20 @@ import numpy as np
 from mock_sources import events, instants
 from mock_sources.draws import Stream, scramble, uniform
 from mock_sources.events import Events
-from mock_sources.incidents import COMPROMISED_MERCHANT, Incident, kind_name
-from mock_sources.population import Floats, Population, customer_id, merchant_id
+from mock_sources.incidents import COMPROMISED_MERCHANT, LONGEST_DAYS, kind_name
+from mock_sources.population import Floats, Ints, Population, customer_id, merchant_id
 from mock_sources.source import Row, Window
 
 LONGEST_REPORT_DELAY = 20 * instants.DAY
-LONGEST_LISTING = 400 * instants.DAY
+LONGEST_LISTING = (LONGEST_DAYS + 1 + 4 + 45) * instants.DAY + LONGEST_REPORT_DELAY
 """A merchant has proved itself again, and left the blacklist, at most this long after the abuse began."""
+NEVER = np.iinfo(np.int64).max
 
 # Reports are made at whole seconds, cut off.
 _SHORTEST_REPORT_DELAY = instants.DAY + instants.SECOND
 _REPORTED, _REPORTED_DECLINED = 0.75, 0.15
 _KNOWN_TRANSACTION, _KNOWN_KIND = 0.85, 0.8
-_LISTED = 0.7
+_REPORTS_TO_LIST, _LISTED = 3, 0.8
 _REASONS = ("cards abused after use here", "terminal manipulated", "chargebacks above the scheme's limit")
 
 
@@ -53,22 +53,29 @@ def credit_scores(population: Population, seed: int, as_of: int) -> list[Row]:
     ]
 
 
-def blacklist(population: Population, seed: int, incidents: Iterable[Incident], as_of: int) -> list[Row]:
+def blacklist(population: Population, seed: int, frauds: Events, as_of: int) -> list[Row]:
     """The merchants listed at `as_of`, by listed_at, then merchant_id; listed once, since the earliest listing.
 
-    Most compromised merchants are listed, 7 to 25 days after the abuse began, and removed 120 to 370 days later.
+    Most compromised merchants are listed, one to four days after the third report, and removed 20 to 45 days later.
+
+    Args:
+        frauds: of all incidents that began in the `LONGEST_LISTING` before.
     """
+    abused = frauds[frauds["kind"] == COMPROMISED_MERCHANT + 1]
+    reported_at = _reported_at(seed, abused)
     listed: dict[int, tuple[int, str]] = {}
-    for incident in incidents:
-        if incident.kind != COMPROMISED_MERCHANT:
+    for incident in np.unique(abused["incident"]).tolist():
+        mine = abused["incident"] == incident
+        reports = np.sort(reported_at[mine & (reported_at < NEVER)])
+        is_listed, delay, length, reason = (float(uniform(incident, seed, Stream.BLACKLIST, salt)[0]) for salt in range(4))
+        if len(reports) < _REPORTS_TO_LIST or is_listed >= _LISTED:
             continue
-        key = incident.day * 2**16 + incident.number
-        is_listed, delay, length, reason = (float(uniform(key, seed, Stream.BLACKLIST, salt)[0]) for salt in range(4))
-        listed_at = incident.day * instants.DAY + round((7 + 18 * delay) * 86_400) * instants.SECOND
-        removed_at = listed_at + round((120 + 250 * length) * instants.DAY)
-        if is_listed < _LISTED and listed_at <= as_of < removed_at:
+        listed_at = int(reports[_REPORTS_TO_LIST - 1]) + round((1 + 3 * delay) * 86_400) * instants.SECOND
+        removed_at = listed_at + round((20 + 25 * length) * instants.DAY)
+        if listed_at <= as_of < removed_at:
+            merchant = int(abused["merchant"][mine][0])
             entry = (listed_at, _REASONS[int(reason * len(_REASONS))])
-            listed[incident.merchant] = min(listed.get(incident.merchant, entry), entry)
+            listed[merchant] = min(listed.get(merchant, entry), entry)
     rows = [
         {
             "merchant_id": merchant_id(number),
@@ -92,11 +99,8 @@ def fraud_reports(seed: int, frauds: Events, window: Window) -> list[Row]:
     def draw(salt: int) -> Floats:
         return uniform(ids, seed, Stream.REPORT, salt)
 
-    declined = frauds["status"] == events.DECLINED
-    # Early reports are the more common ones.
-    delay = _SHORTEST_REPORT_DELAY + draw(0) ** 2 * (LONGEST_REPORT_DELAY - _SHORTEST_REPORT_DELAY)
-    reported_at = (frauds["event"] + delay.astype(np.int64)) // instants.SECOND * instants.SECOND
-    made = (draw(1) < np.where(declined, _REPORTED_DECLINED, _REPORTED)) & (reported_at <= window.as_of)
+    reported_at = _reported_at(seed, frauds)
+    made = reported_at <= min(window.as_of, NEVER - 1)
     if window.since is not None:
         made &= reported_at >= window.since
     if window.until is not None:
@@ -126,3 +130,14 @@ def fraud_reports(seed: int, frauds: Events, window: Window) -> list[Row]:
             strict=True,
         )
     ]
+
+
+def _reported_at(seed: int, frauds: Events) -> Ints:
+    """When each fraud is reported, or `NEVER`."""
+    declined = frauds["status"] == events.DECLINED
+    # Early reports are the more common ones.
+    delay = uniform(frauds["id"], seed, Stream.REPORT, 0) ** 2 * (LONGEST_REPORT_DELAY - _SHORTEST_REPORT_DELAY)
+    at = (frauds["event"] + _SHORTEST_REPORT_DELAY + delay.astype(np.int64)) // instants.SECOND * instants.SECOND
+    told = uniform(frauds["id"], seed, Stream.REPORT, 1) < np.where(declined, _REPORTED_DECLINED, _REPORTED)
+    reported: Ints = np.where(told, at, NEVER)
+    return reported

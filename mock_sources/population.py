@@ -22,6 +22,8 @@ MIN_MERCHANTS = 60
 MEAN_DAILY_TRANSACTIONS = 4.0
 TRIP_CYCLE_DAYS = 28
 """A traveller starts at most one trip in each of these periods, and ends it in the same."""
+REST_CYCLE_DAYS = 400
+"""Some accounts are left alone once in each of these periods, for months."""
 
 _SHOP_CATEGORIES = {
     "groceries": 0.8,
@@ -40,7 +42,10 @@ _FAVOURITE_ONLINE = 4
 
 
 class Merchants:
-    """Columns by merchant number. `city` is -1 for online shops and banks; `price` multiplies a customer's level."""
+    """Columns by merchant number. `city` is -1 for online shops and banks; `price` multiplies a customer's level.
+
+    `small_shops` are the numbers of the two fifths with the least trade.
+    """
 
     def __init__(self, seed: int, count: int) -> None:
         if count < MIN_MERCHANTS:
@@ -58,8 +63,13 @@ class Merchants:
         self.price = np.ones(count)
         self.details: list[Row] = []
         self._shops = shops[np.argsort(self.city[shops], kind="stable")]
-        self._shops_in_city = np.bincount(self.city[shops], minlength=cities)
-        self._first_in_city = np.cumsum(self._shops_in_city) - self._shops_in_city
+        # most shops are small, a few have most of the trade
+        trade = np.exp(rng.normal(0, 1.0, len(shops)))
+        self._trade_until = np.cumsum(trade)
+        in_city = np.bincount(self.city[self._shops], weights=trade, minlength=cities)
+        self._trade_before_city = np.cumsum(in_city) - in_city
+        self._trade_in_city = in_city
+        self.small_shops = np.sort(self._shops[trade <= np.quantile(trade, 0.4)])
         for number in range(count):
             category = self._category(number, rng)
             self.price[number] = (_SHOP_CATEGORIES | _ONLINE_CATEGORIES).get(category, 1.0)
@@ -91,7 +101,8 @@ class Merchants:
 
     def shop_in(self, cities: Ints, draws: Floats) -> Ints:
         """For each city the shop that a draw in [0, 1) stands for."""
-        place = self._first_in_city[cities] + (draws * self._shops_in_city[cities]).astype(np.int64)
+        trade = self._trade_before_city[cities] + draws * self._trade_in_city[cities]
+        place = np.minimum(np.searchsorted(self._trade_until, trade, side="right"), len(self._shops) - 1)
         chosen: Ints = self._shops[place]
         return chosen
 
@@ -118,7 +129,11 @@ class Customers:
         self.rate = MEAN_DAILY_TRANSACTIONS * activity / activity.mean()
         self.online_share = rng.beta(1.5, 3.5, count).clip(0.03, 0.9)
         self.atm_share = rng.beta(1.2, 12.0, count)
-        self.hour = rng.normal(14.5, 2.5, count)
+        at_night = rng.random(count) < 0.05
+        self.hour = np.where(at_night, rng.normal(1.0, 1.5, count), rng.normal(14.5, 2.5, count))
+        self._rests = rng.random(count) < 0.06
+        self._rest_phase = rng.integers(REST_CYCLE_DAYS, size=count)
+        self._rest_days = rng.integers(90, 300, size=count)
         self.travels = np.where(rng.random(count) < 0.25, rng.uniform(0.2, 0.8, count), 0.02)
         self.usual_abroad = rng.integers(len(CITIES), size=(count, 2))
         self.favourite_shops = merchants.shop_in(
@@ -143,6 +158,17 @@ class Customers:
         """Whose accounts were opened before an instant."""
         known: Bools = self.opened < instant
         return known
+
+    def open_for(self, day: int) -> Ints:
+        """For each customer the whole days since the account was opened, under 0 before."""
+        passed: Ints = (day * instants.DAY - self.opened) // instants.DAY
+        return passed
+
+    def quiet_for(self, day: int) -> Ints:
+        """For each customer the days for which the account has not been used, 0 where it is in use."""
+        place = (day + self._rest_phase) % REST_CYCLE_DAYS
+        quiet: Ints = np.where(self._rests & (place < self._rest_days), place + 1, 0)
+        return quiet
 
     def trips(self, day: int) -> tuple[Ints, Bools]:
         """For each customer the city of the day (home unless on a trip), and whether the day is spent in the air."""

@@ -70,10 +70,10 @@ class LabelledReplay:
         return {name: self._reports(window) if name == "fraud_reports" else [] for name in sections}
 
     def labels(self, window: Window) -> list[Row]:
-        """See `Source.labels`; the file's kind of fraud is not read, so `kind` is null."""
+        """See `Source.labels`; the file's kinds of fraud are not read, so `kind` and `incident` are null."""
         chosen = self._frauds_between(*self._span(window, window.as_of))
         return [
-            {"transaction_id": transaction_id, "date_time": moment, "kind": None}
+            {"transaction_id": transaction_id, "date_time": moment, "kind": None, "incident": None}
             for transaction_id, moment in zip(
                 self._ids.take(chosen).to_pylist(), instants.texts(self._event[chosen]), strict=True
             )

@@ -23,7 +23,7 @@ def honest_day(population: Population, seed: int, day: int) -> Events:
     customers, merchants = population.customers, population.merchants
     rng = generator(seed, Stream.TRAFFIC, day)
     date = datetime.fromtimestamp(day * 86_400, UTC)
-    open_now = customers.open_before(day * instants.DAY)
+    open_now = customers.open_before(day * instants.DAY) & (customers.quiet_for(day) == 0)
     spree = rng.random(customers.count) < _SPREE
     mean = customers.rate * _WEEKDAY[date.weekday()] * np.where(spree, 3.0, 1.0)
     who = np.repeat(np.arange(customers.count), rng.poisson(mean) * open_now)

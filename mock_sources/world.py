@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +91,8 @@ class World:
         as_of = min(window.as_of, LAST)
         data: dict[str, list[Row]] = {}
         if "blacklist_info" in sections:
-            days = self._days(as_of - LONGEST_LISTING, as_of)
-            incidents = chain.from_iterable(self._incidents(day) for day in days)
-            data["blacklist_info"] = blacklist(self.population, self.seed, incidents, as_of)
+            frauds = events.joined([self._frauds(day) for day in self._days(as_of - LONGEST_LISTING, as_of)])
+            data["blacklist_info"] = blacklist(self.population, self.seed, frauds, as_of)
         if "credit_scores" in sections:
             data["credit_scores"] = credit_scores(self.population, self.seed, as_of)
         if "fraud_reports" in sections:
@@ -108,9 +106,13 @@ class World:
         frauds = frauds[_inside(frauds, "event", window.since, window.until) & (frauds["event"] <= last)]
         frauds = frauds[np.lexsort((frauds["id"], frauds["event"]))]
         return [
-            {"transaction_id": transaction_id, "date_time": moment, "kind": kind_name(kind)}
-            for transaction_id, moment, kind in zip(
-                events.id_texts(frauds["id"]), instants.texts(frauds["event"]), frauds["kind"].tolist(), strict=True
+            {"transaction_id": transaction_id, "date_time": moment, "kind": kind_name(kind), "incident": f"i{incident:x}"}
+            for transaction_id, moment, kind, incident in zip(
+                events.id_texts(frauds["id"]),
+                instants.texts(frauds["event"]),
+                frauds["kind"].tolist(),
+                frauds["incident"].tolist(),
+                strict=True,
             )
         ]
 

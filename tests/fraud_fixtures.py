@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from threading import Thread
@@ -144,6 +146,55 @@ def compute(engine: Engine, warehouse: EmbeddedWarehouse, table: str, span: Span
     """Compute a table for a span; its rows of the days of the span."""
     warehouse.replace(engine.tables[table], engine.query(table, span), span)
     return warehouse.read(f"fintech.{table}", span=span).to_pylist()
+
+
+# --- what a rule makes of rows ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a rule made of the day's transactions."""
+
+    hits: Mapping[str, dict[str, Any]]
+    transactions: int
+    judged: int
+
+    def evidence(self, transaction_id: str) -> dict[str, Any]:
+        return json.loads(self.hits[transaction_id]["evidence"], parse_float=Decimal)
+
+
+def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable[Mapping[str, Any]]) -> Judged:
+    """Fill the tables that the rule reads, and let it judge."""
+    assert tables.keys() <= engine.reads(rule).keys()
+    for name in engine.reads(rule):
+        lake.ensure_table(engine.tables[name])
+        fill(lake, name, tables.get(name, []))
+    rows = compute(engine, lake, rule)
+    hits = {row["transaction_id"]: row for row in rows}
+    assert len(hits) == len(rows)
+    assert all(row["rule"] == rule and row["ds"] == DAY.isoformat() for row in rows)
+    times = {row["transaction_id"]: row["event_time"] for row in tables.get("transactions", [])}
+    assert all(row["event_time"] == times[row["transaction_id"]] for row in rows)
+    assert all(row["rule_version"] == engine.book.rules[rule].version for row in rows)
+    [counted] = lake.query(engine.coverage(rule, SPAN)).to_pylist()
+    assert counted["ds"] == DAY.isoformat()
+    assert counted["hits"] == len(hits)
+    return Judged(hits, int(counted["transactions"]), int(counted["judged"]))
+
+
+def profile(customer_id: str, **changes: Any) -> dict[str, Any]:
+    """A mean of 100, a deviation of 25, a maximum of 190, from 10 transactions."""
+    return {
+        "customer_id": customer_id,
+        "currency": "EUR",
+        "transactions": 10,
+        "amount_sum": Decimal(1000),
+        "amount_square_sum": Decimal("106250"),
+        "amount_max": Decimal(190),
+        "amount_mean": Decimal(100),
+        "amount_deviation": Decimal(25),
+        **changes,
+    }
 
 
 # --- rule files ---------------------------------------------------------------------------------------------------------

@@ -97,7 +97,9 @@ def _place(row: Row) -> str:
 
 def spending() -> list[Row]:
     return [
-        row for row in TRANSACTIONS if row["status"] != "declined" and row["transaction_type"] not in ("transfer_in", "refund")
+        row
+        for row in TRANSACTIONS
+        if row["status"] != "declined" and row["transaction_type"] not in ("transfer_in", "transfer_out", "refund")
     ]
 
 

@@ -1,11 +1,8 @@
-"""The five rules, each on a handful of rows: what it hits and says, what is just not enough, what it cannot judge."""
+"""Rules that look at one transaction: what they hit and say, what is just not enough, what they cannot judge."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +11,7 @@ import pytest
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
 from hive_io import EmbeddedWarehouse, Span
-from tests.fraud_fixtures import DAY, NOON, SPAN, compute, fill, transaction
+from tests.fraud_fixtures import DAY, SPAN, compute, fill, judge, profile, transaction
 
 D = Decimal
 YESTERDAY = (DAY - dt.timedelta(days=1)).isoformat()
@@ -25,35 +22,6 @@ CONTROLS = "a\x01\x02b\x08c\x0cd\x1fe\x1b\x1bf"
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine(read_rule_book())
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a rule made of the day's transactions."""
-
-    hits: Mapping[str, dict[str, Any]]
-    transactions: int
-    judged: int
-
-    def evidence(self, transaction_id: str) -> dict[str, Any]:
-        return json.loads(self.hits[transaction_id]["evidence"], parse_float=Decimal)
-
-
-def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable[Mapping[str, Any]]) -> Judged:
-    """Fill the tables that the rule reads, and let it judge."""
-    assert tables.keys() <= engine.reads(rule).keys()
-    for name in engine.reads(rule):
-        lake.ensure_table(engine.tables[name])
-        fill(lake, name, tables.get(name, []))
-    rows = compute(engine, lake, rule)
-    hits = {row["transaction_id"]: row for row in rows}
-    assert len(hits) == len(rows)
-    assert all(row["rule"] == rule and row["ds"] == DAY.isoformat() and row["event_time"] == NOON for row in rows)
-    assert all(row["rule_version"] == engine.book.rules[rule].version for row in rows)
-    [counted] = lake.query(engine.coverage(rule, SPAN)).to_pylist()
-    assert counted["ds"] == DAY.isoformat()
-    assert counted["hits"] == len(hits)
-    return Judged(hits, int(counted["transactions"]), int(counted["judged"]))
 
 
 # --- high_value ---------------------------------------------------------------------------------------------------------
@@ -74,6 +42,8 @@ def test_high_value_is_over_the_threshold_of_its_currency(engine: Engine, lake: 
             transaction("unnamed over", amount="2000.01", currency=None),
             transaction("no threshold", amount="999999999999.99", currency="XXX"),
             transaction("absurd", amount="999999999999.99", currency="JPY"),
+            transaction("salary", amount="5000.00", transaction_type="transfer_in"),
+            transaction("sent", amount="2000.01", transaction_type="transfer_out"),
         ],
     )
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
@@ -81,29 +51,15 @@ def test_high_value_is_over_the_threshold_of_its_currency(engine: Engine, lake: 
         "many crowns": "22000.01 SEK is over the threshold of 22000.00",
         "unnamed over": "2000.01 (currency not named) is over the threshold of 2000.00",
         "absurd": "999999999999.99 JPY is over the threshold of 320000.00",
+        "sent": "2000.01 EUR is over the threshold of 2000.00",
     }
-    assert (result.transactions, result.judged) == (9, 8)
+    assert (result.transactions, result.judged) == (11, 9)
     over = result.hits["over"]
     assert (over["customer_id"], over["severity"], over["weight"]) == ("c7", "medium", 0.3)
     assert over["evidence"] == '{"amount": 2000.01, "currency": "EUR", "threshold": 2000.00}'
 
 
 # --- unusual_transaction ------------------------------------------------------------------------------------------------
-
-
-def profile(customer_id: str, **changes: Any) -> dict[str, Any]:
-    """A mean of 100, a deviation of 25, a maximum of 190, from 10 transactions."""
-    return {
-        "customer_id": customer_id,
-        "currency": "EUR",
-        "transactions": 10,
-        "amount_sum": D(1000),
-        "amount_square_sum": D("106250"),
-        "amount_max": D(190),
-        "amount_mean": D(100),
-        "amount_deviation": D(25),
-        **changes,
-    }
 
 
 def test_unusual_is_far_from_the_mean_and_not_under_the_maximum(engine: Engine, lake: EmbeddedWarehouse) -> None:
@@ -117,41 +73,42 @@ def test_unusual_is_far_from_the_mean_and_not_under_the_maximum(engine: Engine, 
             profile("narrow", amount_deviation=D("0.01"), amount_max=D(200)),
         ],
         transactions=[
-            transaction("3.96 deviations", amount="199.00"),
-            transaction("4 deviations", amount="200.00"),
+            transaction("5.96 deviations", amount="249.00"),
+            transaction("6 deviations", amount="250.00"),
             transaction("8 deviations", amount="300.00", transaction_type=None),
-            transaction("1.49 maximum", "wide", "298.00"),
-            transaction("1.5 maximum", "wide", "300.00"),
+            transaction("1.99 maximum", "wide", "398.00"),
+            transaction("2 maximum", "wide", "400.00"),
             transaction("far, under maximum", "narrow", "198.00"),
             transaction("far, at maximum", "narrow", "200.00"),
+            transaction("far, over maximum", "narrow", "202.00"),
         ],
     )
     assert {name: (hit["reason"], hit["weight"]) for name, hit in result.hits.items()} == {
-        "4 deviations": (
-            "200.00 EUR is 4.00 standard deviations above this customer's mean of 100.00, and 1.05 times the largest amount "
+        "6 deviations": (
+            "250.00 EUR is 6.00 standard deviations above this customer's mean of 100.00, and 1.32 times the largest amount "
             "before, 190.00 (in 10 transactions)",
-            0.9 - 0.4 * 4 / 4,
+            0.9 - 0.4 * 6 / 6,
         ),
         "8 deviations": (
             "300.00 EUR is 8.00 standard deviations above this customer's mean of 100.00, and 1.58 times the largest amount "
             "before, 190.00 (in 10 transactions)",
-            0.9 - 0.4 * 4 / 8,
+            0.9 - 0.4 * 6 / 8,
         ),
-        "1.5 maximum": (
-            "300.00 EUR is 0.20 standard deviations above this customer's mean of 100.00, and 1.50 times the largest amount "
+        "2 maximum": (
+            "400.00 EUR is 0.30 standard deviations above this customer's mean of 100.00, and 2.00 times the largest amount "
             "before, 200.00 (in 10 transactions)",
-            0.5,
+            0.9 - 0.4 * 6 / 6,
         ),
-        "far, at maximum": (
-            "200.00 EUR is 10000.00 standard deviations above this customer's mean of 100.00, and 1.00 times the largest "
+        "far, over maximum": (
+            "202.00 EUR is 10200.00 standard deviations above this customer's mean of 100.00, and 1.01 times the largest "
             "amount before, 200.00 (in 10 transactions)",
-            0.9 - 0.4 * 4 / 10000,
+            0.9 - 0.4 * 6 / 10200,
         ),
     }
-    assert (result.transactions, result.judged) == (7, 7)
+    assert (result.transactions, result.judged) == (8, 8)
     assert {hit["severity"] for hit in result.hits.values()} == {"high"}
-    assert result.hits["4 deviations"]["evidence"] == (
-        '{"amount": 200.00, "currency": "EUR", "deviations_above": 4.00, "share_of_maximum": 1.05, "mean": 100.00, '
+    assert result.hits["6 deviations"]["evidence"] == (
+        '{"amount": 250.00, "currency": "EUR", "deviations_above": 6.00, "share_of_maximum": 1.32, "mean": 100.00, '
         '"maximum": 190.00, "history": 10}'
     )
 
@@ -179,13 +136,14 @@ def test_unusual_is_not_judged_without_enough_history_of_the_currency(engine: En
             transaction("currency of unnamed", "unnamed", huge),
             transaction("money in", "euro", huge, transaction_type="transfer_in"),
             transaction("money back", "euro", huge, transaction_type="refund"),
+            transaction("money sent", "euro", huge, transaction_type="transfer_out"),
             transaction("usual in yen", "both", huge, currency="JPY"),
             transaction("unusual in euro", "both", huge),
             transaction("unnamed", "unnamed", huge, currency=None),
         ],
     )
     assert set(result.hits) == {"unusual in euro", "unnamed"}
-    assert (result.transactions, result.judged) == (11, 3)
+    assert (result.transactions, result.judged) == (12, 3)
     assert result.evidence("unnamed")["currency"] == "(currency not named)"
     assert result.evidence("unusual in euro")["mean"] == D(100)
 
@@ -205,7 +163,7 @@ def risk(customer_id: str) -> dict[str, Any]:
     return {"customer_id": customer_id, "credit_score": 480, "fraud_reports": 0, "reason": "Credit score 480 is under 500"}
 
 
-def test_high_risk_customers_who_spend_more_than_twice_their_mean(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_high_risk_customers_who_spend_far_more_than_their_mean(engine: Engine, lake: EmbeddedWarehouse) -> None:
     result = judge(
         engine,
         lake,
@@ -213,28 +171,28 @@ def test_high_risk_customers_who_spend_more_than_twice_their_mean(engine: Engine
         high_risk_customers=[risk("c1"), risk("new"), risk("unnamed")],
         customer_profiles=[profile("c1"), profile("calm"), profile("unnamed", currency=None)],
         transactions=[
-            transaction("under", amount="199.99"),
-            transaction("at", amount="200.00"),
-            transaction("over", amount="200.01"),
+            transaction("under", amount="399.99"),
+            transaction("at", amount="400.00"),
+            transaction("over", amount="400.01"),
             transaction("not at risk", "calm", "5000.00"),
             transaction("no profile", "new", "5000.00"),
             transaction("other currency", amount="5000.00", currency="USD"),
             transaction("no currency", amount="5000.00", currency=None),
             transaction("money in", amount="5000.00", transaction_type="transfer_in"),
             transaction("money back", amount="5000.00", transaction_type="refund"),
-            transaction("no type", "unnamed", "200.01", currency=None, transaction_type=None),
+            transaction("no type", "unnamed", "400.01", currency=None, transaction_type=None),
         ],
     )
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
-        "over": "Credit score 480 is under 500; 200.01 EUR is more than 2 times this customer's mean of 100.00",
+        "over": "Credit score 480 is under 500; 400.01 EUR is more than 4 times this customer's mean of 100.00",
         "no type": (
-            "Credit score 480 is under 500; 200.01 (currency not named) is more than 2 times this customer's mean of 100.00"
+            "Credit score 480 is under 500; 400.01 (currency not named) is more than 4 times this customer's mean of 100.00"
         ),
     }
     assert (result.transactions, result.judged) == (10, 5)
     assert (result.hits["over"]["weight"], result.hits["over"]["severity"]) == (0.4, "high")
     assert result.evidence("over") == {
-        "amount": D("200.01"),
+        "amount": D("400.01"),
         "currency": "EUR",
         "mean": D("100.00"),
         "risk": "Credit score 480 is under 500",
@@ -400,12 +358,13 @@ def test_a_country_is_new_after_enough_payments_elsewhere(engine: Engine, lake: 
             at("short history", "Paris", "FR", "19"),
             at("no history", "Paris", "FR", "0"),
             at("no country", "Paris", None, "20"),
+            at("from home", None, "FR", "20", channel="online"),
         ],
     )
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
         "new": "First payment in FR after 20 transactions elsewhere in 90 days"
     }
-    assert (result.transactions, result.judged) == (6, 4)
+    assert (result.transactions, result.judged) == (7, 4)
     assert result.hits["new"]["weight"] == 0.3
     evidence = result.evidence("new")
     assert (evidence["place"], evidence["country"], evidence["history"], evidence["reports"]) == ("Paris, FR", "FR", 20, None)

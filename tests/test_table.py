@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hive_io import Column, Span, Table
-from hive_io.table import arrow_type, is_day
+from hive_io.table import arrow_type, is_day, ranges
 
 TOKYO = timezone(timedelta(hours=9))
 
@@ -178,3 +179,10 @@ def test_the_partition_is_the_last_column() -> None:
 
 def test_a_day_is_a_day() -> None:
     assert Span.days(date(2026, 3, 29), date(2026, 3, 29)).end - utc(2026, 3, 29) == dt.timedelta(hours=24)
+
+
+@given(st.lists(st.dates(date(2025, 12, 25), date(2026, 1, 10))))
+def test_ranges_have_each_day_once_in_order_and_do_not_touch(days: list[date]) -> None:
+    spans = ranges(days)
+    assert [day for span in spans for day in span.each_day()] == sorted(set(days))
+    assert all(before.end < after.start for before, after in pairwise(spans))

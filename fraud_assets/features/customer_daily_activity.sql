@@ -1,5 +1,5 @@
 -- title: Daily activity of customers
--- description: What each customer spent on the day, per currency and country.
+-- description: What each customer paid on the day, per currency and country; transfers have other sizes than payments.
 SELECT
   t.customer_id,
   t.currency,
@@ -12,5 +12,5 @@ SELECT
   t.ds
 FROM transactions t
 WHERE (t.status IS NULL OR t.status <> 'declined')
-  AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'refund'))
+  AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund'))
 GROUP BY t.customer_id, t.currency, t.merchant_country, t.ds

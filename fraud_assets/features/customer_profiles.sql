@@ -21,6 +21,7 @@ SELECT
       ELSE 0
     END AS DECIMAL(18,2)
   ) AS amount_deviation,
+  p.last_day,
   p.ds
 FROM (
   SELECT
@@ -30,7 +31,8 @@ FROM (
     SUM(a.transactions) AS transactions,
     CAST(SUM(a.amount_sum) AS DECIMAL(38,2)) AS amount_sum,
     CAST(SUM(a.amount_square_sum) AS DECIMAL(38,4)) AS amount_square_sum,
-    MAX(a.amount_max) AS amount_max
+    MAX(a.amount_max) AS amount_max,
+    MAX(a.ds) AS last_day
   FROM params.days d
   JOIN customer_daily_activity a
     ON a.ds < d.ds AND a.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')

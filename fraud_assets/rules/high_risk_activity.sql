@@ -3,7 +3,7 @@
 -- severity: high
 -- weight: 0.4
 -- params:
---   times_mean: {type: decimal, default: 2, min: 0, max: 1000, description: Multiple of the customer's mean amount.}
+--   times_mean: {type: decimal, default: 4, min: 0, max: 1000, description: Multiple of the customer's mean amount.}
 -- reason: "{risk}; {amount} {currency} is more than {times_mean} times this customer's mean of {mean}"
 -- source: The original report, rule 3 (high_risk_customers).
 SELECT
@@ -19,4 +19,4 @@ FROM transactions t
 JOIN customer_profiles p
   ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
 LEFT JOIN high_risk_customers r ON r.ds = t.ds AND r.customer_id = t.customer_id
-WHERE t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'refund')
+WHERE t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund')

@@ -22,3 +22,5 @@ SELECT
   th.amount AS threshold
 FROM transactions t
 JOIN params.thresholds th ON th.currency <=> t.currency
+-- a salary that comes in is no spending
+WHERE t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'refund')

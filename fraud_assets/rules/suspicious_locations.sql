@@ -1,5 +1,5 @@
 -- title: Suspicious locations
--- description: The merchant's place is often reported for fraud, or its country is new for this customer.
+-- description: The merchant's place is often reported for fraud, or the customer is there for the first time in a country.
 -- severity: medium
 -- weight: 0.4
 -- params:
@@ -60,7 +60,7 @@ FROM (
         AND p.reports >= :risky_share * CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END,
       FALSE
     ) AS risky,
-    t.merchant_country IS NOT NULL
+    t.is_there
       AND COALESCE(h.transactions >= :least_history, FALSE)
       AND c.customer_id IS NULL AS is_new
   FROM (
@@ -70,6 +70,8 @@ FROM (
       s.event_time,
       s.merchant_country,
       s.ds,
+      -- the country of an online shop or a bank says where it is registered, not where the customer is
+      s.merchant_country IS NOT NULL AND (s.channel IS NULL OR s.channel <> 'online') AS is_there,
       COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country, s.merchant_id) AS place
     FROM transactions s
   ) t
@@ -78,5 +80,5 @@ FROM (
   LEFT JOIN customer_countries c
     ON c.ds = t.ds AND c.customer_id = t.customer_id AND c.merchant_country = t.merchant_country
   -- judged where either question can be answered
-  WHERE p.place IS NOT NULL OR (t.merchant_country IS NOT NULL AND h.customer_id IS NOT NULL)
+  WHERE p.place IS NOT NULL OR (t.is_there AND h.customer_id IS NOT NULL)
 ) j

@@ -3,8 +3,8 @@
 -- severity: high
 -- weight: 0.5
 -- params:
---   deviations: {type: decimal, default: 4, min: 1, max: 100, description: Standard deviations above the mean.}
---   times_maximum: {type: decimal, default: 1.5, min: 1, max: 1000, description: Multiple of the largest amount of the history.}
+--   deviations: {type: decimal, default: 6, min: 1, max: 100, description: Standard deviations above the mean.}
+--   times_maximum: {type: decimal, default: 2, min: 1, max: 1000, description: Multiple of the largest amount of the history.}
 --   least_history: {type: integer, default: 10, min: 2, max: 100000, description: Transactions in the history below which nothing is unusual.}
 -- reason: "{amount} {currency} is {deviations_above} standard deviations above this customer's mean of {mean}, and {share_of_maximum} times the largest amount before, {maximum} (in {history} transactions)"
 -- source: "The original report, rule 2 (unusual_transaction); z-score: Bolton and Hand, Statistical Fraud Detection, 2002."
@@ -12,7 +12,7 @@ SELECT
   j.transaction_id,
   j.customer_id,
   j.event_time,
-  j.deviations_above >= :deviations AND j.share_of_maximum >= 1 OR j.share_of_maximum >= :times_maximum AS hit,
+  j.deviations_above >= :deviations AND j.share_of_maximum > 1 OR j.share_of_maximum >= :times_maximum AS hit,
   -- from 0.5 at the threshold towards 0.9: the further out, the more it says
   0.9 - 0.4 * CAST(:deviations AS DOUBLE)
     / CASE WHEN j.deviations_above > :deviations THEN CAST(j.deviations_above AS DOUBLE) ELSE CAST(:deviations AS DOUBLE) END
@@ -41,5 +41,5 @@ FROM (
     ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
   WHERE p.transactions >= :least_history
     AND p.amount_deviation > 0
-    AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'refund'))
+    AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund'))
 ) j

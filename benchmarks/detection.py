@@ -1,0 +1,114 @@
+"""What each rule finds in synthetic worlds, and whom it bothers: `python benchmarks/detection.py --seeds 101 102 103`.
+
+Each world is served over HTTP and brought through every asset; the labels of its source are only read afterwards. The last
+days are judged, the days before give the rules their history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+from fraud_assets.evaluation import average_precision
+from fraud_assets.rule_book import read_rule_book
+from fraud_assets.runs import run_days, source_process
+from fraud_assets.settings import read_settings
+from fraud_assets.source_client import SourceClient
+from hive_io import EmbeddedWarehouse, Span
+
+LAST = dt.date(2026, 3, 29)
+DAY = dt.timedelta(days=1)
+
+OWN = {
+    "blacklisted_merchants": {"compromised_merchant"},
+    "high_risk_activity": {"bust_out"},
+    "high_value": {"mule_pass_through", "structuring"},
+    "suspicious_locations": {"compromised_merchant", "stolen_card_abroad"},
+    "unusual_transaction": {"account_takeover", "card_testing", "stolen_card_abroad"},
+}
+"""The kinds of incident that a rule is made for."""
+
+
+class Fraud(NamedTuple):
+    kind: str
+    incident: str
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def judge(seed: int, customers: int, merchants: int, rate: float, days: int, judged: int) -> None:
+    """Print a world's table."""
+    span = Span.days(LAST - (days - 1) * DAY, LAST)
+    tail = Span.days(LAST - (judged - 1) * DAY, LAST)
+    world = ["serve", "--seed", str(seed), "--customers", str(customers), "--merchants", str(merchants)]
+    with tempfile.TemporaryDirectory() as folder, source_process([*world, "--fraud-rate", str(rate)]) as url:
+        settings = read_settings(warehouse=str(Path(folder) / "lake"), source_url=url, first_day=span.first_day)
+        run_days(settings, span)
+        with SourceClient(url) as client:
+            labels = {row["transaction_id"]: Fraud(row["kind"], row["incident"]) for row in client.labels(tail)}
+        lake = EmbeddedWarehouse(settings.warehouse)
+        rows = lake.read("fintech.transactions", ["transaction_id", "customer_id"], tail)
+        customer_of = dict(zip(rows.column(0).to_pylist(), rows.column(1).to_pylist(), strict=True))
+        labels = {t: fraud for t, fraud in labels.items() if t in customer_of}
+        honest = set(customer_of.values()) - {customer_of[t] for t in labels}
+        incidents: dict[str, set[str]] = defaultdict(set)
+        for fraud in labels.values():
+            incidents[fraud.kind].add(fraud.incident)
+        alerts = lake.read("fintech.fraud_alerts", ["transaction_id", "score"], tail)
+        scores = dict(zip(alerts.column(0).to_pylist(), alerts.column(1).to_pylist(), strict=True))
+        ranked = average_precision((scores.get(t, 0.0), t in labels) for t in customer_of)
+        print(
+            f"\nSeed {seed}: {len(customer_of):,} transactions of {judged} days, {share(len(labels), len(customer_of))} fraud"
+        )
+        print(", ".join(f"{len(found)} {kind}" for kind, found in sorted(incidents.items())))
+        print(f"average precision {ranked or 0:.3f}\n")
+        print(
+            "| rule | hits | of all transactions | precision | own incidents found | incidents found | honest customers hit |"
+        )
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for name in [*(rule.name for rule in read_rule_book().alerting), "fraud_alerts"]:
+            hits = set(lake.read(f"fintech.{name}", ["transaction_id"], tail).column(0).to_pylist())
+            own = OWN.get(name, set(incidents))
+            found = {labels[t].incident for t in hits & labels.keys()}
+            mine = set[str]().union(*(incidents[kind] for kind in own))
+            bothered = {customer_of[t] for t in hits} & honest
+            cells = [
+                f"{len(hits):,}",
+                share(len(hits), len(customer_of)),
+                share(len(hits & labels.keys()), len(hits)),
+                f"{len(found & mine)} of {len(mine)}",
+                f"{len(found)} of {sum(map(len, incidents.values()))}",
+                share(len(bothered), len(honest)),
+            ]
+            print(f"| {'all rules' if name == 'fraud_alerts' else name} | {' | '.join(cells)} |", flush=True)
+        found_by_kind = {
+            kind: len({labels[t].incident for t in scores.keys() & labels.keys() if labels[t].kind == kind})
+            for kind in incidents
+        }
+        print(
+            "\nfound by any rule: "
+            + ", ".join(f"{kind} {found_by_kind[kind]} of {len(incidents[kind])}" for kind in sorted(incidents))
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--customers", type=int, default=2_000)
+    parser.add_argument("--merchants", type=int, default=600)
+    parser.add_argument("--fraud-rate", type=float, default=0.004)
+    parser.add_argument("--days", type=int, default=42)
+    parser.add_argument("--judged", type=int, default=14)
+    asked = parser.parse_args()
+    for seed in asked.seeds:
+        judge(seed, asked.customers, asked.merchants, asked.fraud_rate, asked.days, asked.judged)
+
+
+if __name__ == "__main__":
+    main()
