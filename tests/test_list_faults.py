@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from mock_sources import Faults, World, running
-from mock_sources.list_faults import LIST_MALFORMATIONS
+from mock_sources.list_faults import LIST_MALFORMATIONS, spoiled
 from mock_sources.source import Row
 
+IDS = ("customer_id", "merchant_id", "report_id")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -38,16 +39,22 @@ def pages(client: httpx.Client, path: str, limit: int) -> Iterator[Any]:
         yield answer.json()
 
 
-def test_malformed_rows_differ_from_the_clean_ones_as_their_kind_says() -> None:
-    kinds: Counter[tuple[str, int]] = Counter()
-    clean, served = lists(0.0), lists(0.3)
-    for name, rows in served.items():
-        for good, row in zip(clean[name], rows, strict=True):
-            if row != good:
-                [kind] = [way for way, changes in enumerate(LIST_MALFORMATIONS[name]) if row == {**good, **changes}]
-                kinds[name, kind] += 1
-    assert kinds.total() / sum(map(len, clean.values())) == pytest.approx(0.3, abs=0.06)
-    assert set(kinds) == {(name, way) for name, ways in LIST_MALFORMATIONS.items() for way in range(len(ways))}
+@pytest.mark.parametrize("name", LIST_MALFORMATIONS)
+def test_malformed_rows_differ_from_the_clean_ones_as_their_kind_says(name: str) -> None:
+    clean: list[Row] = [{**dict.fromkeys(IDS, f"id {number}"), "other": {"a": 1}} for number in range(500)]
+    kinds: Counter[int] = Counter()
+    for good, row in zip(clean, spoiled(name, clean, 0.3, 7), strict=True):
+        if row != good:
+            kinds.update(way for way, changes in enumerate(LIST_MALFORMATIONS[name]) if row == {**good, **changes})
+    assert kinds.total() / len(clean) == pytest.approx(0.3, abs=0.06)
+    assert set(kinds) == set(range(len(LIST_MALFORMATIONS[name])))
+
+
+def test_a_row_is_malformed_in_every_answer_or_in_none() -> None:
+    rows: list[Row] = [{"customer_id": f"c{number}", "score": 700} for number in range(200)]
+    whole = spoiled("credit_scores", rows, 0.3, 7)
+    assert spoiled("credit_scores", rows[50:], 0.3, 7) == whole[50:]
+    assert spoiled("credit_scores", rows, 0.3, 8) != whole
 
 
 def test_pages_make_up_the_one_big_page() -> None:

@@ -102,7 +102,7 @@ def _one_world(folder: Path, seed: int, requests: Counter[str]) -> Counter[str]:
     with ExitStack() as servers:
 
         def server(rows: Faults, http_faults: HttpFaults | None = None) -> str:
-            world = World(seed, 50, 60, fraud_rate=0.1, faults=rows, start=dt.date(2025, 1, 1))
+            world = World(seed, 50, 60, fraud_rate=0.3, faults=rows, start=dt.date(2025, 1, 1))
             app = create_app(world, lambda: LATER, http_faults)
             app.wsgi_app = _counted(app.wsgi_app, requests if http_faults else Counter())  # type: ignore[method-assign]
             return servers.enter_context(serving(app))
