@@ -29,7 +29,8 @@ LAST_LOOK = dt.datetime(2026, 3, 12, 23, 59, 59, tzinfo=dt.UTC)
 FAULTS = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 ENGINE = Engine(read_rule_book())
 OF_THE_DAY_SO_FAR = {
-    "customer_daily_activity", "merchant_daily_activity", "fraud_reports", "fraud_reports_rejected", "service_levels", "latencies",
+    "customer_daily_activity", "merchant_daily_activity", "fraud_reports", "fraud_reports_rejected", "service_levels",
+    "latencies",
 }  # fmt: skip
 """What only a run of the graph brings for a day that has begun."""
 
