@@ -138,7 +138,7 @@ class EmbeddedWarehouse(Warehouse):
         check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
         before = _rows_of(delta, days)
-        if rows.num_rows or any(before.values()):
+        if rows.num_rows or (any(before.values()) and _may_hold(delta, table, span)):
             self._commit(delta, table, rows, _predicate(table, span))
         # counted on the version that this write made, or left
         return Receipt(table.full_name, _rows_of(delta, days), before, query)
@@ -330,6 +330,32 @@ def _rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
         for day, rows in zip(days, actions.column("num_records").to_pylist(), strict=True):
             counts[day] = counts.get(day, 0) + rows
     return dict(sorted((day, rows) for day, rows in counts.items() if rows))
+
+
+def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
+    """Whether a file may have rows of the span, by its day and by what its statistics say of times.
+
+    Where none has, there is nothing to replace: most rules hit nothing in a few seconds, and a commit for each would be kept.
+    """
+    if span.is_whole_days:
+        return True
+    files = pa.table(delta.get_add_actions(flatten=True))
+    bounds = [f"{side}.{table.time_column}" for side in ("min", "max")]
+    if not set(bounds) <= set(files.column_names):
+        return True
+    # statistics are cut to milliseconds, so a file's last row may be later than they say
+    start, end = (moment.replace(tzinfo=None) for moment in (span.start - dt.timedelta(milliseconds=1), span.end))
+    days = files.column(f"partition.{PARTITION}").to_pylist()
+    times = [files.column(bound).to_pylist() for bound in bounds]
+    return any(
+        span.first_ds <= day <= span.last_ds
+        and (earliest is None or latest is None or (_naive(earliest) < end and _naive(latest) >= start))
+        for day, earliest, latest in zip(days, *times, strict=True)
+    )
+
+
+def _naive(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=None)
 
 
 def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
