@@ -47,13 +47,18 @@ SPECIAL_COLUMNS = (*KEY_COLUMNS, "hit", "weight")
 JUDGED = "judged"
 """What the rule's SELECT is called inside the queries that are made of it."""
 _ANY_DAY = Span.days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEMPLATE_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class RuleFrontMatter(FrontMatter):
-    """The front matter of a rule."""
+    """The front matter of a rule.
 
+    Attributes:
+        blind_spot: what it cannot see, in one sentence. It changes no hit, so it is not in the rule's version.
+    """
+
+    blind_spot: Annotated[str, Field(pattern=r"\S")]
     severity: Severity
     status: Literal["active", "shadow", "retired"] = "active"
     weight: Annotated[float, Field(gt=0, lt=1)]
@@ -137,7 +142,7 @@ class Rule:
             RuleError: with file and line.
         """
         file = self.file
-        if not _NAME.fullmatch(self.name) or self.name in fixed_tables():
+        if not name_is_allowed(self.name):
             raise file.error("a rule's file is named like a table that does not exist yet: small letters, digits, _")
         file.check(tables)
         for column in KEY_COLUMNS:
@@ -172,6 +177,11 @@ class Rule:
                 raise file.error(
                     f"reason names {{{field}}}, which is neither evidence nor param ({known})", file.line_of_key("reason")
                 )
+
+
+def name_is_allowed(name: str) -> bool:
+    """Whether a rule may be called so: like a table, and not like one that exists without it."""
+    return bool(_NAME.fullmatch(name)) and name not in fixed_tables()
 
 
 READABLE = {

@@ -25,6 +25,7 @@ FIVE = ["blacklisted_merchants", "high_risk_activity", "high_value", "suspicious
 NIGHT = """\
 -- title: Night
 -- description: Its reason is that most_money is spent at night.
+-- blind_spot: What is spent by day.
 -- severity: low
 -- weight: 0.2
 -- params:
@@ -125,6 +126,8 @@ WRONG = [
     ),
     ("-- weight: 0.2", "-- weight: 0.2\n-- history: {transactions: 1d}", "history", "history: Extra inputs"),
     ("-- source: A test.\n", "", None, "source: is missing"),
+    ("-- blind_spot: What is spent by day.\n", "", None, "blind_spot: is missing"),
+    ("What is spent by day.", "' '", "-- blind_spot", "blind_spot: String should match pattern"),
     (
         "  t.customer_id,\n",
         "",
@@ -214,9 +217,9 @@ def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
     said = str(error.value).replace(f"{tmp_path}/", "").splitlines()
     assert [line.split(": ")[0] for line in said] == [
         "rules/a_rule.sql:1",
-        "rules/high_risk_activity.sql:6",
-        "rules/high_value.sql:16",
-        "rules/night.sql:4",
+        "rules/high_risk_activity.sql:7",
+        "rules/high_value.sql:17",
+        "rules/night.sql:5",
         "features/merchant_profiles.sql:3",
         "features/nosuch.sql:1",
         "features",
@@ -266,7 +269,7 @@ def test_a_wrong_override_of_a_rule_or_feature_names_its_file(tmp_path: Path) ->
         book_with(tmp_path, {"night.sql": NIGHT, "dawn.sql": NIGHT}, overrides)
     assert str(error.value).replace(f"{tmp_path}/", "").splitlines() == [
         "rules/dawn.sql:1: the override most is none of its params (least)",
-        "rules/night.sql:6: the override of least takes 0 to 100, not nan",
+        "rules/night.sql:7: the override of least takes 0 to 100, not nan",
         f"{FEATURES_FOLDER / 'customer_countries.sql'}:5: the override of history_days takes 1 to 90, not 91",
         f"{FEATURES_FOLDER / 'customer_profiles.sql'}:1: is a feature; a rules file can override its params only",
         "overrides.yaml: evening is neither rule nor feature",
@@ -289,7 +292,7 @@ def test_a_wrong_rules_file_is_refused_entry_by_entry(tmp_path: Path) -> None:
         book_with(tmp_path, {"night.sql": NIGHT.replace("0.2", "7"), **files}, "\n".join(entries))
     said = str(error.value).replace(f"{tmp_path}/", "").splitlines()
     assert said[:-1] == [f"overrides.yaml: {message}" for message in entries.values()]
-    assert said[-1].startswith("rules/night.sql:4: weight: Input should be less than 1")
+    assert said[-1].startswith("rules/night.sql:5: weight: Input should be less than 1")
 
 
 @pytest.mark.parametrize(
@@ -348,6 +351,7 @@ def test_what_a_hit_depends_on_makes_another_version(tmp_path: Path, old: str, n
         ("weight: 0.2", "weight: 0.20"),
         ("max: 100", "max: 1000"),
         ("title: Night", "title: At night"),
+        ("What is spent by day.", "Nobody knows."),
         ("-- weight", "-- status: shadow\n-- weight"),
         ("-- weight", "-- lookback: 0h\n-- weight"),
     ],
