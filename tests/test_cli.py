@@ -133,12 +133,13 @@ def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(
 
 def test_a_rule_may_not_read_personal_data(tmp_path: Path) -> None:
     (tmp_path / "named.sql").write_text(
-        "-- title: N\n-- description: N\n-- severity: low\n-- weight: 0.1\n-- reason: '{name}'\n-- source: N\n"
+        "-- title: N\n-- description: N\n-- blind_spot: N\n-- severity: low\n-- weight: 0.1\n"
+        "-- reason: '{name}'\n-- source: N\n"
         "SELECT t.transaction_id, t.customer_id, t.event_time, c.name\n"
         "FROM transactions t JOIN customers c ON c.ds = t.ds AND c.customer_id = t.customer_id\n"
     )
     said = refused(fraud("rules", "check", tmp_path)).replace(" ", "")
-    assert "named.sql:7:chasnocolumnname" in said
+    assert "named.sql:8:chasnocolumnname" in said
 
 
 def test_a_hit_is_a_boolean(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 -- title: Card testing
 -- description: Several small or declined payments of a customer, then a large one.
+-- blind_spot: Tests spread over several customers or more than two hours, and customers without a history in the currency.
 -- severity: critical
 -- weight: 0.7
 -- lookback: 2h

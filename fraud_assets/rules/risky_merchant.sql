@@ -1,5 +1,6 @@
 -- title: Risky merchant
 -- description: A large share of the merchant's transactions was reported as fraud.
+-- blind_spot: A merchant whose fraud was not reported yet, and a large one where many reports are a small share.
 -- severity: high
 -- weight: 0.5
 -- params:

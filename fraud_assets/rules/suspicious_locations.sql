@@ -1,5 +1,6 @@
 -- title: Suspicious locations
 -- description: The merchant's place is often reported for fraud, or the customer is there for the first time in a country.
+-- blind_spot: Fraud at home, online payments from a new country, and places that nobody reported yet.
 -- severity: medium
 -- weight: 0.4
 -- params:

@@ -1,5 +1,6 @@
 -- title: Unusual for this customer
 -- description: The amount is far from what the customer usually spends in this currency.
+-- blind_spot: Fraud in the customer's usual amounts, and customers with a short history or none in the currency.
 -- severity: high
 -- weight: 0.5
 -- params:

@@ -1,5 +1,6 @@
 -- title: Velocity
 -- description: Many transactions of one customer in a short time.
+-- blind_spot: One large fraud, fraud that takes its time, and bursts that are spread over several customers.
 -- severity: low
 -- weight: 0.2
 -- lookback: 1h
