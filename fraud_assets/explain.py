@@ -5,21 +5,25 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlglot import exp
 
 from fraud_assets.alerts import HIGH_RISK_UPLIFT, HIGHEST_SCORE
+from fraud_assets.conditions import Asked, Asker, Condition
 from fraud_assets.engine import Engine
 from fraud_assets.errors import TransactionNotFound
+from fraud_assets.left_out import why_left_out
 from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
-from fraud_assets.rule_book import JUDGED, SPECIAL_COLUMNS, Rule
+from fraud_assets.rule_book import JUDGED, Rule
 from fraud_assets.schemas import CUSTOMER_PROFILES, DATABASE
+from fraud_assets.select_tree import Place
 from hive_io import PARTITION, Span, TableNotFound, Warehouse
 from hive_io.dialect import literal
 
 BEFORE = 10
 """How many of the customer's transactions before this one are told."""
+Outcome: TypeAlias = Literal["hit", "clean", "not judged", "would hit now"]
 _RECENT = ("transaction_id", "event_time", "amount", "currency", "merchant_id", "merchant_country", "status")
 
 
@@ -31,18 +35,23 @@ class Verdict:
         outcome: `hit`; `clean`: judged and not hit; `not judged`: the rule lacked something (history, score, place …);
             `would hit now`: the table has no hit, but the rule and params in force find one: the day is to be run again.
         evidence: what the rule looked at; empty where it could not judge.
+        condition: what makes a hit, comparison by comparison, with the values of this transaction; None where the rule
+            did not judge, or where its SELECT cannot be taken apart.
+        left_out: of what was not judged, why, in words; empty where it cannot be told.
         reason: of a hit.
         version: that made the hit; where there is none, the one in force.
         in_force: the version in force.
     """
 
     rule: str
-    outcome: Literal["hit", "clean", "not judged", "would hit now"]
+    outcome: Outcome
     evidence: Mapping[str, Any]
     in_force: str
     version: str
     reason: str | None = None
     weight: float | None = None
+    condition: Condition | None = None
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -182,19 +191,41 @@ def _before(warehouse: Warehouse, transaction: Mapping[str, Any]) -> list[dict[s
 
 
 def _verdict(engine: Engine, warehouse: Warehouse, rule: Rule, transaction_id: str, span: Span) -> Verdict:
-    ctes, judged = as_cte(window_query(rule.file, engine.tables, span), JUDGED)
-    tree = exp.select("*").from_(judged).where(_equals("transaction_id", transaction_id))
-    looked = _rows(warehouse, with_ctes(tree, ctes))
+    def ask(select: exp.Query) -> list[dict[str, Any]]:
+        ctes, judged = as_cte(window_query(rule.file, engine.tables, span, select=select), JUDGED)
+        tree = exp.select("*").from_(judged).where(_equals("transaction_id", transaction_id))
+        return _rows(warehouse, with_ctes(tree, ctes))
+
+    select, asked = _taken_apart(rule)
+    looked = ask(select)
+    row = looked[0] if looked else {}
+    evidence = {name: row[name] for name in rule.evidence if name in row}
+    condition = asked.answered(row) if asked and looked else None
     hits = _rows_of(warehouse, rule.name, "transaction_id", transaction_id, span.first_day)
-    evidence = {key: value for key, value in looked[0].items() if key not in SPECIAL_COLUMNS} if looked else {}
-    if hits:
-        hit = hits[0]
-        return Verdict(rule.name, "hit", evidence, rule.version, hit["rule_version"], hit["reason"], hit["weight"])
-    if not looked:
-        return Verdict(rule.name, "not judged", evidence, rule.version, rule.version)
-    # no stored hit, and one now: the rule or its params changed since the day was computed
-    outcome: Literal["would hit now", "clean"] = "would hit now" if looked[0].get("hit", True) else "clean"
-    return Verdict(rule.name, outcome, evidence, rule.version, rule.version)
+    outcome: Outcome = "hit" if hits else "not judged"
+    if looked and not hits:
+        # no stored hit, and one now: the rule or its params changed since the day was computed
+        outcome = "would hit now" if row.get("hit", True) else "clean"
+    hit = hits[0] if hits else {}
+    version = hit.get("rule_version", rule.version)
+    left_out: list[str] = []
+    if outcome == "not judged":
+        there = warehouse.tables(DATABASE)
+        missing = sorted(rule.file.tables().difference(there))
+        left_out = [f"there is no table {name} yet" for name in missing] or why_left_out(rule.file, engine.tables, ask)
+    return Verdict(
+        rule.name, outcome, evidence, rule.version, version, hit.get("reason"), hit.get("weight"), condition, left_out
+    )
+
+
+def _taken_apart(rule: Rule) -> tuple[exp.Query, Asked | None]:
+    """The rule's SELECT, with columns that tell how its `hit` turned out; as it is where they cannot be added."""
+    select = rule.file.tree().copy()
+    if not isinstance(select, exp.Select) or "hit" not in rule.returns or not Place(select).passes_rows_on:
+        return select, None
+    hit = next(made.unalias() for made in select.selects if made.alias_or_name == "hit")
+    asker = Asker(rule.file, select)
+    return select, asker.condition(asker.top, hit)
 
 
 def _rows_of(warehouse: Warehouse, table: str, column: str, value: str, day: dt.date | None = None) -> list[dict[str, Any]]:

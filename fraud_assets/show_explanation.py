@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from fraud_assets.conditions import Condition, said
 from fraud_assets.explain import Customer, Explanation, Factor, Score, Verdict
 from fraud_assets.options import plain
 
@@ -104,8 +106,24 @@ def _outcome(verdict: Verdict) -> str:
 
 
 def _looked(verdict: Verdict) -> str:
+    if verdict.reason:
+        return verdict.reason
+    if verdict.condition:
+        return "\n".join(_lines(verdict.condition))
+    if verdict.left_out:
+        return "\n".join(verdict.left_out)
     looked = ", ".join(f"{name} {value}" for name, value in verdict.evidence.items() if value is not None)
-    return verdict.reason or looked or "it lacked a history, a score, a place or a list for this transaction"
+    return looked or "it lacked a history, a score, a place or a list for this transaction"
+
+
+def _lines(condition: Condition, depth: int = 0) -> Iterator[str]:
+    """A comparison a line, those that belong together under what they are together."""
+    if not condition.how:
+        yield f"{'  ' * depth}{condition}"
+        return
+    yield f"{'  ' * depth}{condition.how} of: {said(condition.holds)}"
+    for part in condition.parts:
+        yield from _lines(part, depth + 1)
 
 
 def _say(console: Console, text: str) -> None:

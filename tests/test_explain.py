@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from rich.console import Console
 
 from fraud_assets.engine import Engine
 from fraud_assets.errors import TransactionNotFound
-from fraud_assets.explain import Explanation, explain
-from fraud_assets.rule_book import read_rule_book
+from fraud_assets.explain import Explanation, Verdict, explain
+from fraud_assets.rule_book import RULES_FOLDER, read_rule_book
 from fraud_assets.show_explanation import explanation, explanation_json
 from hive_io import EmbeddedWarehouse, Span
-from tests.fraud_fixtures import DAY, NOON, all_tables, compute, fill, profile, transaction
+from tests.fraud_fixtures import DAY, NOON, all_tables, book_with, compute, fill, profile, transaction
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +189,126 @@ def test_the_text_fits_a_terminal(engine: Engine, computed: EmbeddedWarehouse, w
     assert max(map(len, said.splitlines())) <= width
     assert "score 0.440" in said
     assert "0.440 = 1 − 0.800 × 0.700" in said
+
+
+# --- how far from a hit, and why not judged ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Explanation]:
+    """A day on which every rule can judge one of two transactions, and hits neither; both explained."""
+    lake = all_tables(EmbeddedWarehouse(tmp_path_factory.mktemp("full") / "lake"), engine.book)
+    place = {"merchant_latitude": 47.07, "merchant_longitude": 15.44, "channel": "pos"}
+    before = NOON - dt.timedelta(hours=1)
+    rows = [
+        transaction("before", "c", "90.00", event_time=before, **place),
+        transaction("paid", "c", "120.00", **place),
+        transaction("sent", "c", "300.00", transaction_type="transfer_out"),
+    ]
+    fill(lake, "transactions", rows)
+    fill(lake, "customers", [{"customer_id": "c", "opened_at": dt.datetime(2025, 12, 26)}])
+    fill(lake, "blacklist", [{"merchant_id": "m2"}])
+    fill(lake, "customer_profiles", [profile("c", last_day="2026-01-01")])
+    fill(lake, "customer_countries", [{"customer_id": "c", "merchant_country": "AT", "transactions": 10}])
+    profiles = [{"merchant_id": "m1", "place": "Graz, AT", "transactions": 100, "reports": 1}]
+    fill(lake, "merchant_profiles", profiles)
+    for rule in engine.book.evaluated:
+        compute(engine, lake, rule.name)
+    compute(engine, lake, "fraud_alerts")
+    return {name: explain(engine, lake, name) for name in ("paid", "sent")}
+
+
+@pytest.mark.parametrize("rule", [path.stem for path in sorted(RULES_FOLDER.glob("*.sql"))])
+def test_every_rule_says_how_far_from_it_or_why_it_did_not_judge(full: Mapping[str, Explanation], rule: str) -> None:
+    found = [_verdict_of(each, rule) for each in full.values()]
+    assert "clean" in {verdict.outcome for verdict in found}
+    for verdict in found:
+        if verdict.outcome == "clean":
+            assert verdict.condition is not None and verdict.condition.holds is False
+            assert not verdict.left_out
+        else:
+            assert verdict.outcome == "not judged"
+            assert verdict.condition is None
+            assert verdict.left_out and all(verdict.left_out)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "said"),
+    [
+        ("high_value", "paid", "amount 120.00 > thresholds 2000.00: no (by 1880.00)"),
+        ("blacklisted_merchants", "paid", "blacklist has a row on 2026-01-05 with merchant_id m1: no"),
+        (
+            "unusual_transaction",
+            "paid",
+            "((deviations_above 0.80 ≥ deviations 6: no (by 5.20) and share_of_maximum 0.63 > 1: no (by 0.37)) "
+            "or share_of_maximum 0.63 ≥ times_maximum 2: no (by 1.37))",
+        ),
+        (
+            "new_account_activity",
+            "paid",
+            "(days_open 10 < new_for_days 7: no (by 3) and together 510.00 > thresholds 400.00: yes)",
+        ),
+        (
+            "dormant_account",
+            "paid",
+            "(quiet 4 ≥ quiet_days 45: no (by 41) and amount 120.00 ≥ mean 100.00 × times_mean 2 = 200.00: no (by 80.00))",
+        ),
+        (
+            "structuring",
+            "sent",
+            "((amount 300.00 < limits 10000.00: yes and amount 300.00 ≥ limits 10000.00 × least_share 0.8 = 8000.00: no "
+            "(by 7700.00)) and transfers 0 ≥ least_transfers 3: no (by 3))",
+        ),
+    ],
+)
+def test_each_comparison_has_the_values_of_both_sides(full: Mapping[str, Explanation], rule: str, name: str, said: str) -> None:
+    assert str(_verdict_of(full[name], rule).condition) == said
+
+
+def test_what_was_not_judged_says_what_left_it_out(engine: Engine, computed: EmbeddedWarehouse) -> None:
+    found = explain(engine, computed, "o'dd \\")
+    profiles = "(what each customer usually paid when the day began)"
+    for rule, said in {
+        "high_value": "thresholds has no amount for currency XXX",
+        "blacklisted_merchants": "blacklist has no row on 2026-01-05 (blacklisted merchants as known when the day began)",
+        "rapid_follow_up": f"customer_profiles has no row on 2026-01-05 with customer_id calm, currency XXX {profiles}",
+        "pass_through": "least_amounts has no amount for currency XXX",
+        "impossible_travel": "left out by: merchant_latitude is given: no",
+    }.items():
+        assert _verdict_of(found, rule).left_out[0] == said
+
+
+def test_a_condition_that_left_a_transaction_out_is_named_with_its_value(full: Mapping[str, Explanation]) -> None:
+    wanted = "left out by: transaction_type transfer_out not among transfer_in, transfer_out, refund: no"
+    found = full["sent"]
+    assert _verdict_of(found, "unusual_transaction").left_out == [wanted]
+    assert wanted in " ".join(_text(found, 160).split())
+
+
+def test_a_table_that_is_not_there_is_named(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    fill(lake, "transactions", [transaction("t")])
+    found = explain(engine, lake, "t")
+    assert _verdict_of(found, "blacklisted_merchants").left_out == ["there is no table blacklist yet"]
+
+
+def test_a_rule_that_cannot_be_taken_apart_shows_what_it_looked_at(tmp_path: Path, lake: EmbeddedWarehouse) -> None:
+    select = (
+        "SELECT DISTINCT t.transaction_id, t.customer_id, t.event_time, t.amount > 100 AS hit, t.amount FROM transactions t"
+    )
+    text = (
+        f"-- title: N\n-- description: N\n-- severity: low\n-- weight: 0.1\n-- reason: '{{amount}}'\n-- source: N\n{select}\n"
+    )
+    engine = Engine(book_with(tmp_path, {"odd.sql": text}))
+    all_tables(lake, engine.book)
+    fill(lake, "transactions", [transaction("t", amount="12.00")])
+    found = explain(engine, lake, "t")
+    [verdict] = found.verdicts
+    assert (verdict.outcome, verdict.condition, verdict.evidence) == ("clean", None, {"amount": Decimal("12.00")})
+    assert "amount 12.00" in _text(found, 80)
+
+
+def _verdict_of(found: Explanation, rule: str) -> Verdict:
+    return next(verdict for verdict in found.verdicts if verdict.rule == rule)
 
 
 def _text(found: Explanation, width: int) -> str:
