@@ -357,15 +357,21 @@ def alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, li
 @main.command()
 @click.argument("transaction")
 @_warehouse
-def explain(transaction: str, warehouse: str | None) -> None:
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(transaction: str, warehouse: str | None, form: str) -> None:
     """Say why a TRANSACTION was flagged, or was not: every rule, with what it looked at."""
     from fraud_assets.engine import Engine
     from fraud_assets.explain import explain as explain_transaction
     from fraud_assets.rule_book import read_rule_book
+    from fraud_assets.show_explanation import explanation, explanation_json
 
     settings = read_settings(warehouse=warehouse)
     engine = Engine(read_rule_book(overrides=settings.rules_file))
-    show.explanation(_console(), explain_transaction(engine, show.lake(settings), transaction))
+    found = explain_transaction(engine, show.lake(settings), transaction)
+    if form == "json":
+        click.echo(explanation_json(found))
+    else:
+        explanation(_console(), found)
 
 
 _folder = click.option(
