@@ -26,7 +26,7 @@ from airflow_bridge.cli import airflow
 from airflow_bridge.errors import BridgeError
 from fraud_assets import show
 from fraud_assets.errors import FraudError
-from fraud_assets.options import DAY, end_option, first_option, format_option, span_or_all
+from fraud_assets.options import DAY, MOMENT, end_option, first_option, format_option, span_or_all
 from fraud_assets.options import console as _console
 from fraud_assets.options import plain as _plain
 from fraud_assets.options import span_between as _span
@@ -34,7 +34,7 @@ from fraud_assets.options import warehouse_option as _warehouse
 from fraud_assets.rejected_cli import rejected
 from fraud_assets.rules_cli import rules
 from fraud_assets.settings import Settings, read_settings
-from hive_io import HiveIOError, Span, local_hive
+from hive_io import HiveIOError, Span, as_of, local_hive
 from mock_sources import MockSourceError
 
 SYNTHETIC_PORT = 5000
@@ -358,7 +358,8 @@ def alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, li
 @click.argument("transaction")
 @_warehouse
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def explain(transaction: str, warehouse: str | None, form: str) -> None:
+@click.option("--as-of", "moment", type=MOMENT, help="Read every table as it was then, like 2026-01-31T10:00Z.")
+def explain(transaction: str, warehouse: str | None, form: str, moment: dt.datetime | None) -> None:
     """Say why a TRANSACTION was flagged, or was not: every rule, with what it looked at."""
     from fraud_assets.engine import Engine
     from fraud_assets.explain import explain as explain_transaction
@@ -367,7 +368,8 @@ def explain(transaction: str, warehouse: str | None, form: str) -> None:
 
     settings = read_settings(warehouse=warehouse)
     engine = Engine(read_rule_book(overrides=settings.rules_file))
-    found = explain_transaction(engine, show.lake(settings), transaction)
+    lake = show.lake(settings)
+    found = explain_transaction(engine, as_of(lake, moment) if moment else lake, transaction)
     if form == "json":
         click.echo(explanation_json(found))
     else:

@@ -101,6 +101,19 @@ def test_explain_names_every_rule_and_the_reason(filled: Path) -> None:
     assert "There is no transaction nobody" in refused(fraud("explain", "nobody", "--warehouse", str(filled)))
 
 
+def test_explain_as_of_a_moment_reads_no_later_tables(filled: Path) -> None:
+    (alert,) = json.loads(fraud("alerts", "--warehouse", filled, "--format", "json", "--limit", "1").output)
+    name = alert["transaction_id"]
+    now = fraud("explain", name, "--warehouse", filled).output
+    assert fraud("explain", name, "--warehouse", filled, "--as-of", dt.datetime.now(dt.UTC).isoformat()).output == now
+    told = json.loads(fraud("explain", name, "--warehouse", filled, "--format", "json").output)
+    assert told["score"]["computed"] == told["score"]["stored"] == alert["score"]
+    before = refused(fraud("explain", name, "--warehouse", filled, "--as-of", "2026-01-01T10:00Z"))
+    assert f"There is no transaction {name}" in before
+    assert "is no moment; write it like" in refused(fraud("explain", name, "--as-of", "2026-01-01T10:00"))
+    assert "has not come yet" in refused(fraud("explain", name, "--warehouse", filled, "--as-of", "2199-01-01T10:00Z"))
+
+
 def test_rules_list_shows_params_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rules.yaml").write_text("unusual_transaction: {params: {deviations: 6.5}, status: shadow}\n")
     monkeypatch.setenv("FRAUD_RULES_FILE", str(tmp_path / "rules.yaml"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,7 @@ from fraud_assets.errors import TransactionNotFound
 from fraud_assets.explain import Explanation, Verdict, explain
 from fraud_assets.rule_book import RULES_FOLDER, read_rule_book
 from fraud_assets.show_explanation import explanation, explanation_json
-from hive_io import EmbeddedWarehouse, Span
+from hive_io import EmbeddedWarehouse, HistoryGone, Span, as_of
 from tests.fraud_fixtures import DAY, NOON, all_tables, book_with, compute, fill, profile, transaction
 
 
@@ -305,6 +306,36 @@ def test_a_rule_that_cannot_be_taken_apart_shows_what_it_looked_at(tmp_path: Pat
     [verdict] = found.verdicts
     assert (verdict.outcome, verdict.condition, verdict.evidence) == ("clean", None, {"amount": Decimal("12.00")})
     assert "amount 12.00" in _text(found, 80)
+
+
+# --- as it was --------------------------------------------------------------------------------------------------------
+
+
+def test_an_explanation_as_of_a_moment_is_the_one_of_that_moment(engine: Engine, computed: EmbeddedWarehouse) -> None:
+    then = _text(explain(engine, computed, "high"), 160)
+    time.sleep(0.005)
+    moment = dt.datetime.now(dt.UTC)
+    time.sleep(0.005)
+    fill(computed, "high_risk_customers", [])
+    fill(computed, "credit_scores", [{"customer_id": "risky", "score": 820}])
+    fill(computed, "transactions", [transaction("high", "risky", "2600.00"), transaction("new", "risky")])
+    compute(engine, computed, "high_value")
+    compute(engine, computed, "fraud_alerts")
+    today = _text(explain(engine, computed, "high"), 160)
+    assert "2,600.00 EUR" in today and "credit score 820, not at high risk" in today
+    assert _text(explain(engine, as_of(computed, moment), "high"), 160) == then
+    with pytest.raises(TransactionNotFound):
+        explain(engine, as_of(computed, moment), "new")
+
+
+def test_what_is_not_kept_is_never_explained_with_todays_rows(engine: Engine, computed: EmbeddedWarehouse) -> None:
+    time.sleep(0.005)
+    moment = dt.datetime.now(dt.UTC)
+    time.sleep(0.005)
+    fill(computed, "high_risk_customers", [])
+    computed.clean("fintech.high_risk_customers", dt.timedelta(0))
+    with pytest.raises(HistoryGone, match=r"fintech\.high_risk_customers is no longer kept .*: it is kept since 20"):
+        explain(engine, as_of(computed, moment), "high")
 
 
 def _verdict_of(found: Explanation, rule: str) -> Verdict:
