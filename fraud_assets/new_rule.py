@@ -42,9 +42,22 @@ from __future__ import annotations
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import read_rule_book
 from hive_io import EmbeddedWarehouse
+from tests.boundaries import Boundary
 from tests.fraud_fixtures import judge, profile, transaction
 
 RULE = "$name"
+# of each param: a little looser, as meant, a little tighter; `at` hits until it is tighter, `miss` once it is looser
+BOUNDARIES = [
+    Boundary(
+        RULE,
+        "times_mean",
+        (9.9999, 10, 10.0001),
+        {
+            "customer_profiles": [profile("c1")],
+            "transactions": [transaction("at", "c1", "1000.00"), transaction("miss", "c1", "999.99")],
+        },
+    ),
+]
 
 
 def test_hits_near_misses_and_what_is_not_judged(lake: EmbeddedWarehouse) -> None:

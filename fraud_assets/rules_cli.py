@@ -14,7 +14,8 @@ from fraud_assets import rule_facts, show
 from fraud_assets.engine import Engine
 from fraud_assets.errors import RuleError
 from fraud_assets.new_rule import CHECKOUT, write_new_rule
-from fraud_assets.options import DAY, console
+from fraud_assets.options import DAY, console, warehouse_option
+from fraud_assets.plans import is_there, plans
 from fraud_assets.rule_book import RULES_FOLDER, Rule, RuleBook, read_rule_book
 from fraud_assets.settings import read_settings
 from hive_io import Span
@@ -94,7 +95,21 @@ def new(name: str, checkout: Path) -> None:
 
 @rules.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
-def check(folder: Path | None) -> None:
-    """Check every rule file, of the package or of FOLDER; what is wrong is said with file and line."""
-    book = read_rule_book(folder or RULES_FOLDER, overrides=read_settings().rules_file)
+@warehouse_option
+def check(folder: Path | None, warehouse: str | None) -> None:
+    """Check every rule file, of the package or of FOLDER; what is wrong is said with file and line.
+
+    Where there is a warehouse, it plans the query of every rule, too, and runs none.
+    """
+    settings = read_settings(warehouse=warehouse)
+    book = read_rule_book(folder or RULES_FOLDER, overrides=settings.rules_file)
+    if not is_there(settings):
+        click.echo(f"No warehouse in {settings.warehouse}: no query was planned by one", err=True)
+    else:
+        found = plans(Engine(book), show.lake(settings), dt.datetime.now(dt.UTC).date())
+        if found.wrong:
+            raise RuleError("\n".join(found.wrong))
+        if found.waiting:
+            click.echo(f"Rules that read {', '.join(sorted(found.waiting))} were not planned: no such table yet", err=True)
+        click.echo(f"The warehouse can run {len(found.planned)} of {len(book.evaluated)} rules", err=True)
     click.echo(f"{len(book.rules)} rules and {len(book.features)} features are fine")

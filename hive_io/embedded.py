@@ -198,7 +198,10 @@ class EmbeddedWarehouse(Warehouse):
     def query(self, query: HiveQL) -> pa.Table:
         return self._run(query.bound())
 
-    def _run(self, tree: exp.Query) -> pa.Table:
+    def explain(self, query: HiveQL) -> str:
+        return "\n".join(self._run(query.bound(), "EXPLAIN ").column("explain_value").to_pylist())
+
+    def _run(self, tree: exp.Query, before: str = "") -> pa.Table:
         cursor = self._duckdb.cursor()
         views: dict[str, str] = {}
 
@@ -209,7 +212,7 @@ class EmbeddedWarehouse(Warehouse):
             return views[name]
 
         try:
-            return cursor.sql(to_duckdb(tree, relation)).to_arrow_table()
+            return cursor.sql(before + to_duckdb(tree, relation)).to_arrow_table()
         except (duckdb.InternalException, duckdb.FatalException) as error:
             # DuckDB takes no query after an error of its own
             self._duckdb = self._engine()

@@ -36,6 +36,9 @@ _STAGED = "staged_"
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
 
 
+_NO_PLAN = "Error occurred during query planning:"
+
+
 class HiveServer2Warehouse(Warehouse):
     """Tables of a HiveServer2, Parquet, partitioned by `ds`.
 
@@ -262,6 +265,14 @@ class HiveServer2Warehouse(Warehouse):
         schema = self._result_schema(query)
         # in brackets, for Hive wants a WITH before the INSERT
         return self._export(f"SELECT * FROM ({_sql(query)}) q", schema)
+
+    def explain(self, query: HiveQL) -> str:
+        self._result_schema(query)
+        plan = "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {_sql(query)}"))
+        # Spark answers with its error where Hive raises it
+        if plan.startswith(_NO_PLAN):
+            raise QueryError(f"{self._server.host} refused the query: {plan.removeprefix(_NO_PLAN).strip()}")
+        return plan
 
     def _export(self, select: str, schema: pa.Schema) -> pa.Table:
         """The result of a SELECT, through Parquet files: exact types, and thirty times as fast as fetching rows."""

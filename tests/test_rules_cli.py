@@ -7,15 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import RULES_FOLDER, read_rule_book
 from fraud_assets.rule_facts import length
+from fraud_assets.schemas import fixed_tables
 from hive_io import EmbeddedWarehouse, HiveQL
-from tests.fraud_fixtures import DAY, SPAN, fill, transaction
+from tests.fraud_fixtures import DAY, SPAN, all_tables, fill, transaction
 from tests.test_cli import fraud, refused
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +85,46 @@ def test_a_rule_that_is_not_there() -> None:
 )
 def test_a_look_back_in_words(time: dt.timedelta, said: str) -> None:
     assert length(time) == said
+
+
+# --- check --------------------------------------------------------------------------------------------------------------
+
+
+def checked(lake: EmbeddedWarehouse) -> Result:
+    return fraud("rules", "check", "--warehouse", str(lake.root))
+
+
+def test_check_lets_the_warehouse_plan_every_rule(lake: EmbeddedWarehouse) -> None:
+    count = len([*RULES_FOLDER.glob("*.sql")])
+    all_tables(lake, read_rule_book())
+    result = checked(lake)
+    assert result.exit_code == 0
+    assert result.stderr == f"The warehouse can run {count} of {count} rules\n"
+    assert result.stdout.startswith(f"{count} rules and ")
+
+
+def test_check_says_which_tables_are_not_there_yet(lake: EmbeddedWarehouse) -> None:
+    lake.ensure_table(fixed_tables()["transactions"])
+    result = checked(lake)
+    assert result.exit_code == 0
+    assert "blacklist, customer_countries, customer_profiles" in result.stderr and "no such table yet" in result.stderr
+    assert "transactions," not in result.stderr
+
+
+def test_check_finds_what_only_the_warehouse_knows(lake: EmbeddedWarehouse) -> None:
+    """A table that was made by somebody else, without a column that rules read."""
+    table = fixed_tables()["transactions"]
+    lake.ensure_table(replace(table, columns=tuple(c for c in table.columns if c.name != "amount")))
+    said = refused(checked(lake))
+    line = (RULES_FOLDER / "high_value.sql").read_text().splitlines().index("SELECT") + 1
+    assert f"high_value.sql:{line}: the warehouse refuses its query: " in said and "amount" in said
+    assert "velocity.sql" not in said  # it reads no amount
+
+
+def test_check_makes_no_warehouse(tmp_path: Path) -> None:
+    result = fraud("rules", "check", "--warehouse", str(tmp_path / "lake"))
+    assert result.exit_code == 0 and "No warehouse in" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 # --- new ----------------------------------------------------------------------------------------------------------------
