@@ -337,7 +337,7 @@ def test_a_profile_keeps_currencies_apart_and_joins_countries(engine: Engine, la
     assert countries == {("c1", "AT"): 3, ("c1", "DE"): 1, ("c2", "AT"): 1}
 
 
-def test_a_merchant_profile_sees_28_days_before_the_day_and_tells_the_last_seven_and_the_last_one(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_a_merchant_profile_sees_28_days_before_the_day_and_the_last_of_them(engine: Engine, lake: EmbeddedWarehouse) -> None:
     sold = [
         {"merchant_id": "m1", "place": "Graz, AT", "transactions": 10**i, "customers": 1, "ds": days_before(n)}
         for i, n in enumerate([0, 1, 28, 29])

@@ -225,7 +225,8 @@ def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
         "features",
         "overrides.yaml:1",
     ]
-    assert said[4] == "features/merchant_profiles.sql:3: the SELECT must return place, transactions, reports, reports_7, reports_1, ds"
+    missing = "place, transactions, reports, reports_7, reports_1, ds"
+    assert said[4] == f"features/merchant_profiles.sql:3: the SELECT must return {missing}"
     assert said[5:] == [
         "features/nosuch.sql:1: there is no such table in schemas.py",
         "features: there is no customer_profiles.sql",

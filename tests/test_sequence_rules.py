@@ -400,7 +400,8 @@ def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: Emb
         )
     ]
     fill(lake, "customers", [customer(name, NOON) for name in names], SPAN)
-    fill(lake, "merchant_profiles", [{"merchant_id": "m1", "transactions": 2**62, "reports": 2**62, "reports_7": 2**62, "reports_1": 2**62}], SPAN)
+    most = dict.fromkeys(("transactions", "reports", "reports_7", "reports_1"), 2**62)
+    fill(lake, "merchant_profiles", [{"merchant_id": "m1", **most}], SPAN)
     fill(lake, "customer_profiles", profiles, SPAN)
     fill(lake, "transactions", rows, SPAN)
     hits = {rule.name: len(compute(engine, lake, rule.name)) for rule in engine.book.evaluated if rule.name in NEW}
