@@ -142,17 +142,23 @@ def rapid_follow_up() -> Iterator[Boundary]:
 
 
 def risky_merchant() -> Iterator[Boundary]:
-    def of(param: str, values: tuple[object, object, object], at: tuple[int, int], miss: tuple[int, int]) -> Boundary:
+    def of(
+        param: str, values: tuple[object, object, object], at: tuple[int, int, int], miss: tuple[int, int, int], before: int
+    ) -> Boundary:
         sold = [
-            {"merchant_id": name, "place": "Graz, AT", "reports": reports, "transactions": transactions}
-            for name, (reports, transactions) in zip(BOTH, (at, miss), strict=True)
+            {"merchant_id": name, "place": "Graz, AT", "reports_7": week, "reports": month, "transactions": transactions}
+            for name, (week, month, transactions) in zip(BOTH, (at, miss), strict=True)
         ]
         paid = [transaction(name, merchant_id=name) for name in BOTH]
-        tables = {"merchant_profiles": sold, "transactions": paid}
-        return Boundary("risky_merchant", param, values, tables, {"least_reports": 3, "risky_share": 0.02})
+        others = {"least_reports": 2, "risky_share": 0.1, "least_reports_before": before, "more_sold": 2}
+        return Boundary("risky_merchant", param, values, {"merchant_profiles": sold, "transactions": paid}, others)
 
-    yield of("least_reports", (2, 3, 4), (3, 3), (2, 2))
-    yield of("risky_share", (0.0199, 0.02, 0.0201), (3, 150), (3, 151))
+    never = 100_000
+    yield of("least_reports", (1, 2, 3), (2, 2, 0), (1, 1, 0), never)
+    # 2 of 18 a week and the 2 that all are granted; of 18.25 and 2
+    yield of("risky_share", (0.098, 0.1, 0.1001), (2, 2, 72), (2, 2, 73), never)
+    yield of("more_sold", (1, 2, 3), (2, 2, 72), (2, 2, 73), never)
+    yield of("least_reports_before", (2, 3, 4), (1, 3, 20), (1, 2, 20), 3)
 
 
 def structuring() -> Iterator[Boundary]:
@@ -189,7 +195,7 @@ def suspicious_locations() -> Iterator[Boundary]:
 
 
 def unusual_transaction() -> Iterator[Boundary]:
-    params = {"deviations": 6, "times_maximum": 2, "least_history": 10}
+    params = {"deviations": 6, "steady_deviations": 3, "steady_spread": 0, "times_maximum": 2, "least_history": 10}
     tables = {"customer_profiles": profiles(), "transactions": pair("250.00", "249.75")}
     yield Boundary("unusual_transaction", "deviations", (5.99, 6, 6.01), tables, params)
     wide = profiles(amount_deviation=D(1000), amount_max=D(200))
@@ -197,6 +203,12 @@ def unusual_transaction() -> Iterator[Boundary]:
     yield Boundary("unusual_transaction", "times_maximum", (1.99, 2, 2.01), tables, params)
     tables = {"customer_profiles": profiles({"transactions": 10}, {"transactions": 9}), "transactions": pair("900", "900")}
     yield Boundary("unusual_transaction", "least_history", (9, 10, 11), tables, params)
+    steady = {**params, "deviations": 100, "steady_spread": 0.75, "times_maximum": 1000}
+    tables = {"customer_profiles": profiles(), "transactions": pair("175.00", "174.75")}
+    yield Boundary("unusual_transaction", "steady_deviations", (2.99, 3, 3.01), tables, steady)
+    spreads = profiles({"amount_deviation": D("75.00")}, {"amount_deviation": D("75.01")})
+    tables = {"customer_profiles": spreads, "transactions": pair("400.00", "400.00")}
+    yield Boundary("unusual_transaction", "steady_spread", (0.7501, 0.75, 0.7499), tables, steady)
 
 
 def velocity() -> Iterator[Boundary]:

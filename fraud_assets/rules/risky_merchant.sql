@@ -6,7 +6,7 @@
 -- params:
 --   least_reports: {type: integer, default: 2, min: 1, max: 100000, description: Fraud reports in 7 days from which a merchant can be risky.}
 --   risky_share: {type: decimal, default: 0.1, min: 0.0001, max: 1, description: Reports of 7 days per transaction of a usual week from which a merchant is risky.}
---   least_reports_before: {type: integer, default: 3, min: 1, max: 100000, description: "Fraud reports in 28 days from which a merchant was risky, though the last days are calm."}
+--   least_reports_before: {type: integer, default: 3, min: 1, max: 100000, description: "Fraud reports in 28 days from which a merchant can be risky for long, where one of them is of the last 7 days."}
 --   more_sold: {type: integer, default: 2, min: 1, max: 100000, description: "Honest transactions that every merchant is granted, so that few sales prove little."}
 -- reason: "{reports_7} fraud reports in 7 days and {reports} in 28 for {sales} transactions of merchant {merchant_id} in 28 days: {share} of a usual week, {risky_share} is risky"
 -- source: "Terminal risk with a delay: Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud Detection, 2022, chapter 3; chargeback programmes of the card schemes."
@@ -15,7 +15,7 @@ SELECT
   m.customer_id,
   m.event_time,
   m.reports_7 >= :least_reports AND m.share >= :risky_share
-    OR m.reports >= :least_reports_before AND m.reports >= :risky_share * m.sold AS hit,
+    OR m.reports_7 > 0 AND m.reports >= :least_reports_before AND m.reports >= :risky_share * m.sold AS hit,
   -- 0.05 towards 0.75 the larger the share, and a part of it for reports of yesterday: they say that it goes on
   CASE
     WHEN m.reports_7 >= :least_reports AND m.share >= :risky_share THEN 0.05
