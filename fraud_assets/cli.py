@@ -32,6 +32,7 @@ from fraud_assets.options import plain as _plain
 from fraud_assets.options import span_between as _span
 from fraud_assets.options import warehouse_option as _warehouse
 from fraud_assets.rejected_cli import rejected
+from fraud_assets.rule_pages import docs
 from fraud_assets.rules_cli import rules
 from fraud_assets.settings import Settings, read_settings
 from hive_io import HiveIOError, Span, as_of, local_hive
@@ -69,6 +70,7 @@ def main() -> None:
 main.add_command(airflow)
 main.add_command(rejected)
 main.add_command(rules)
+rules.add_command(docs)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
