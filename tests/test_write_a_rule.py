@@ -24,7 +24,7 @@ def test_each_kind_of_block_is_there_once() -> None:
 
 def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
     book = book_with(tmp_path, {FILE: BLOCKS["sql"]})
-    assert fraud("rules", "check", str(tmp_path / "rules")).output.startswith("1 rules and 7 features are fine")
+    assert fraud("rules", "check", str(tmp_path / "rules")).stdout.startswith("1 rules and 7 features are fine")
     engine = Engine(book)
     hits = judge(engine, all_tables(lake, book), "round_amounts", transactions=ROWS).hits
     assert {name: hit["reason"] for name, hit in hits.items()} == {
