@@ -241,8 +241,9 @@ def test_every_rule_says_how_far_from_it_or_why_it_did_not_judge(full: Mapping[s
         (
             "unusual_transaction",
             "paid",
-            "((amount_deviation 25.00 ≤ amount_mean 100.00 × steady_spread 0.75 = 75.00: yes and deviations_above 0.80 ≥ far 3: "
-            "no (by 2.20)) or (deviations_above 0.80 ≥ deviations 7: no (by 6.20) and share_of_maximum 0.63 > 1: no (by 0.37)) "
+            "((amount_deviation 25.00 ≤ amount_mean 100.00 × steady_spread 0.75 = 75.00: yes "
+            "and deviations_above 0.80 ≥ far 3: no (by 2.20)) "
+            "or (deviations_above 0.80 ≥ deviations 7: no (by 6.20) and share_of_maximum 0.63 > 1: no (by 0.37)) "
             "or share_of_maximum 0.63 ≥ times_maximum 2: no (by 1.37))",
         ),
         (
@@ -297,7 +298,8 @@ def test_a_rule_that_cannot_be_taken_apart_shows_what_it_looked_at(tmp_path: Pat
     select = (
         "SELECT DISTINCT t.transaction_id, t.customer_id, t.event_time, t.amount > 100 AS hit, t.amount FROM transactions t"
     )
-    text = f"-- title: N\n-- description: N\n-- blind_spot: N\n-- severity: low\n-- weight: 0.1\n-- reason: '{{amount}}'\n-- source: N\n{select}\n"
+    told = "-- title: N\n-- description: N\n-- blind_spot: N\n-- severity: low\n-- weight: 0.1\n-- source: N\n"
+    text = f"{told}-- reason: '{{amount}}'\n{select}\n"
     engine = Engine(book_with(tmp_path, {"odd.sql": text}))
     all_tables(lake, engine.book)
     fill(lake, "transactions", [transaction("t", amount="12.00")])
