@@ -130,12 +130,13 @@ def explain(engine: Engine, warehouse: Warehouse, transaction_id: str) -> Explan
     span = Span.days(day, day)
     alerts = _rows_of(warehouse, "fraud_alerts", "transaction_id", transaction_id, day)
     customer = _customer(warehouse, transaction, day)
+    there = warehouse.tables(DATABASE)
     return Explanation(
         transaction,
         alerts[0] if alerts else None,
         _score(engine, warehouse, alerts[0], customer.high_risk) if alerts else None,
         customer,
-        [_verdict(engine, warehouse, rule, transaction_id, span) for rule in engine.book.evaluated],
+        [_verdict(engine, warehouse, rule, transaction_id, span, there) for rule in engine.book.evaluated],
     )
 
 
@@ -190,7 +191,9 @@ def _before(warehouse: Warehouse, transaction: Mapping[str, Any]) -> list[dict[s
     return [{**row, "flagged": row["transaction_id"] in ids} for row in _rows(warehouse, latest)]
 
 
-def _verdict(engine: Engine, warehouse: Warehouse, rule: Rule, transaction_id: str, span: Span) -> Verdict:
+def _verdict(
+    engine: Engine, warehouse: Warehouse, rule: Rule, transaction_id: str, span: Span, there: Sequence[str]
+) -> Verdict:
     def ask(select: exp.Query) -> list[dict[str, Any]]:
         ctes, judged = as_cte(window_query(rule.file, engine.tables, span, select=select), JUDGED)
         tree = exp.select("*").from_(judged).where(_equals("transaction_id", transaction_id))
@@ -210,7 +213,6 @@ def _verdict(engine: Engine, warehouse: Warehouse, rule: Rule, transaction_id: s
     version = hit.get("rule_version", rule.version)
     left_out: list[str] = []
     if outcome == "not judged":
-        there = warehouse.tables(DATABASE)
         missing = sorted(rule.file.tables().difference(there))
         left_out = [f"there is no table {name} yet" for name in missing] or why_left_out(rule.file, engine.tables, ask)
     return Verdict(

@@ -351,14 +351,9 @@ def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
     days = files.column(f"partition.{PARTITION}").to_pylist()
     times = [files.column(bound).to_pylist() for bound in bounds]
     return any(
-        span.first_ds <= day <= span.last_ds
-        and (earliest is None or latest is None or (_naive(earliest) < end and _naive(latest) >= start))
+        span.first_ds <= day <= span.last_ds and (earliest is None or latest is None or (earliest < end and latest >= start))
         for day, earliest, latest in zip(days, *times, strict=True)
     )
-
-
-def _naive(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(tzinfo=None)
 
 
 def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
