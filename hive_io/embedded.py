@@ -36,6 +36,7 @@ from hive_io.errors import (
 )
 from hive_io.files import footprint_of
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
+from hive_io.sift import KEPT, Sift
 from hive_io.table import PARTITION, Span, Table
 from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
 
@@ -196,9 +197,33 @@ class EmbeddedWarehouse(Warehouse):
         return self._run(select).cast(wanted)
 
     def query(self, query: HiveQL) -> pa.Table:
-        return self._run(query.bound())
+        return self._sift(query) if isinstance(query, Sift) else self._run(query.bound())
 
     def _run(self, tree: exp.Query) -> pa.Table:
+        with self._asked() as (cursor, relation):
+            return cursor.sql(to_duckdb(tree, relation)).to_arrow_table()
+
+    def _sift(self, sift: Sift) -> pa.Table:
+        """What is kept, counting all in the same pass."""
+        if sift.keep is None:
+            rows = self._run(sift.bound())
+            days = rows.column(PARTITION).value_counts().to_pylist()
+            sift.counted = {day["values"]: day["counts"] for day in days}
+            return rows
+        with self._asked() as (cursor, relation):
+            # rows that are kept wait in a list for each day; texts are made of them only
+            cursor.execute(
+                f"CREATE TEMP TABLE sifted AS SELECT CAST({_quoted(sift.time)} AS DATE) AS day, COUNT(*) AS counted, "
+                f"LIST(r) FILTER (WHERE r.{_quoted(sift.keep)}) AS kept FROM ({to_duckdb(sift.rows, relation)}) r GROUP BY day"
+            )
+            sift.counted = {day.isoformat(): n for day, n in cursor.execute("SELECT day, counted FROM sifted").fetchall()}
+            kept = "(SELECT UNNEST(kept, max_depth := 2) FROM sifted)"
+            cursor.execute(f"CREATE TEMP VIEW {_quoted(KEPT)} AS SELECT * FROM {kept}")
+            return cursor.sql(to_duckdb(sift.projected, lambda name: name)).to_arrow_table()
+
+    @contextmanager
+    def _asked(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
+        """A cursor for one query, and what gives its relation for the name of a table."""
         cursor = self._duckdb.cursor()
         views: dict[str, str] = {}
 
@@ -209,7 +234,7 @@ class EmbeddedWarehouse(Warehouse):
             return views[name]
 
         try:
-            return cursor.sql(to_duckdb(tree, relation)).to_arrow_table()
+            yield cursor, relation
         except (duckdb.InternalException, duckdb.FatalException) as error:
             # DuckDB takes no query after an error of its own
             self._duckdb = self._engine()
