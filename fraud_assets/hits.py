@@ -26,7 +26,11 @@ def hits_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
 def sifted_hits(rule: Rule, tables: Mapping[str, Table], span: Span) -> Sift:
     """The same rows, and for each day how many transactions the rule could judge: what a whole day is computed by."""
     ctes, judged = as_cte(window_query(rule.file, tables, span), JUDGED)
-    rows = with_ctes(_timed(exp.select("*").from_(judged), span), ctes)
+    rows = exp.select("*").from_(judged)
+    if not span.is_whole_days or rule.file.meta.lookback:
+        # else no other rows were read; and an engine that thinks few rows are left joins them the wrong way round
+        rows = _timed(rows, span)
+    rows = with_ctes(rows, ctes)
     projection = [
         exp.column("transaction_id"),
         exp.column("customer_id"),

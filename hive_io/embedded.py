@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 from uuid import uuid4
 
 import deltalake
@@ -34,6 +33,7 @@ from hive_io.errors import (
     QueryError,
     TableNotFound,
 )
+from hive_io.file_lists import Bound, bounds, files
 from hive_io.files import footprint_of
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.sift import KEPT, Sift
@@ -200,7 +200,7 @@ class EmbeddedWarehouse(Warehouse):
         return self._sift(query) if isinstance(query, Sift) else self._run(query.bound())
 
     def _run(self, tree: exp.Query) -> pa.Table:
-        with self._asked() as (cursor, relation):
+        with self._asked(tree) as (cursor, relation):
             return cursor.sql(to_duckdb(tree, relation)).to_arrow_table()
 
     def _sift(self, sift: Sift) -> pa.Table:
@@ -210,7 +210,7 @@ class EmbeddedWarehouse(Warehouse):
             days = rows.column(PARTITION).value_counts().to_pylist()
             sift.counted = {day["values"]: day["counts"] for day in days}
             return rows
-        with self._asked() as (cursor, relation):
+        with self._asked(sift.rows) as (cursor, relation):
             # rows that are kept wait in a list for each day; texts are made of them only
             cursor.execute(
                 f"CREATE TEMP TABLE sifted AS SELECT CAST({_quoted(sift.time)} AS DATE) AS day, COUNT(*) AS counted, "
@@ -222,15 +222,16 @@ class EmbeddedWarehouse(Warehouse):
             return cursor.sql(to_duckdb(sift.projected, lambda name: name)).to_arrow_table()
 
     @contextmanager
-    def _asked(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
-        """A cursor for one query, and what gives its relation for the name of a table."""
+    def _asked(self, tree: exp.Query) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
+        """A cursor for one query, and what gives its relation for the name of a table that it reads."""
         cursor = self._duckdb.cursor()
+        places = bounds(tree)
         views: dict[str, str] = {}
 
         def relation(name: str) -> str:
             if name not in views:
                 views[name] = name
-                self._create_view(cursor, name)
+                self._create_view(cursor, name, places[name])
             return views[name]
 
         try:
@@ -248,11 +249,11 @@ class EmbeddedWarehouse(Warehouse):
         finally:
             cursor.close()
 
-    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        """A view of the table's files, of one version of the table, for this cursor only."""
+    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str, places: Sequence[Sequence[Bound]]) -> None:
+        """A view of the files that the query needs, of one version of the table, for this cursor only."""
         delta = self._open(name)
         schema = _arrow_schema(delta)
-        files = ", ".join(_text(unquote(uri)) for uri in delta.file_uris())
+        listed = ", ".join(map(_text, files(delta, places)))
         columns = ", ".join(_quoted(column) for column in schema.names)
         # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
         # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
@@ -261,11 +262,11 @@ class EmbeddedWarehouse(Warehouse):
         cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
         cursor.unregister("without_rows")
         rows = f"SELECT * FROM {empty}"
-        if files:
+        if listed:
             how = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
             if delta.metadata().configuration.get(_EVOLVED) == "true":
                 how += ", union_by_name = true"  # opens every file
-            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], {how})"
+            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], {how})"
         cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM ({rows})")
 
     def _path(self, table: str) -> Path:

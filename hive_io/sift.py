@@ -64,7 +64,7 @@ def _over(rows: exp.Select, *selected: exp.Expr) -> exp.Select:
     inner = rows.copy()
     ctes = inner.ctes
     inner.set("with_", None)
-    tree = exp.select(*selected).from_(inner.subquery("looked_at"))
+    tree = exp.select(*selected).from_(inner.subquery("looked_at", copy=False), copy=False)
     for cte in ctes:
         tree = tree.with_(cte.alias, as_=cte.this, copy=False)
     return tree
