@@ -26,14 +26,16 @@ from airflow_bridge.cli import airflow
 from airflow_bridge.errors import BridgeError
 from fraud_assets import show
 from fraud_assets.errors import FraudError
-from fraud_assets.options import DAY, end_option, first_option, format_option, span_or_all
+from fraud_assets.options import DAY, MOMENT, end_option, first_option, format_option, span_or_all
 from fraud_assets.options import console as _console
 from fraud_assets.options import plain as _plain
 from fraud_assets.options import span_between as _span
 from fraud_assets.options import warehouse_option as _warehouse
 from fraud_assets.rejected_cli import rejected
+from fraud_assets.rule_pages import docs
+from fraud_assets.rules_cli import rules
 from fraud_assets.settings import Settings, read_settings
-from hive_io import HiveIOError, Span, local_hive
+from hive_io import HiveIOError, Span, as_of, local_hive
 from mock_sources import MockSourceError
 
 SYNTHETIC_PORT = 5000
@@ -67,6 +69,8 @@ def main() -> None:
 
 main.add_command(airflow)
 main.add_command(rejected)
+main.add_command(rules)
+rules.add_command(docs)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -355,38 +359,23 @@ def alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, li
 @main.command()
 @click.argument("transaction")
 @_warehouse
-def explain(transaction: str, warehouse: str | None) -> None:
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--as-of", "moment", type=MOMENT, help="Read every table as it was then, like 2026-01-31T10:00Z.")
+def explain(transaction: str, warehouse: str | None, form: str, moment: dt.datetime | None) -> None:
     """Say why a TRANSACTION was flagged, or was not: every rule, with what it looked at."""
     from fraud_assets.engine import Engine
     from fraud_assets.explain import explain as explain_transaction
     from fraud_assets.rule_book import read_rule_book
+    from fraud_assets.show_explanation import explanation, explanation_json
 
     settings = read_settings(warehouse=warehouse)
     engine = Engine(read_rule_book(overrides=settings.rules_file))
-    show.explanation(_console(), explain_transaction(engine, show.lake(settings), transaction))
-
-
-@main.group()
-def rules() -> None:
-    """The rules in force."""
-
-
-@rules.command("list")
-def list_rules() -> None:
-    """List rules with severity, weight, state, version and params in force."""
-    from fraud_assets.rule_book import read_rule_book
-
-    show.rules(_console(), read_rule_book(overrides=read_settings().rules_file))
-
-
-@rules.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
-def check(folder: Path | None) -> None:
-    """Check every rule file, of the package or of FOLDER; what is wrong is said with file and line."""
-    from fraud_assets.rule_book import RULES_FOLDER, read_rule_book
-
-    book = read_rule_book(folder or RULES_FOLDER, overrides=read_settings().rules_file)
-    click.echo(f"{len(book.rules)} rules and {len(book.features)} features are fine")
+    lake = show.lake(settings)
+    found = explain_transaction(engine, as_of(lake, moment) if moment else lake, transaction)
+    if form == "json":
+        click.echo(explanation_json(found))
+    else:
+        explanation(_console(), found)
 
 
 _folder = click.option(

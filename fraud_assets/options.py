@@ -25,7 +25,23 @@ class _Day(click.ParamType[dt.date]):
             self.fail(f"{value!r} is no day; write it like 2026-01-31", param, ctx)
 
 
+class _Moment(click.ParamType[dt.datetime]):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        if isinstance(value, dt.datetime):
+            return value
+        try:
+            moment = dt.datetime.fromisoformat(str(value))
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(f"{value!r} is no moment; write it like 2026-01-31T10:00Z", param, ctx)
+        return moment
+
+
 DAY = _Day()
+MOMENT = _Moment()
 warehouse_option = click.option("--warehouse", metavar="DIR|URL", help="The warehouse; else FRAUD_WAREHOUSE, else ./warehouse.")
 first_option = click.option("--from", "first", type=DAY, help="First day; else all.")
 end_option = click.option("--to", "end", type=DAY, help="The day after the last one; else all.")

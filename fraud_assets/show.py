@@ -15,7 +15,6 @@ from rich.table import Table as RichTable
 
 from fraud_assets.engine import Engine
 from fraud_assets.evaluation import Evaluation
-from fraud_assets.explain import Explanation
 from fraud_assets.rejected import Refusals, Retried
 from fraud_assets.rule_book import RuleBook, read_rule_book
 from fraud_assets.runs import RunReport
@@ -140,31 +139,6 @@ def times(console: Console, report: RunReport) -> None:
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     source = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     console.print(f"Peak memory: {own:.2f} GiB here, {source:.2f} GiB in the source's process")
-
-
-def explanation(console: Console, found: Explanation) -> None:
-    row = found.transaction
-    console.print(f"[bold]Transaction {escape(row['transaction_id'])}[/bold]  {row['event_time']:%Y-%m-%d %H:%M:%S} UTC")
-    console.print(
-        f"{row['amount']:,} {row['currency'] or '(currency not named)'} at merchant {escape(row['merchant_id'])}, ", end=""
-    )
-    console.print(f"customer {escape(row['customer_id'])}, status {row['status'] or 'not given'}")
-    if found.high_risk:
-        console.print(f"A high-risk customer on that day: {escape(found.high_risk)}")
-    if found.alert:
-        console.print(f"Flagged: score {found.alert['score']:.3f}, severity {found.alert['severity']}, because of")
-        for rule, version, reason in zip(*(found.alert[k] for k in ("rules", "rule_versions", "reasons")), strict=True):
-            console.print(escape(f"  {rule} ({version}): {reason}"))
-    else:
-        console.print("Not flagged.")
-    table = RichTable("Rule", "Verdict now", show_lines=True)
-    table.add_column("Reason, or what it looked at", overflow="fold", ratio=1)
-    for verdict in found.verdicts:
-        looked = ", ".join(f"{name} {value}" for name, value in verdict.evidence.items() if value is not None)
-        said = verdict.reason or looked or "it lacked a history, a score, a place or a list for this transaction"
-        state = f"hit, weight {verdict.weight:.2f}\nversion {verdict.version}" if verdict.outcome == "hit" else verdict.outcome
-        table.add_row(verdict.rule, state, escape(said))
-    console.print(table)
 
 
 def rules(console: Console, book: RuleBook) -> None:

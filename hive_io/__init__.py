@@ -1,10 +1,13 @@
 """Tables of a lake behind one small interface, and a Dagster IO manager on top. Knows nothing of fraud."""
 
+from hive_io.as_of import as_of
 from hive_io.dialect import HiveQL
 from hive_io.embedded import EmbeddedWarehouse
 from hive_io.errors import (
     ColumnNotFound,
+    HistoryGone,
     HiveIOError,
+    NoHistory,
     NotAWarehouse,
     PartitionConflict,
     QueryError,
@@ -24,10 +27,12 @@ __all__ = [
     "ColumnNotFound",
     "EmbeddedWarehouse",
     "Footprint",
+    "HistoryGone",
     "HiveIOError",
     "HiveQL",
     "HiveServer",
     "HiveServer2Warehouse",
+    "NoHistory",
     "NotAWarehouse",
     "PartitionConflict",
     "QueryError",
@@ -39,4 +44,5 @@ __all__ = [
     "Table",
     "TableNotFound",
     "Warehouse",
+    "as_of",
 ]

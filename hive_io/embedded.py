@@ -199,9 +199,12 @@ class EmbeddedWarehouse(Warehouse):
     def query(self, query: HiveQL) -> pa.Table:
         return self._sift(query) if isinstance(query, Sift) else self._run(query.bound())
 
-    def _run(self, tree: exp.Query) -> pa.Table:
+    def explain(self, query: HiveQL) -> str:
+        return "\n".join(self._run(query.bound(), "EXPLAIN ").column("explain_value").to_pylist())
+
+    def _run(self, tree: exp.Query, before: str = "") -> pa.Table:
         with self._asked(tree) as (cursor, relation):
-            return cursor.sql(to_duckdb(tree, relation)).to_arrow_table()
+            return cursor.sql(before + to_duckdb(tree, relation)).to_arrow_table()
 
     def _sift(self, sift: Sift) -> pa.Table:
         """What is kept, counting all in the same pass."""

@@ -29,6 +29,14 @@ class PartitionConflict(HiveIOError):
     """Somebody else wrote the same partitions meanwhile; nothing was written."""
 
 
+class NoHistory(HiveIOError):
+    """The warehouse does not keep its tables as they were, or the moment has not come yet."""
+
+
+class HistoryGone(HiveIOError):
+    """A table is no longer kept as it was at that moment."""
+
+
 class QueryError(HiveIOError):
     """A HiveQL text was refused, before or by the engine.
 

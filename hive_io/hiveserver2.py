@@ -37,6 +37,9 @@ _STAGED = "staged_"
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
 
 
+_NO_PLAN = "Error occurred during query planning:"
+
+
 class HiveServer2Warehouse(Warehouse):
     """Tables of a HiveServer2, Parquet, partitioned by `ds`.
 
@@ -269,6 +272,14 @@ class HiveServer2Warehouse(Warehouse):
     def _count(self, query: HiveQL) -> None:
         if isinstance(query, Sift):
             query.counted = {row[PARTITION]: int(row["counted"]) for row in self.query(query.counts).to_pylist()}
+
+    def explain(self, query: HiveQL) -> str:
+        self._result_schema(query)
+        plan = "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {_sql(query)}"))
+        # Spark answers with its error where Hive raises it
+        if plan.startswith(_NO_PLAN):
+            raise QueryError(f"{self._server.host} refused the query: {plan.removeprefix(_NO_PLAN).strip()}")
+        return plan
 
     def _export(self, select: str, schema: pa.Schema) -> pa.Table:
         """The result of a SELECT, through Parquet files: exact types, and thirty times as fast as fetching rows."""

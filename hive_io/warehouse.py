@@ -168,3 +168,11 @@ class Warehouse(ABC):
         Raises:
             TableNotFound, QueryError: as for `replace`.
         """
+
+    @abstractmethod
+    def explain(self, query: HiveQL) -> str:
+        """The engine's plan of a HiveQL query, which does not run: what only the engine can refuse is found.
+
+        Raises:
+            TableNotFound, QueryError: as for `query`.
+        """

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from fraud_assets.defs import checks, claims, coverage
+from fraud_assets.defs.column_lineage import lineage_metadata
 from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import Rule
@@ -43,7 +44,7 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
             telling = coverage.Telling(context, rule.name, there)
             query = engine.sifted(rule.name, span)
             query.then = telling
-            yield dg.Output(query, rule.name)
+            yield dg.Output(query, rule.name, metadata=lineage_metadata(engine, rule.name))
             yield from checks.results(lake.warehouse, rule.table, span)
             yield checks.has_hit(lake.warehouse, rule.table, telling.hits, telling.judged, span)
             yield coverage.could_judge(context.instance, rule.name, telling.days)
