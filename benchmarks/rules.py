@@ -103,7 +103,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = asked.lake or Path(folder)
         # the same last day, after a tenth of the days before it
-        spans = {"whole": span, "tenth": Span.days(LAST - max(1, (asked.days - 1) // 10) * DAY, LAST)}
+        spans = {"whole": span, "tenth": Span.days(LAST + (1 - asked.days) // 10 * DAY, LAST)}
         for name, days in spans.items():
             if not (home / name).exists():
                 fill(EmbeddedWarehouse(home / name), world, engine, days)

@@ -62,7 +62,7 @@ def test_the_day_is_the_day_that_dagster_makes(closed: Site, tmp_path: Path) -> 
     run_days(settings, Span.days(day, day))
     by_dagster = rows_of(EmbeddedWarehouse(tmp_path / "lake"))
     by_airflow = rows_of(EmbeddedWarehouse(closed.warehouse))
-    assert len(by_airflow) == 22 and by_airflow["transactions"] and by_airflow["fraud_alerts"]
+    assert len(by_airflow) == 33 and by_airflow["transactions"] and by_airflow["fraud_alerts"]
     assert_same(by_airflow, by_dagster)
 
 
@@ -73,7 +73,7 @@ def test_nothing_is_wrong_with_the_dags_or_with_airflow(closed: Site) -> None:
 def test_an_asset_event_says_which_day_is_complete(closed: Site) -> None:
     events = closed.airflow.asset_events()
     name = "fintech.fraud_alerts" if closed.airflow.version == 3 else "hive://fintech/fraud_alerts"
-    assert len(events) == 22
+    assert len(events) == 32
     assert events[name] == ((today() - dt.timedelta(days=1)).isoformat() if closed.airflow.version == 3 else None)
 
 
@@ -95,7 +95,7 @@ def test_the_hourly_dag_makes_today_and_leaves_yesterday(closed: Site) -> None:
     assert (run.state, run.kind, run.partition) == ("success", "scheduled", hour.date().isoformat())
     assert _of_day(closed, run.partition)["transactions"]
     assert _of_day(closed, yesterday) == before or run.partition == yesterday
-    assert len(closed.airflow.asset_events()) == 22, "only a closed day is complete"
+    assert len(closed.airflow.asset_events()) == 32, "only a closed day is complete"
     assert len(closed.airflow.runs("follower")) == 1
 
 

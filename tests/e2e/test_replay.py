@@ -42,7 +42,7 @@ def test_replay_brings_every_row_and_the_second_time_changes_none(tmp_path: Path
         for row in rows
         if row["tx_fraud"] and row["tx_datetime"] + dt.timedelta(days=7) < dt.datetime.fromisoformat(END)
     }
-    assert before["suspicious_locations"] and before["unusual_transaction"], "without hits the replay shows little"
+    assert before["risky_merchant"] and before["unusual_transaction"], "without hits the replay shows little"
 
     _replay(tmp_path / "labelled.parquet", "2018-04-01", END, lake)
     assert_same(before, rows_of(warehouse))
