@@ -14,13 +14,13 @@ from sqlglot import exp
 from fraud_assets.ahead import ahead
 from fraud_assets.alerts import alerts_query
 from fraud_assets.errors import SourceError
-from fraud_assets.hits import coverage_query, hits_query
+from fraud_assets.hits import coverage_query, hits_query, sifted_hits
 from fraud_assets.intake import Batch, Row, join_days, join_pages, take_in
 from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
 from fraud_assets.rule_book import RuleBook
 from fraud_assets.schemas import API_TABLES, FEATURE_TABLES, FRAUD_ALERTS, LATENCIES, ApiTable
 from fraud_assets.source_client import SourceClient
-from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
+from hive_io import PARTITION, HiveQL, Sift, Span, Table, Warehouse
 from hive_io.dialect import literal
 from hive_io.table import DAY
 
@@ -85,6 +85,10 @@ class Engine:
         if table == FRAUD_ALERTS.name:
             return alerts_query(self.book.alerting, self.tables, span)
         return hits_query(self.book.rules[table], self.tables, span)
+
+    def sifted(self, rule: str, span: Span) -> Sift:
+        """`query` of a rule, and how many transactions it could judge: each is computed once for both."""
+        return sifted_hits(self.book.rules[rule], self.tables, span)
 
     def coverage(self, rule: str, span: Span) -> HiveQL:
         """For each day of the span, how many transactions the rule could judge, and how many it hit."""

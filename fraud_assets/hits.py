@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from fraud_assets.queries import as_cte, between, hiveql, window_query, with_ctes, within
 from fraud_assets.rule_book import JUDGED, SPECIAL_COLUMNS, Rule
-from hive_io import PARTITION, HiveQL, Span, Table
+from hive_io import PARTITION, HiveQL, Sift, Span, Table
 from hive_io.dialect import literal
 
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.01, 0.99
@@ -20,11 +20,21 @@ that the front matter states."""
 
 def hits_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
     """The rows of the rule's table for a span: its hits, each with reason and evidence."""
+    return HiveQL.of(sifted_hits(rule, tables, span).bound())
+
+
+def sifted_hits(rule: Rule, tables: Mapping[str, Table], span: Span) -> Sift:
+    """The same rows, and for each day how many transactions the rule could judge: what a whole day is computed by."""
     ctes, judged = as_cte(window_query(rule.file, tables, span), JUDGED)
-    tree = exp.select(
-        "transaction_id",
-        "customer_id",
-        "event_time",
+    rows = exp.select("*").from_(judged)
+    if not span.is_whole_days or rule.file.meta.lookback:
+        # else no other rows were read; and an engine that thinks few rows are left joins them the wrong way round
+        rows = _timed(rows, span)
+    rows = with_ctes(rows, ctes)
+    projection = [
+        exp.column("transaction_id"),
+        exp.column("customer_id"),
+        exp.column("event_time"),
         exp.alias_(literal(rule.name), "rule"),
         exp.alias_(literal(rule.version), "rule_version"),
         exp.alias_(literal(rule.severity), "severity"),
@@ -32,8 +42,8 @@ def hits_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
         exp.alias_(_reason(rule), "reason"),
         exp.alias_(_evidence(rule), "evidence"),
         exp.alias_(_day(), PARTITION),
-    ).from_(judged)
-    return hiveql(with_ctes(_in_window(tree, rule, span), ctes))
+    ]
+    return Sift(rows, "hit" if "hit" in rule.returns else None, "event_time", projection)
 
 
 def coverage_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
@@ -53,12 +63,6 @@ def coverage_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQ
     union = exp.union(_timed(rows.from_(judged), span), within(everything, transactions, span), distinct=False)
     sums = [exp.alias_(exp.func("SUM", exp.column(name)), name) for name in ("transactions", "judged", "hits")]
     return hiveql(with_ctes(exp.select(PARTITION, *sums).from_(union.subquery("counted")).group_by(PARTITION), ctes))
-
-
-def _in_window(tree: exp.Select, rule: Rule, span: Span) -> exp.Select:
-    if "hit" in rule.returns:
-        tree = tree.where(exp.column("hit"))
-    return _timed(tree, span)
 
 
 def _timed(tree: exp.Select, span: Span) -> exp.Select:

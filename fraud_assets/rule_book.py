@@ -111,7 +111,7 @@ class Rule:
         """The columns of its SELECT."""
         return self.file.tree().named_selects
 
-    @property
+    @cached_property
     def version(self) -> str:
         """A hash of everything that a hit depends on, besides the data: SQL, params, and what the front matter adds."""
         said = {

@@ -17,6 +17,7 @@ from hive_io.errors import (
 )
 from hive_io.hive_connection import HiveServer
 from hive_io.hiveserver2 import HiveServer2Warehouse
+from hive_io.sift import Sift
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Footprint, Receipt, Warehouse
 
@@ -38,6 +39,7 @@ __all__ = [
     "Receipt",
     "RowsOutsideSpan",
     "SchemaMismatch",
+    "Sift",
     "Span",
     "Table",
     "TableNotFound",

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 from uuid import uuid4
 
 import deltalake
@@ -34,8 +33,10 @@ from hive_io.errors import (
     QueryError,
     TableNotFound,
 )
+from hive_io.file_lists import Bound, bounds, files
 from hive_io.files import footprint_of
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
+from hive_io.sift import KEPT, Sift
 from hive_io.table import PARTITION, Span, Table
 from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
 
@@ -196,23 +197,48 @@ class EmbeddedWarehouse(Warehouse):
         return self._run(select).cast(wanted)
 
     def query(self, query: HiveQL) -> pa.Table:
-        return self._run(query.bound())
+        return self._sift(query) if isinstance(query, Sift) else self._run(query.bound())
 
     def explain(self, query: HiveQL) -> str:
         return "\n".join(self._run(query.bound(), "EXPLAIN ").column("explain_value").to_pylist())
 
     def _run(self, tree: exp.Query, before: str = "") -> pa.Table:
+        with self._asked(tree) as (cursor, relation):
+            return cursor.sql(before + to_duckdb(tree, relation)).to_arrow_table()
+
+    def _sift(self, sift: Sift) -> pa.Table:
+        """What is kept, counting all in the same pass."""
+        if sift.keep is None:
+            rows = self._run(sift.bound())
+            days = rows.column(PARTITION).value_counts().to_pylist()
+            sift.counted = {day["values"]: day["counts"] for day in days}
+            return rows
+        with self._asked(sift.rows) as (cursor, relation):
+            # rows that are kept wait in a list for each day; texts are made of them only
+            cursor.execute(
+                f"CREATE TEMP TABLE sifted AS SELECT CAST({_quoted(sift.time)} AS DATE) AS day, COUNT(*) AS counted, "
+                f"LIST(r) FILTER (WHERE r.{_quoted(sift.keep)}) AS kept FROM ({to_duckdb(sift.rows, relation)}) r GROUP BY day"
+            )
+            sift.counted = {day.isoformat(): n for day, n in cursor.execute("SELECT day, counted FROM sifted").fetchall()}
+            kept = "(SELECT UNNEST(kept, max_depth := 2) FROM sifted)"
+            cursor.execute(f"CREATE TEMP VIEW {_quoted(KEPT)} AS SELECT * FROM {kept}")
+            return cursor.sql(to_duckdb(sift.projected, lambda name: name)).to_arrow_table()
+
+    @contextmanager
+    def _asked(self, tree: exp.Query) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
+        """A cursor for one query, and what gives its relation for the name of a table that it reads."""
         cursor = self._duckdb.cursor()
+        places = bounds(tree)
         views: dict[str, str] = {}
 
         def relation(name: str) -> str:
             if name not in views:
                 views[name] = name
-                self._create_view(cursor, name)
+                self._create_view(cursor, name, places[name])
             return views[name]
 
         try:
-            return cursor.sql(before + to_duckdb(tree, relation)).to_arrow_table()
+            yield cursor, relation
         except (duckdb.InternalException, duckdb.FatalException) as error:
             # DuckDB takes no query after an error of its own
             self._duckdb = self._engine()
@@ -226,11 +252,11 @@ class EmbeddedWarehouse(Warehouse):
         finally:
             cursor.close()
 
-    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        """A view of the table's files, of one version of the table, for this cursor only."""
+    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str, places: Sequence[Sequence[Bound]]) -> None:
+        """A view of the files that the query needs, of one version of the table, for this cursor only."""
         delta = self._open(name)
         schema = _arrow_schema(delta)
-        files = ", ".join(_text(unquote(uri)) for uri in delta.file_uris())
+        listed = ", ".join(map(_text, files(delta, places)))
         columns = ", ".join(_quoted(column) for column in schema.names)
         # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
         # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
@@ -239,11 +265,11 @@ class EmbeddedWarehouse(Warehouse):
         cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
         cursor.unregister("without_rows")
         rows = f"SELECT * FROM {empty}"
-        if files:
+        if listed:
             how = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
             if delta.metadata().configuration.get(_EVOLVED) == "true":
                 how += ", union_by_name = true"  # opens every file
-            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], {how})"
+            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], {how})"
         cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM ({rows})")
 
     def _path(self, table: str) -> Path:

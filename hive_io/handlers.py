@@ -12,6 +12,7 @@ import pyarrow as pa
 from hive_io.dagster_layers import DbTypeHandler, TableSlice
 from hive_io.dialect import HiveQL
 from hive_io.errors import HiveIOError
+from hive_io.sift import Sift
 from hive_io.slices import TableClient, span_of, table_of
 from hive_io.warehouse import Data, Receipt, Warehouse
 
@@ -62,7 +63,7 @@ class HiveQLHandler(DbTypeHandler[HiveQL]):
 
     @property
     def supported_types(self) -> Sequence[type[object]]:
-        return [HiveQL]
+        return [HiveQL, Sift]
 
 
 def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, warehouse: Warehouse) -> Mapping[str, Any]:
@@ -80,6 +81,8 @@ def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, wareho
     if receipt.query is not None:
         context.log.info("%s is the result of:\n%s", table.full_name, receipt.query)
     _count_rows(context, receipt)
+    if isinstance(data, Sift):
+        data.then(receipt.partitions, data.counted)
     return {}
 
 

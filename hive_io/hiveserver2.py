@@ -29,6 +29,7 @@ from hive_io.errors import NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMis
 from hive_io.files import footprint_of
 from hive_io.hive_connection import HIVE, HiveConnection, HiveServer
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
+from hive_io.sift import Sift
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
 
@@ -96,6 +97,7 @@ class HiveServer2Warehouse(Warehouse):
         self.ensure_table(table)
         days = [day.isoformat() for day in span.each_day()]
         if isinstance(data, HiveQL):
+            self._count(data)
             with self._computed(table, data) as (staged, folder):
                 self._check_staged(table, staged, folder, span)
                 return Receipt(table.full_name, *self._put(table, staged, folder, days, span), data)
@@ -262,9 +264,14 @@ class HiveServer2Warehouse(Warehouse):
         return self._export(select, wanted)
 
     def query(self, query: HiveQL) -> pa.Table:
+        self._count(query)
         schema = self._result_schema(query)
         # in brackets, for Hive wants a WITH before the INSERT
         return self._export(f"SELECT * FROM ({_sql(query)}) q", schema)
+
+    def _count(self, query: HiveQL) -> None:
+        if isinstance(query, Sift):
+            query.counted = {row[PARTITION]: int(row["counted"]) for row in self.query(query.counts).to_pylist()}
 
     def explain(self, query: HiveQL) -> str:
         self._result_schema(query)

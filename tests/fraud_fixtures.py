@@ -179,7 +179,14 @@ def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable
     [counted] = lake.query(engine.coverage(rule, SPAN)).to_pylist()
     assert counted["ds"] == DAY.isoformat()
     assert counted["hits"] == len(hits)
+    sift = engine.sifted(rule, SPAN)
+    assert sorted(lake.query(sift).to_pylist(), key=_id) == sorted(rows, key=_id)
+    assert sift.counted == ({DAY.isoformat(): int(counted["judged"])} if counted["judged"] else {})
     return Judged(hits, int(counted["transactions"]), int(counted["judged"]))
+
+
+def _id(row: Mapping[str, Any]) -> str:
+    return str(row["transaction_id"])
 
 
 def profile(customer_id: str, **changes: Any) -> dict[str, Any]:

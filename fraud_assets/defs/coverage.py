@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
+from sqlglot import exp
 
 from fraud_assets.defs.checks import advisory
 from fraud_assets.defs.partitions import key
+from fraud_assets.queries import hiveql, within
 from fraud_assets.rule_book import Rule
-from hive_io import PARTITION
+from fraud_assets.schemas import TRANSACTIONS
+from hive_io import PARTITION, Span, Warehouse
 from hive_io.table import DAY
 
 COULD_JUDGE = "could_judge_enough"
@@ -38,12 +41,51 @@ class _Counted:
         return self.judged / self.transactions
 
 
+def transactions(warehouse: Warehouse, span: Span) -> dict[str, int]:
+    """How many transactions each day of the span has that has some."""
+    table = TRANSACTIONS.table
+    warehouse.ensure_table(table)
+    number = exp.alias_(exp.Count(this=exp.Star()), "transactions")
+    days = within(exp.select(PARTITION, number).from_(exp.table_(table.name, db=table.database)), table, span)
+    counted = warehouse.query(hiveql(days.group_by(PARTITION))).to_pylist()
+    return {row[PARTITION]: int(row["transactions"]) for row in counted}
+
+
+class Telling:
+    """What is told of a rule's days, on the materialization of each, when its hits are written.
+
+    Args:
+        there: transactions of each day, by `ds`.
+
+    Attributes:
+        days: a row for each day with transactions: `ds`, `transactions`, how many the rule could judge (`judged`), `hits`.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, rule: str, there: Mapping[str, int]) -> None:
+        self._context, self._rule, self._there = context, rule, there
+        self.days: list[dict[str, int | str]] = []
+
+    def __call__(self, hits: Mapping[str, int], judged: Mapping[str, int]) -> None:
+        for ds, number in self._there.items():
+            day = {"transactions": number, "judged": judged.get(ds, 0), "hits": hits.get(ds, 0)}
+            self._context.add_asset_metadata(told(day), asset_key=key(self._rule), partition_key=ds)
+            self.days.append({PARTITION: ds, **day})
+
+    @property
+    def hits(self) -> int:
+        return sum(int(day["hits"]) for day in self.days)
+
+    @property
+    def judged(self) -> int:
+        return sum(int(day["judged"]) for day in self.days)
+
+
 def told(counted: Mapping[str, int]) -> dict[str, int]:
-    """The metadata of a day, of a row of `Engine.coverage`."""
+    """The metadata of a day."""
     return {
-        "hits": int(counted["hits"]),
-        _JUDGED: int(counted["judged"]),
-        _NOT_JUDGED: int(counted["transactions"] - counted["judged"]),
+        "hits": counted["hits"],
+        _JUDGED: counted["judged"],
+        _NOT_JUDGED: counted["transactions"] - counted["judged"],
     }
 
 
@@ -61,7 +103,7 @@ def could_judge(instance: dg.DagsterInstance, rule: str, coverage: Sequence[Mapp
 
     Args:
         instance: which knows what was told of the days before.
-        coverage: rows of `Engine.coverage`.
+        coverage: `Telling.days`.
     """
     days = {str(row[PARTITION]): _Counted(int(row["transactions"]), int(row["judged"])) for row in coverage}
     poor = [ds for ds, day in sorted(days.items()) if day.transactions >= ENOUGH and 1 - day.share > MOST_UNJUDGED]

@@ -10,7 +10,6 @@ from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import Rule
 from fraud_assets.schemas import FRAUD_ALERTS
-from hive_io import PARTITION
 from hive_io.io_manager import WarehouseResource
 
 GROUP = "detection"
@@ -40,15 +39,15 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
         selected = [rule for rule in rules if rule.name in context.op_execution_context.selected_output_names]
+        there = coverage.transactions(lake.warehouse, span)
         for rule in selected:
-            counts = lake.warehouse.query(engine.coverage(rule.name, span)).to_pylist()
-            for counted in counts:
-                context.add_asset_metadata(coverage.told(counted), asset_key=key(rule.name), partition_key=counted[PARTITION])
-            yield dg.Output(engine.query(rule.name, span), rule.name, metadata=lineage_metadata(engine, rule.name))
+            telling = coverage.Telling(context, rule.name, there)
+            query = engine.sifted(rule.name, span)
+            query.then = telling
+            yield dg.Output(query, rule.name, metadata=lineage_metadata(engine, rule.name))
             yield from checks.results(lake.warehouse, rule.table, span)
-            hits, judged = (sum(int(counted[name]) for counted in counts) for name in ("hits", "judged"))
-            yield checks.has_hit(lake.warehouse, rule.table, hits, judged, span)
-            yield coverage.could_judge(context.instance, rule.name, counts)
+            yield checks.has_hit(lake.warehouse, rule.table, telling.hits, telling.judged, span)
+            yield coverage.could_judge(context.instance, rule.name, telling.days)
         # one query for all, once they are written
         yield from claims.hits_have_transactions(lake.warehouse, [rule.table for rule in selected], span)
 

@@ -1,0 +1,139 @@
+"""All rules over ten million transactions, as multiples of a bare scan: `python benchmarks/rules.py`.
+
+A lake is made without a source, features by the engine's own queries. Then, in one run: a scan of the columns of `transactions`
+that any rule reads; each rule, computed as the step `rules` does (hits, and how many transactions it could judge); all rules
+with what the step does besides, hits written and checked; and the last day alone, in this lake and in one with a tenth of the
+history. Processor seconds depend less on what else the machine does than wall time, so ratios are of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+from bulk_lake import BulkWorld, fill
+from sqlglot import exp
+
+from fraud_assets.definitions import build_definitions
+from fraud_assets.engine import Engine
+from fraud_assets.rule_book import read_rule_book
+from fraud_assets.runs import dagster_instance
+from fraud_assets.settings import read_settings
+from hive_io import EmbeddedWarehouse, HiveQL, Span
+from hive_io.table import DAY
+
+LAST = dt.date(2026, 1, 30)
+
+
+@dataclass
+class Took:
+    wall: float
+    processor: float
+
+    def row(self, name: str, scan: Took, more: str = "") -> str:
+        ratios = f"{self.wall / scan.wall:.1f} | {self.processor / scan.processor:.1f}"
+        return f"| {name} | {self.wall:.2f} | {self.processor:.2f} | {ratios} | {more} |"
+
+
+def took(work: Callable[[], object], times: int = 1) -> Took:
+    """The fastest of some times."""
+    found = []
+    for _ in range(times):
+        wall, processor = time.perf_counter(), time.process_time()
+        work()
+        found.append(Took(time.perf_counter() - wall, time.process_time() - processor))
+    return Took(min(t.wall for t in found), min(t.processor for t in found))
+
+
+def scan(lake: EmbeddedWarehouse, columns: list[str], span: Span) -> None:
+    """Every value of the columns is decoded and looked at."""
+    days = exp.Between(this=exp.column("ds"), low=exp.Literal.string(span.first_ds), high=exp.Literal.string(span.last_ds))
+    largest = [exp.alias_(exp.func("MAX", exp.column(name)), name) for name in columns]
+    lake.query(HiveQL.of(exp.select(*largest).from_(exp.table_("transactions", db="fintech")).where(days)))
+
+
+def read_columns(engine: Engine) -> list[str]:
+    """The columns of transactions that any rule names."""
+    named = {column.name for rule in engine.book.evaluated for column in rule.file.tree().find_all(exp.Column)}
+    return [column.name for column in engine.tables["transactions"].columns if column.name in named]
+
+
+@contextmanager
+def step(lake: Path) -> Iterator[Callable[[Span], None]]:
+    """The step `rules` of Dagster over a lake, for a span: its queries, writes, checks and records."""
+    settings = read_settings(warehouse=str(lake), first_day=LAST - 400 * DAY)
+    definitions = build_definitions(settings)
+    rules = [dg.AssetKey(["fintech", rule.name]) for rule in read_rule_book().evaluated]
+    job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(rules))
+    with dagster_instance(settings) as instance:
+
+        def run(span: Span) -> None:
+            tags = {"dagster/asset_partition_range_start": span.first_ds, "dagster/asset_partition_range_end": span.last_ds}
+            quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+            result = job.execute_in_process(instance=instance, tags=tags, run_config=quiet)
+            failed = [each.check_name for each in result.get_asset_check_evaluations() if not each.passed and each.blocking]
+            if failed:
+                raise SystemExit(f"{span}: {failed}")
+
+        yield run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--customers", type=int, default=50_000)
+    parser.add_argument("--merchants", type=int, default=5_000)
+    parser.add_argument("--lake", type=Path, help="a folder to keep the two lakes in, or to find them in")
+    asked = parser.parse_args()
+
+    engine = Engine(read_rule_book())
+    world = BulkWorld(asked.customers, asked.merchants, -(-asked.rows // asked.days))
+    span, last = Span.days(LAST - (asked.days - 1) * DAY, LAST), Span.days(LAST, LAST)
+    with tempfile.TemporaryDirectory() as folder:
+        home = asked.lake or Path(folder)
+        # the same last day, after a tenth of the days before it
+        spans = {"whole": span, "tenth": Span.days(LAST + (1 - asked.days) // 10 * DAY, LAST)}
+        for name, days in spans.items():
+            if not (home / name).exists():
+                fill(EmbeddedWarehouse(home / name), world, engine, days)
+        lake = EmbeddedWarehouse(home / "whole")
+        rows = sum(lake.partitions("fintech.transactions").values())
+        columns = read_columns(engine)
+        bare = took(lambda: scan(lake, columns, span), 3)
+        print(f"{rows:,} transactions of {asked.days} days, DuckDB {duckdb.__version__}; a scan reads {', '.join(columns)}\n")
+        print("| | seconds | of processors | times the scan | of processors | hits, judged |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: |")
+        print(bare.row("bare scan", bare))
+        for rule in engine.book.evaluated:
+            query = engine.sifted(rule.name, span)
+            hits: list[int] = []
+            cost = took(lambda query=query, hits=hits: hits.append(lake.query(query).num_rows))  # type: ignore[misc]
+            print(cost.row(rule.name, bare, f"{hits[-1]:,} of {sum(query.counted.values()):,}"), flush=True)
+        lake.close()
+        with step(home / "whole") as run:
+            run(last)  # opens and imports what any run does
+            print(took(lambda: run(span)).row("the step, all rules", bare))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+            with step(home / "tenth") as run_shorter:
+                run_shorter(last)
+                long, short = took(lambda: run(last), 3), took(lambda: run_shorter(last), 3)
+        shorter = sum(EmbeddedWarehouse(home / "tenth").partitions("fintech.transactions").values())
+        print(long.row(f"the step, the last day, of {rows:,}", bare))
+        print(short.row(f"the step, the last day, of {shorter:,}", bare))
+        print(f"\na day with ten times the history: {long.wall / short.wall:.2f}, {long.processor / short.processor:.2f} times")
+        print(f"peak memory {peak:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()
