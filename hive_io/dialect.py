@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import cast
@@ -147,7 +148,7 @@ _REASONS: dict[type[exp.Expr], str] = {
     exp.Variance: "last digits differ; make it from COUNT, SUM(x) and SUM(x * x) on DECIMAL",
     exp.Greatest: "Hive gives NULL where one argument is NULL, DuckDB does not; take CASE",
     exp.Least: "Hive gives NULL where one argument is NULL, DuckDB does not; take CASE",
-    exp.Round: "halves of a DOUBLE round differently; cast to a DECIMAL with the digits wanted",
+    exp.Round: "halves of a DOUBLE round differently; take CAST(FLOOR(x * 100 + 0.5) / 100 AS DECIMAL(18,2))",
     exp.ArraySize: "size(NULL) is -1 in Hive and NULL in DuckDB",
     exp.ArrayUniqueAgg: "its order differs; take COUNT(DISTINCT x) or GROUP BY",
     exp.Substring: "position 0 differs",
@@ -157,6 +158,7 @@ _REASONS: dict[type[exp.Expr], str] = {
 }
 
 _INTEGERS = {exp.DataType.Type.INT, exp.DataType.Type.BIGINT, exp.DataType.Type.SMALLINT, exp.DataType.Type.TINYINT}
+_OF_DOUBLES = (exp.Div, exp.Asin, exp.Cos, exp.Exp, exp.Pow, exp.Radians, exp.Sin, exp.Sqrt)
 _WHOLE = (exp.Floor, exp.Ceil, exp.Count, exp.DateDiff, exp.Literal, exp.Null, exp.Placeholder)
 
 
@@ -178,10 +180,28 @@ def problems(tree: exp.Expr) -> Iterator[QueryError]:
                     "cast FLOOR(x), or use UNIX_TIMESTAMP(ts)",
                     _line_of(node) or line,
                 )
+        elif isinstance(node, (exp.Cast, exp.TryCast)) and node.is_type("DECIMAL") and _is_unrounded(node.this):
+            yield QueryError(
+                f"{node.sql('hive')}: halves of a DOUBLE round differently; "
+                "round it before, FLOOR(x * 100 + 0.5) / 100 for two digits",
+                _line_of(node) or line,
+            )
         elif isinstance(node, exp.StrToUnix) and not _is_default_format(node):
             yield QueryError("UNIX_TIMESTAMP with a format differs; give it one TIMESTAMP", _line_of(node) or line)
         elif isinstance(node, (exp.Binary, exp.Between, exp.In)) and isinstance(node, exp.Predicate):
             yield from _partition_against_other_type(node)
+
+
+def _is_unrounded(node: exp.Expr) -> bool:
+    """Whether an expression shows that it is a DOUBLE, with more digits than a power of ten of whole numbers has."""
+    node = node.unnest()
+    if isinstance(node, exp.Div) and isinstance(node.this.unnest(), (exp.Floor, exp.Ceil)):
+        return not re.fullmatch("10*", node.expression.sql("hive"))
+    if isinstance(node, (exp.Cast, exp.TryCast)):
+        return node.is_type("DOUBLE", "FLOAT")
+    if isinstance(node, (exp.Floor, exp.Ceil, exp.IntDiv, exp.Count, exp.Predicate)):
+        return False
+    return isinstance(node, _OF_DOUBLES) or any(map(_is_unrounded, node.iter_expressions()))
 
 
 def _is_default_format(node: exp.StrToUnix) -> bool:

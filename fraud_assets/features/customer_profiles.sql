@@ -10,17 +10,18 @@ SELECT
   p.amount_sum,
   p.amount_square_sum,
   p.amount_max,
-  CAST(CAST(p.amount_sum AS DOUBLE) / p.transactions AS DECIMAL(18,2)) AS amount_mean,
+  -- FLOOR(x * 100 + 0.5): cents, whose halves every engine rounds alike
+  CAST(FLOOR(CAST(p.amount_sum AS DOUBLE) / p.transactions * 100 + 0.5) / 100 AS DECIMAL(18,2)) AS amount_mean,
   -- the population's standard deviation, √(Σx²/n − (Σx/n)²), from exact sums
-  CAST(
+  CAST(FLOOR(
     CASE
       WHEN CAST(p.amount_square_sum AS DOUBLE) * p.transactions > CAST(p.amount_sum AS DOUBLE) * CAST(p.amount_sum AS DOUBLE)
       THEN SQRT(
         CAST(p.amount_square_sum AS DOUBLE) * p.transactions - CAST(p.amount_sum AS DOUBLE) * CAST(p.amount_sum AS DOUBLE)
       ) / p.transactions
       ELSE 0
-    END AS DECIMAL(18,2)
-  ) AS amount_deviation,
+    END * 100 + 0.5
+  ) / 100 AS DECIMAL(18,2)) AS amount_deviation,
   p.last_day,
   p.ds
 FROM (

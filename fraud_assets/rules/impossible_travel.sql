@@ -27,7 +27,8 @@ FROM (
     v.city,
     v.city_before,
     CAST(
-      12742 * ASIN(SQRT(CASE WHEN v.half_chord < 1 THEN v.half_chord ELSE CAST(1 AS DOUBLE) END)) AS DECIMAL(10,0)
+      FLOOR(12742 * ASIN(SQRT(CASE WHEN v.half_chord < 1 THEN v.half_chord ELSE CAST(1 AS DOUBLE) END)) + 0.5)
+      AS DECIMAL(10,0)
     ) AS distance,
     v.seconds
   FROM (

@@ -41,8 +41,8 @@ FROM (
     p.transactions AS sales,
     CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END AS sold,
     -- a usual week is a quarter of 28 days
-    CAST(CAST(p.reports_7 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 4 + :more_sold) AS DECIMAL(24,4)) AS share,
-    CAST(CAST(p.reports_1 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 28 + :more_sold) AS DECIMAL(24,4)) AS share_yesterday
+    CAST(FLOOR(CAST(p.reports_7 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 4 + :more_sold) * 10000 + 0.5) / 10000 AS DECIMAL(24,4)) AS share,
+    CAST(FLOOR(CAST(p.reports_1 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 28 + :more_sold) * 10000 + 0.5) / 10000 AS DECIMAL(24,4)) AS share_yesterday
   FROM transactions t
   JOIN merchant_profiles p ON p.ds = t.ds AND p.merchant_id = t.merchant_id
   -- the bank of a transfer is not the one who sold something

@@ -54,8 +54,10 @@ FROM (
     p.reports,
     p.transactions,
     h.transactions AS history,
-    CAST(CAST(p.reports AS DOUBLE) / CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END AS DECIMAL(18,4))
-      AS reports_per_transaction,
+    CAST(
+      FLOOR(CAST(p.reports AS DOUBLE) / CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END * 10000 + 0.5) / 10000
+      AS DECIMAL(18,4)
+    ) AS reports_per_transaction,
     COALESCE(
       p.reports >= :least_reports
         AND p.reports >= :risky_share * CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END,

@@ -38,8 +38,9 @@ FROM (
     t.event_time,
     t.amount,
     COALESCE(t.currency, '(currency not named)') AS currency,
-    CAST(CAST(t.amount - p.amount_mean AS DOUBLE) / CAST(p.amount_deviation AS DOUBLE) AS DECIMAL(18,2)) AS deviations_above,
-    CAST(CAST(t.amount AS DOUBLE) / CAST(p.amount_max AS DOUBLE) AS DECIMAL(18,2)) AS share_of_maximum,
+    CAST(FLOOR(CAST(t.amount - p.amount_mean AS DOUBLE) / CAST(p.amount_deviation AS DOUBLE) * 100 + 0.5) / 100 AS DECIMAL(18,2))
+      AS deviations_above,
+    CAST(FLOOR(CAST(t.amount AS DOUBLE) / CAST(p.amount_max AS DOUBLE) * 100 + 0.5) / 100 AS DECIMAL(18,2)) AS share_of_maximum,
     -- most people pay many small amounts and few large ones: only where amounts are alike are a few deviations far
     p.amount_deviation <= p.amount_mean * :steady_spread AS is_steady,
     CASE WHEN p.amount_deviation <= p.amount_mean * :steady_spread THEN :steady_deviations ELSE :deviations END AS far,

@@ -155,3 +155,14 @@ def test_arrays_that_a_query_collects_are_written(warehouse: Warehouse) -> None:
     warehouse.replace(words, collected, days(1, 2))
     rows = warehouse.read(words.full_name, ["day", "words"]).sort_by("day").to_pylist()
     assert rows == [{"day": 1, "words": ["a", "b"]}, {"day": 2, "words": ["c"]}]
+
+
+def test_halves_that_are_rounded_before_they_become_decimals(warehouse: Warehouse) -> None:
+    sums = Table("fintech", "sums", (Column("total", "DECIMAL(18,2)"), Column("count", "BIGINT")))
+    # half a cent, which a DOUBLE holds exactly, a little too large (170.86 / 4), or a little too small
+    cases = [(Decimal(2 * cents + 1) * count / 200, count) for cents in range(0, 5000, 7) for count in (2, 4, 6, 10)]
+    warehouse.replace(sums, table_of(sums, *[(total, count, ds(1)) for total, count in cases]), days(1))
+    mean = "CAST(FLOOR(CAST(total AS DOUBLE) / count * 100 + 0.5) / 100 AS DECIMAL(18,2))"
+    found = warehouse.query(HiveQL(f"SELECT total, count, {mean} AS mean FROM fintech.sums")).to_pylist()
+    rounded = [(total, count, Decimal(math.floor(float(total) / count * 100 + 0.5)) / 100) for total, count in cases]
+    assert sorted((row["total"], row["count"], row["mean"]) for row in found) == sorted(rounded)
