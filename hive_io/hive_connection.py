@@ -31,10 +31,9 @@ log = logging.getLogger("hive_io.statements")
 _ON_HIVE = (
     # Hive 4.0 takes the files of an exported result for its cache, and the next export of the same rows finds none
     "SET hive.query.results.cache.enabled=false",
-    # Hive 4.0 fails on a Parquet file that lacks an ARRAY column which the table has gained
-    "SET hive.vectorized.complex.types.enabled=false",
-    # Hive 4.0's vectors fail on some windows by RANGE ("while processing vector batch"), and on joins that compute a DECIMAL of
-    # few digits ("Decimal64ColumnVector cannot be cast to DecimalColumnVector"): rows are slower, and right
+    # Hive 4.0's vectors fail on some windows by RANGE ("while processing vector batch"), on joins that compute a DECIMAL of few
+    # digits ("Decimal64ColumnVector cannot be cast to DecimalColumnVector"), and on a Parquet file that lacks an ARRAY column
+    # which the table has gained: rows are slower, and right
     "SET hive.vectorized.execution.enabled=false",
     # INT96 is read as it was written, and INT64 is written: else a server elsewhere would shift hours
     "SET hive.parquet.timestamp.skip.conversion=true",
