@@ -20,16 +20,15 @@ def window_query(
     tables: Mapping[str, Table],
     span: Span,
     history: Mapping[str, dt.timedelta] | None = None,
-    select: exp.Query | None = None,
 ) -> exp.Query:
-    """The file's SELECT for a span; or another one that is made of its parts.
+    """The file's SELECT for a span.
 
     `:window_start` and `:window_end` are the span. `params.days` has a row for each day of it, `params.<name>` a row for
     each amount of a param. A table is read by its days: those of the span and of the look-back that the front matter
     states; one with a history, those before each day of the span, and the SELECT says which day sees which.
     """
     params = {**file.scalars(), "window_start": span.start, "window_end": span.end}
-    tree = bind(select or file.tree(), params)
+    tree = bind(file.tree(), params)
     relations = file.relations()
 
     def bounded(node: exp.Expr) -> exp.Expr:

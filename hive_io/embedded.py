@@ -29,15 +29,17 @@ from hive_io.delta_upkeep import clean, compact_day, crowded_days
 from hive_io.dialect import HiveQL, to_duckdb
 from hive_io.errors import (
     HiveIOError,
+    NoHistory,
     NotAWarehouse,
     PartitionConflict,
     QueryError,
     TableNotFound,
 )
 from hive_io.files import footprint_of
+from hive_io.past import Files, PastReader, rows_by_day
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Span, Table
-from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
+from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
 
 MARKER = "warehouse.json"
 T = TypeVar("T")
@@ -108,7 +110,7 @@ class EmbeddedWarehouse(Warehouse):
         return sorted(path.name for path in folder.glob("[!.]*") if deltalake.DeltaTable.is_deltatable(str(path)))
 
     def partitions(self, table: str) -> dict[str, int]:
-        return _rows_by_day(self._open(table))
+        return rows_by_day(self._open(table))
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -198,14 +200,19 @@ class EmbeddedWarehouse(Warehouse):
     def query(self, query: HiveQL) -> pa.Table:
         return self._run(query.bound())
 
-    def _run(self, tree: exp.Query) -> pa.Table:
+    def as_of(self, moment: dt.datetime) -> Reader:
+        if moment > dt.datetime.now(dt.UTC):
+            raise NoHistory(f"{moment:%Y-%m-%dT%H:%M:%S%z} has not come yet: name a moment in the past")
+        return PastReader(self._path, self.tables, self._run, moment)
+
+    def _run(self, tree: exp.Query, files_of: Callable[[str], Files] | None = None) -> pa.Table:
         cursor = self._duckdb.cursor()
         views: dict[str, str] = {}
 
         def relation(name: str) -> str:
             if name not in views:
                 views[name] = name
-                self._create_view(cursor, name)
+                _create_view(cursor, name, files_of(name) if files_of else self._files(name))
             return views[name]
 
         try:
@@ -223,25 +230,9 @@ class EmbeddedWarehouse(Warehouse):
         finally:
             cursor.close()
 
-    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        """A view of the table's files, of one version of the table, for this cursor only."""
+    def _files(self, name: str) -> Files:
         delta = self._open(name)
-        schema = _arrow_schema(delta)
-        files = ", ".join(_text(unquote(uri)) for uri in delta.file_uris())
-        columns = ", ".join(_quoted(column) for column in schema.names)
-        # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
-        # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
-        empty = _quoted(f"{name} without rows")
-        cursor.register("without_rows", schema.empty_table())
-        cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
-        cursor.unregister("without_rows")
-        rows = f"SELECT * FROM {empty}"
-        if files:
-            how = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
-            if delta.metadata().configuration.get(_EVOLVED) == "true":
-                how += ", union_by_name = true"  # opens every file
-            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], {how})"
-        cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM ({rows})")
+        return Files(delta, delta.file_uris())
 
     def _path(self, table: str) -> Path:
         database, _, name = table.partition(".")
@@ -309,6 +300,26 @@ def _create(table: Table, path: Path) -> None:
             raise HiveIOError(f"{table.full_name} cannot be made: {error}; move what is in its place away") from error
 
 
+def _create_view(cursor: duckdb.DuckDBPyConnection, name: str, version: Files) -> None:
+    """A view of the table's files, of one version of the table, for this cursor only."""
+    schema = _arrow_schema(version.delta)
+    files = ", ".join(_text(unquote(uri)) for uri in version.uris)
+    columns = ", ".join(_quoted(column) for column in schema.names)
+    # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
+    # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
+    empty = _quoted(f"{name} without rows")
+    cursor.register("without_rows", schema.empty_table())
+    cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
+    cursor.unregister("without_rows")
+    rows = f"SELECT * FROM {empty}"
+    if files:
+        how = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
+        if version.delta.metadata().configuration.get(_EVOLVED) == "true":
+            how += ", union_by_name = true"  # opens every file
+        rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], {how})"
+    cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM ({rows})")
+
+
 def _predicate(table: Table, span: Span) -> str:
     days = f"{PARTITION} >= {_text(span.first_ds)} AND {PARTITION} <= {_text(span.last_ds)}"
     if span.is_whole_days:
@@ -322,18 +333,8 @@ def _timestamp(value: object) -> str:
     return f"arrow_cast({_text(f'{value:%Y-%m-%dT%H:%M:%S.%f}')}, 'Timestamp(Microsecond, None)')"
 
 
-def _rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    counts: dict[str, int] = {}
-    if actions.num_rows:
-        days: Iterable[str] = actions.column(f"partition.{PARTITION}").to_pylist()
-        for day, rows in zip(days, actions.column("num_records").to_pylist(), strict=True):
-            counts[day] = counts.get(day, 0) + rows
-    return dict(sorted((day, rows) for day, rows in counts.items() if rows))
-
-
 def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
-    counts = _rows_by_day(delta)
+    counts = rows_by_day(delta)
     return {day: counts.get(day, 0) for day in days}
 
 

@@ -25,12 +25,12 @@ from sqlglot import exp
 
 from hive_io.dialect import HiveQL
 from hive_io.dry_run import result_schema
-from hive_io.errors import NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
+from hive_io.errors import NoHistory, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
 from hive_io.files import footprint_of
 from hive_io.hive_connection import HIVE, HiveConnection, HiveServer
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Column, Span, Table
-from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
+from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
 
 _STAGED = "staged_"
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
@@ -262,6 +262,9 @@ class HiveServer2Warehouse(Warehouse):
         schema = self._result_schema(query)
         # in brackets, for Hive wants a WITH before the INSERT
         return self._export(f"SELECT * FROM ({_sql(query)}) q", schema)
+
+    def as_of(self, moment: dt.datetime) -> Reader:
+        raise NoHistory("A HiveServer2 keeps no history of its tables: only the embedded warehouse can be read as it was")
 
     def _export(self, select: str, schema: pa.Schema) -> pa.Table:
         """The result of a SELECT, through Parquet files: exact types, and thirty times as fast as fetching rows."""
