@@ -25,10 +25,19 @@ DAY = dt.timedelta(days=1)
 
 OWN = {
     "blacklisted_merchants": {"compromised_merchant"},
+    "card_testing": {"card_testing"},
+    "dormant_account": {"dormant_account"},
     "high_risk_activity": {"bust_out"},
     "high_value": {"mule_pass_through", "structuring"},
+    "impossible_travel": {"stolen_card_abroad"},
+    "new_account_activity": {"new_account"},
+    "pass_through": {"mule_pass_through"},
+    "rapid_follow_up": {"account_takeover", "cash_out", "stolen_card_abroad"},
+    "risky_merchant": {"compromised_merchant"},
+    "structuring": {"structuring"},
     "suspicious_locations": {"compromised_merchant", "stolen_card_abroad"},
     "unusual_transaction": {"account_takeover", "card_testing", "stolen_card_abroad"},
+    "velocity": {"card_testing", "cash_out"},
 }
 """The kinds of incident that a rule is made for."""
 

@@ -32,6 +32,8 @@ from fraud_assets.options import plain as _plain
 from fraud_assets.options import span_between as _span
 from fraud_assets.options import warehouse_option as _warehouse
 from fraud_assets.rejected_cli import rejected
+from fraud_assets.rule_pages import docs
+from fraud_assets.rules_cli import rules
 from fraud_assets.settings import Settings, read_settings
 from hive_io import HiveIOError, Span, local_hive
 from mock_sources import MockSourceError
@@ -67,6 +69,8 @@ def main() -> None:
 
 main.add_command(airflow)
 main.add_command(rejected)
+main.add_command(rules)
+rules.add_command(docs)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -372,29 +376,6 @@ def explain(transaction: str, warehouse: str | None, moment: dt.datetime | None,
         click.echo(explanation_json(found))
     else:
         explanation(_console(), found)
-
-
-@main.group()
-def rules() -> None:
-    """The rules in force."""
-
-
-@rules.command("list")
-def list_rules() -> None:
-    """List rules with severity, weight, state, version and params in force."""
-    from fraud_assets.rule_book import read_rule_book
-
-    show.rules(_console(), read_rule_book(overrides=read_settings().rules_file))
-
-
-@rules.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
-def check(folder: Path | None) -> None:
-    """Check every rule file, of the package or of FOLDER; what is wrong is said with file and line."""
-    from fraud_assets.rule_book import RULES_FOLDER, read_rule_book
-
-    book = read_rule_book(folder or RULES_FOLDER, overrides=read_settings().rules_file)
-    click.echo(f"{len(book.rules)} rules and {len(book.features)} features are fine")
 
 
 _folder = click.option(

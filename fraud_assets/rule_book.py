@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from sqlglot import exp
 
 from fraud_assets.errors import RuleError
 from fraud_assets.queries import hiveql, window_query
+from fraud_assets.reach import too_far
+from fraud_assets.rules_file import RulesFile, Severity, read_rules_file
 from fraud_assets.schemas import DATABASE, FEATURE_TABLES, PERSONAL, fixed_tables, rule_table
 from fraud_assets.sql_files import FrontMatter, Lookback, SqlFile, line_of, read_file
 from hive_io import QueryError, Span, Table
@@ -32,7 +33,6 @@ from hive_io.dry_run import result_schema
 RULES_FOLDER = Path(__file__).parent / "rules"
 FEATURES_FOLDER = Path(__file__).parent / "features"
 
-Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 
 KEY_COLUMNS = ("transaction_id", "customer_id", "event_time")
@@ -47,13 +47,18 @@ SPECIAL_COLUMNS = (*KEY_COLUMNS, "hit", "weight")
 JUDGED = "judged"
 """What the rule's SELECT is called inside the queries that are made of it."""
 _ANY_DAY = Span.days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEMPLATE_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class RuleFrontMatter(FrontMatter):
-    """The front matter of a rule."""
+    """The front matter of a rule.
 
+    Attributes:
+        blind_spot: what it cannot see, in one sentence. It changes no hit, so it is not in the rule's version.
+    """
+
+    blind_spot: Annotated[str, Field(pattern=r"\S")]
     severity: Severity
     status: Literal["active", "shadow", "retired"] = "active"
     weight: Annotated[float, Field(gt=0, lt=1)]
@@ -69,17 +74,6 @@ class FeatureFrontMatter(FrontMatter):
     """
 
     history: dict[str, Lookback] = {}
-
-
-class RuleOverride(BaseModel):
-    """What a rules file may say about a rule or a feature."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    params: dict[str, Any] = {}
-    status: Literal["active", "shadow", "retired"] | None = None
-    weight: Annotated[float, Field(gt=0, lt=1)] | None = None
-    severity: Severity | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +131,7 @@ class Rule:
             RuleError: with file and line.
         """
         file = self.file
-        if not _NAME.fullmatch(self.name) or self.name in fixed_tables():
+        if not name_is_allowed(self.name):
             raise file.error("a rule's file is named like a table that does not exist yet: small letters, digits, _")
         file.check(tables)
         for column in KEY_COLUMNS:
@@ -157,6 +151,8 @@ class Rule:
             evidence = self.evidence
         except QueryError as error:
             raise file.error(str(error), error.line or file.select_line) from None
+        for said, line in too_far(file):
+            raise file.error(said, line)
         for name, (is_right, wanted) in _SPECIAL_TYPES.items():
             if name in self.types and not is_right(self.types[name]):
                 raise file.error(f"{name} is to be {wanted}, not {self.types[name]}", file.select_line)
@@ -172,6 +168,11 @@ class Rule:
                 raise file.error(
                     f"reason names {{{field}}}, which is neither evidence nor param ({known})", file.line_of_key("reason")
                 )
+
+
+def name_is_allowed(name: str) -> bool:
+    """Whether a rule may be called so: like a table, and not like one that exists without it."""
+    return bool(_NAME.fullmatch(name)) and name not in fixed_tables()
 
 
 READABLE = {
@@ -212,31 +213,32 @@ def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER,
     Raises:
         RuleError: everything that is wrong, a line each, with file and line.
     """
-    wrong: list[str] = []
-    said = _read_overrides(overrides, wrong) if overrides else {}
+    over = read_rules_file(overrides) if overrides else RulesFile()
+    wrong = [*over.wrong]
     read: dict[str, Rule] = {}
     for path in sorted(rules.glob("*.sql")):
         try:
-            rule = _read_rule(path, said.pop(path.stem, RuleOverride()))
-            read[rule.name] = rule
+            read[path.stem] = _read_rule(path, over)
         except RuleError as error:
             wrong.append(str(error))
     tables: dict[str, SqlFile[FeatureFrontMatter]] = {}
     for path in sorted(features.glob("*.sql")):
         try:
-            tables[path.stem] = _read_feature(path, said.pop(path.stem, RuleOverride()))
+            tables[path.stem] = _read_feature(path, over)
         except RuleError as error:
             wrong.append(str(error))
     wrong += [f"{features}: there is no {name}.sql" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
-    wrong += [f"{overrides}: {name} is neither rule nor feature" for name in said]
+    known = {path.stem for folder in (rules, features) for path in folder.glob("*.sql")}
+    wrong += [over.message("is neither rule nor feature", name) for name in over.said if name not in known]
     if wrong:
         raise RuleError("\n".join(wrong))
     return RuleBook(read, tables)
 
 
-def _read_rule(path: Path, over: RuleOverride) -> Rule:
-    file = read_file(path, RuleFrontMatter, over.params)
-    meta = file.meta
+def _read_rule(path: Path, rules_file: RulesFile) -> Rule:
+    file = read_file(path, RuleFrontMatter)
+    file = file.with_values(rules_file.params(file.name, file.meta.params))
+    meta, over = file.meta, rules_file.of(file.name)
     rule = Rule(file, over.severity or meta.severity, over.status or meta.status, over.weight or meta.weight)
     rule.check(_readable(fixed_tables()))
     return rule
@@ -250,10 +252,14 @@ def _readable(tables: Mapping[str, Table]) -> dict[str, Table]:
     }
 
 
-def _read_feature(path: Path, over: RuleOverride) -> SqlFile[FeatureFrontMatter]:
-    feature = read_file(path, FeatureFrontMatter, over.params)
-    if over.status or over.weight or over.severity:
-        raise feature.error("is a feature; a rules file can override its params only")
+def _read_feature(path: Path, rules_file: RulesFile) -> SqlFile[FeatureFrontMatter]:
+    feature = read_file(path, FeatureFrontMatter)
+    over = rules_file.of(feature.name)
+    if not_params := [key for key in ("status", "weight", "severity") if getattr(over, key) is not None]:
+        raise RuleError(
+            rules_file.message("is a feature; a rules file can change its params only", feature.name, not_params[0])
+        )
+    feature = feature.with_values(rules_file.params(feature.name, feature.meta.params))
     if feature.name not in FEATURE_TABLES:
         raise feature.error("there is no such table in schemas.py")
     feature.check(fixed_tables())
@@ -268,30 +274,6 @@ def _read_feature(path: Path, over: RuleOverride) -> SqlFile[FeatureFrontMatter]
     if missing := [name for name in table.arrow_schema.names if name not in schema.names]:
         raise feature.error(f"the SELECT must return {', '.join(missing)}", feature.select_line)
     return feature
-
-
-def _read_overrides(path: Path, wrong: list[str]) -> dict[str, RuleOverride]:
-    """What the rules file says of each rule; `wrong` gains what cannot be used."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise RuleError(f"{path}: the rules file cannot be read ({error.strerror}); FRAUD_RULES_FILE names it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RuleError(f"{path}: is not YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise RuleError(f"{path}: says nothing about rules; it looks like `high_value: {{params: {{…}}}}`")
-    result = {}
-    for name, said in data.items():
-        result[str(name)] = RuleOverride()
-        if not isinstance(said, dict):
-            wrong.append(f"{path}: {name}: takes params, status, weight and severity, like {{status: shadow}}")
-            continue
-        try:
-            result[str(name)] = RuleOverride.model_validate(said)
-        except ValidationError as error:
-            first = error.errors()[0]
-            wrong.append(f"{path}: {name}.{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    return result
 
 
 def _plain(value: Any) -> Any:

@@ -425,6 +425,8 @@ MERCHANT_PROFILES = Table(
         Column("place", "STRING"),
         Column("transactions", "BIGINT", "In the 28 days before."),
         Column("reports", "BIGINT", "Fraud reports made in the 28 days before."),
+        Column("reports_7", "BIGINT", "In the 7 days before."),
+        Column("reports_1", "BIGINT", "On the day before."),
     ),
     key=("merchant_id",),
     description="How busy each merchant was, and how often reported for fraud, when the day began.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -146,7 +146,11 @@ class SqlFile(Generic[M_co]):
 
     def line_of_key(self, *keys: str) -> int:
         """The line of a key of the front matter."""
-        return _line_of_key(_split(self.path.read_text(encoding="utf-8"))[0], keys)
+        return line_of_key(_split(self.path.read_text(encoding="utf-8"))[0], keys)
+
+    def with_values(self, values: Mapping[str, Decimal | int | Amounts]) -> SqlFile[M_co]:
+        """The same file with other values of some params in force."""
+        return replace(self, values={**self.values, **values})
 
     def error(self, message: str, line: int | None = None) -> RuleError:
         return RuleError(f"{self.path}:{line or 1}: {message}")
@@ -232,11 +236,11 @@ class SqlFile(Generic[M_co]):
         return next((number for number, line in lines if re.search(rf"{re.escape(text)}\b", line)), self.select_line)
 
 
-def read_file(path: Path, model: type[M], overrides: Mapping[str, Any] | None = None) -> SqlFile[M]:
-    """Read a file; `overrides` are params to put in force instead of the defaults.
+def read_file(path: Path, model: type[M]) -> SqlFile[M]:
+    """Read a file, with the defaults of its params.
 
     Raises:
-        RuleError: no front matter, something missing or unknown in it, a param out of bounds; with file and line.
+        RuleError: no front matter, or all that is missing, unknown or out of bounds in it; with file and line.
     """
     try:
         header, text = _split(path.read_text(encoding="utf-8"))
@@ -253,19 +257,10 @@ def read_file(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
     try:
         meta = model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = [str(part) for part in first["loc"]]
-        raise RuleError(f"{path}:{_line_of_key(header, where)}: {'.'.join(where)}: {_said(first)}") from None
-    values: dict[str, Any] = {name: param.default for name, param in meta.params.items()}
-    for name, value in (overrides or {}).items():
-        if name not in meta.params:
-            known = ", ".join(sorted(meta.params)) or "none"
-            raise RuleError(f"{path}:1: the override {name} is none of its params ({known})")
-        try:
-            values[name] = meta.params[name].read(value)
-        except ValueError as error:
-            line = _line_of_key(header, ["params", name])
-            raise RuleError(f"{path}:{line}: the override of {name} {error}") from None
+        wrong = [([str(part) for part in each["loc"]], _said(each)) for each in error.errors()]
+        found = sorted((line_of_key(header, where), ".".join(where), said) for where, said in wrong)
+        raise RuleError("\n".join(f"{path}:{line}: {where}: {said}" for line, where, said in found)) from None
+    values = {name: param.default for name, param in meta.params.items()}
     return SqlFile(path, meta, text, values)
 
 
@@ -282,7 +277,7 @@ def _said(error: Any) -> str:
     return f"{message} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"
 
 
-def _line_of_key(header: str, keys: Iterable[str]) -> int:
+def line_of_key(header: str, keys: Iterable[str]) -> int:
     """The line of the innermost of nested keys that is there."""
     node = yaml.compose(header, Loader=yaml.SafeLoader)
     line = 1

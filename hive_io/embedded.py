@@ -140,7 +140,7 @@ class EmbeddedWarehouse(Warehouse):
         check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
         before = _rows_of(delta, days)
-        if rows.num_rows or any(before.values()):
+        if rows.num_rows or (any(before.values()) and _may_hold(delta, table, span)):
             self._commit(delta, table, rows, _predicate(table, span))
         # counted on the version that this write made, or left
         return Receipt(table.full_name, _rows_of(delta, days), before, query)
@@ -205,7 +205,10 @@ class EmbeddedWarehouse(Warehouse):
             raise NoHistory(f"{moment:%Y-%m-%dT%H:%M:%S%z} has not come yet: name a moment in the past")
         return PastReader(self._path, self.tables, self._run, moment)
 
-    def _run(self, tree: exp.Query, files_of: Callable[[str], Files] | None = None) -> pa.Table:
+    def explain(self, query: HiveQL) -> str:
+        return "\n".join(self._run(query.bound(), before="EXPLAIN ").column("explain_value").to_pylist())
+
+    def _run(self, tree: exp.Query, files_of: Callable[[str], Files] | None = None, before: str = "") -> pa.Table:
         cursor = self._duckdb.cursor()
         views: dict[str, str] = {}
 
@@ -216,7 +219,7 @@ class EmbeddedWarehouse(Warehouse):
             return views[name]
 
         try:
-            return cursor.sql(to_duckdb(tree, relation)).to_arrow_table()
+            return cursor.sql(before + to_duckdb(tree, relation)).to_arrow_table()
         except (duckdb.InternalException, duckdb.FatalException) as error:
             # DuckDB takes no query after an error of its own
             self._duckdb = self._engine()
@@ -331,6 +334,32 @@ def _predicate(table: Table, span: Span) -> str:
 def _timestamp(value: object) -> str:
     # a TIMESTAMP literal is in nanoseconds in delta-rs, and the comparison with a column fails
     return f"arrow_cast({_text(f'{value:%Y-%m-%dT%H:%M:%S.%f}')}, 'Timestamp(Microsecond, None)')"
+
+
+def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
+    """Whether a file may have rows of the span, by its day and by what its statistics say of times.
+
+    Where none has, there is nothing to replace: most rules hit nothing in a few seconds, and a commit for each would be kept.
+    """
+    if span.is_whole_days:
+        return True
+    files = pa.table(delta.get_add_actions(flatten=True))
+    bounds = [f"{side}.{table.time_column}" for side in ("min", "max")]
+    if not set(bounds) <= set(files.column_names):
+        return True
+    # statistics are cut to milliseconds, so a file's last row may be later than they say
+    start, end = (moment.replace(tzinfo=None) for moment in (span.start - dt.timedelta(milliseconds=1), span.end))
+    days = files.column(f"partition.{PARTITION}").to_pylist()
+    times = [files.column(bound).to_pylist() for bound in bounds]
+    return any(
+        span.first_ds <= day <= span.last_ds
+        and (earliest is None or latest is None or (_naive(earliest) < end and _naive(latest) >= start))
+        for day, earliest, latest in zip(days, *times, strict=True)
+    )
+
+
+def _naive(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=None)
 
 
 def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:

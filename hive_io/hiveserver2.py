@@ -36,6 +36,9 @@ _STAGED = "staged_"
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
 
 
+_NO_PLAN = "Error occurred during query planning:"
+
+
 class HiveServer2Warehouse(Warehouse):
     """Tables of a HiveServer2, Parquet, partitioned by `ds`.
 
@@ -265,6 +268,14 @@ class HiveServer2Warehouse(Warehouse):
 
     def as_of(self, moment: dt.datetime) -> Reader:
         raise NoHistory("A HiveServer2 keeps no history of its tables: only the embedded warehouse can be read as it was")
+
+    def explain(self, query: HiveQL) -> str:
+        self._result_schema(query)
+        plan = "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {_sql(query)}"))
+        # Spark answers with its error where Hive raises it
+        if plan.startswith(_NO_PLAN):
+            raise QueryError(f"{self._server.host} refused the query: {plan.removeprefix(_NO_PLAN).strip()}")
+        return plan
 
     def _export(self, select: str, schema: pa.Schema) -> pa.Table:
         """The result of a SELECT, through Parquet files: exact types, and thirty times as fast as fetching rows."""

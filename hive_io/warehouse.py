@@ -185,3 +185,11 @@ class Warehouse(Reader):
         Raises:
             NoHistory: this warehouse keeps none, or the moment has not come yet.
         """
+
+    @abstractmethod
+    def explain(self, query: HiveQL) -> str:
+        """The engine's plan of a HiveQL query, which does not run: what only the engine can refuse is found.
+
+        Raises:
+            TableNotFound, QueryError: as for `query`.
+        """

@@ -122,7 +122,7 @@ def test_rules_list_shows_params_in_force(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_rules_check_names_file_and_line(tmp_path: Path) -> None:
-    assert fraud("rules", "check").output.startswith("14 rules and 7 features are fine")
+    assert fraud("rules", "check").stdout.startswith("14 rules and 7 features are fine")
     good = (RULES_FOLDER / "high_value.sql").read_text()
     line = good[: good.index("t.amount > th.amount")].count("\n") + 1
     (tmp_path / "high_value.sql").write_text(good.replace("t.amount > th.amount", "t.amuont > th.amount"))
@@ -133,7 +133,7 @@ def test_rules_check_names_file_and_line(tmp_path: Path) -> None:
 def test_the_rule_that_the_documentation_writes(tmp_path: Path) -> None:
     text = (README.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
     (tmp_path / "round_amounts.sql").write_text(text.split("```sql\n")[1].split("```")[0])
-    assert fraud("rules", "check", tmp_path).output == "1 rules and 7 features are fine\n"
+    assert fraud("rules", "check", tmp_path).stdout == "1 rules and 7 features are fine\n"
 
 
 def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(
@@ -146,12 +146,13 @@ def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(
 
 def test_a_rule_may_not_read_personal_data(tmp_path: Path) -> None:
     (tmp_path / "named.sql").write_text(
-        "-- title: N\n-- description: N\n-- severity: low\n-- weight: 0.1\n-- reason: '{name}'\n-- source: N\n"
+        "-- title: N\n-- description: N\n-- blind_spot: N\n-- severity: low\n-- weight: 0.1\n"
+        "-- reason: '{name}'\n-- source: N\n"
         "SELECT t.transaction_id, t.customer_id, t.event_time, c.name\n"
         "FROM transactions t JOIN customers c ON c.ds = t.ds AND c.customer_id = t.customer_id\n"
     )
     said = refused(fraud("rules", "check", tmp_path)).replace(" ", "")
-    assert "named.sql:7:chasnocolumnname" in said
+    assert "named.sql:8:chasnocolumnname" in said
 
 
 def test_a_hit_is_a_boolean(tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_a_bad_rule_stops_everything_before_it_starts(tmp_path: Path, monkeypatc
     (tmp_path / "rules.yaml").write_text("unusual_transaction: {params: {deviations: 0}}\n")
     monkeypatch.setenv("FRAUD_RULES_FILE", str(tmp_path / "rules.yaml"))
     said = refused(fraud("run", *DAY, "--warehouse", tmp_path / "lake"))
-    assert "deviations takes 1 to 100, not 0" in said
+    assert "rules.yaml:1: unusual_transaction.params.deviations: takes 1 to 100, not 0" in said
     assert not (tmp_path / "lake").exists()
 
 

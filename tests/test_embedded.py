@@ -520,6 +520,18 @@ def in_pieces(warehouse: EmbeddedWarehouse, *numbers: int, pieces: int = 4) -> N
             warehouse.merge(PAYMENTS, payments(payment(f"p{piece}", at(number, piece))))
 
 
+def test_a_part_without_rows_before_and_after_is_no_commit(lake: EmbeddedWarehouse) -> None:
+    lake.replace(PAYMENTS, payments(payment("noon", at(1, 12))), days(1))
+    delta = deltalake.DeltaTable(str(lake.root / "fintech.db" / "payments"))
+    version = delta.version()
+    receipt = lake.replace(PAYMENTS, payments(), Span(at(1, 13), at(1, 14)))
+    delta.update_incremental()
+    assert (delta.version(), receipt.partitions) == (version, {ds(1): 1})
+    lake.replace(PAYMENTS, payments(), Span(at(1, 12), at(1, 13)))
+    delta.update_incremental()
+    assert (delta.version(), rows_of(lake.read(NAME))) == (version + 1, [])
+
+
 def files_by_day(warehouse: EmbeddedWarehouse) -> dict[str, int]:
     """Files that have rows now, by the name of their folder."""
     files = deltalake.DeltaTable(str(warehouse.root / "fintech.db" / "payments")).file_uris()

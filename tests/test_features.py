@@ -146,6 +146,8 @@ def python_merchant_profiles() -> list[Row]:
     for day in map(dt.date.isoformat, DAYS):
         sales = [row for row in TRANSACTIONS if _ds(row) < day]
         reports = [r["merchant_id"] for r in REPORTS if r["reported_at"].date().isoformat() < day and r["merchant_id"]]
+        day_before = dt.date.fromisoformat(day) - dt.timedelta(days=1)
+        yesterday = [r["merchant_id"] for r in REPORTS if r["reported_at"].date() == day_before]
         for merchant in {row["merchant_id"] for row in sales} | set(reports):
             own = [row for row in sales if row["merchant_id"] == merchant]
             rows.append(
@@ -154,6 +156,8 @@ def python_merchant_profiles() -> list[Row]:
                     "place": max(map(_place, own), default=None),
                     "transactions": len(own),
                     "reports": reports.count(merchant),
+                    "reports_7": reports.count(merchant),
+                    "reports_1": yesterday.count(merchant),
                     "ds": day,
                 }
             )
@@ -333,7 +337,7 @@ def test_a_profile_keeps_currencies_apart_and_joins_countries(engine: Engine, la
     assert countries == {("c1", "AT"): 3, ("c1", "DE"): 1, ("c2", "AT"): 1}
 
 
-def test_a_merchant_profile_sees_28_days_before_the_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_a_merchant_profile_sees_28_days_before_the_day_and_the_last_of_them(engine: Engine, lake: EmbeddedWarehouse) -> None:
     sold = [
         {"merchant_id": "m1", "place": "Graz, AT", "transactions": 10**i, "customers": 1, "ds": days_before(n)}
         for i, n in enumerate([0, 1, 28, 29])
@@ -344,6 +348,10 @@ def test_a_merchant_profile_sees_28_days_before_the_day(engine: Engine, lake: Em
             [
                 ("m1", dt.datetime(2026, 1, 5, 0, 0)),
                 ("m1", dt.datetime(2026, 1, 4, 23, 59, 59)),
+                ("m1", dt.datetime(2026, 1, 4, 0, 0)),
+                ("m1", dt.datetime(2026, 1, 3, 23, 59, 59)),
+                ("m1", dt.datetime(2025, 12, 29, 0, 0)),
+                ("m1", dt.datetime(2025, 12, 28, 23, 59, 59)),
                 ("m1", dt.datetime(2025, 12, 8, 0, 0)),
                 ("m1", dt.datetime(2025, 12, 7, 23, 59, 59)),
                 ("m2", dt.datetime(2026, 1, 4)),
@@ -355,9 +363,10 @@ def test_a_merchant_profile_sees_28_days_before_the_day(engine: Engine, lake: Em
     fill(lake, "merchant_daily_activity", sold, past)
     fill(lake, "fraud_reports", reports, past)
     found = {
-        r["merchant_id"]: (r["place"], r["transactions"], r["reports"]) for r in compute(engine, lake, "merchant_profiles")
+        r["merchant_id"]: (r["place"], r["transactions"], r["reports"], r["reports_7"], r["reports_1"])
+        for r in compute(engine, lake, "merchant_profiles")
     }
-    assert found == {"m1": ("Graz, AT", 110, 2), "m2": (None, 0, 1)}
+    assert found == {"m1": ("Graz, AT", 110, 6, 4, 2), "m2": (None, 0, 1, 1, 1)}
 
 
 def test_who_is_at_high_risk(engine: Engine, lake: EmbeddedWarehouse) -> None:

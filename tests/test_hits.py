@@ -22,6 +22,7 @@ from tests.fraud_fixtures import DAY, SPAN, compute, fill, transaction
 HEAD = """\
 -- title: A test
 -- description: A test.
+-- blind_spot: Whatever else there is.
 -- severity: low
 -- weight: 0.2
 -- lookback: {lookback}

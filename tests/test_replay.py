@@ -130,8 +130,8 @@ def test_customers_are_known_from_their_first_transaction(client: httpx.Client) 
 
 def test_labels_are_the_frauds(client: httpx.Client) -> None:
     assert client.get("/labels").json() == [
-        {"transaction_id": "9", "date_time": "2018-04-01T12:00:00.000000Z", "kind": None},
-        {"transaction_id": "12", "date_time": "2018-04-03T12:00:05.000000Z", "kind": None},
+        {"transaction_id": "9", "date_time": "2018-04-01T12:00:00.000000Z", "kind": None, "incident": None},
+        {"transaction_id": "12", "date_time": "2018-04-03T12:00:05.000000Z", "kind": None, "incident": None},
     ]
     assert [row["transaction_id"] for row in client.get("/labels", params={"since": "2018-04-02"}).json()] == ["12"]
 

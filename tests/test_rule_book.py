@@ -25,6 +25,7 @@ FIVE = ["blacklisted_merchants", "high_risk_activity", "high_value", "suspicious
 NIGHT = """\
 -- title: Night
 -- description: Its reason is that most_money is spent at night.
+-- blind_spot: What is spent by day.
 -- severity: low
 -- weight: 0.2
 -- params:
@@ -125,6 +126,8 @@ WRONG = [
     ),
     ("-- weight: 0.2", "-- weight: 0.2\n-- history: {transactions: 1d}", "history", "history: Extra inputs"),
     ("-- source: A test.\n", "", None, "source: is missing"),
+    ("-- blind_spot: What is spent by day.\n", "", None, "blind_spot: is missing"),
+    ("What is spent by day.", "' '", "-- blind_spot", "blind_spot: String should match pattern"),
     (
         "  t.customer_id,\n",
         "",
@@ -214,19 +217,20 @@ def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
     said = str(error.value).replace(f"{tmp_path}/", "").splitlines()
     assert [line.split(": ")[0] for line in said] == [
         "rules/a_rule.sql:1",
-        "rules/high_risk_activity.sql:6",
-        "rules/high_value.sql:16",
-        "rules/night.sql:4",
+        "overrides.yaml:2",
+        "rules/high_value.sql:17",
+        "rules/night.sql:5",
         "features/merchant_profiles.sql:3",
         "features/nosuch.sql:1",
         "features",
-        "overrides.yaml",
+        "overrides.yaml:1",
     ]
-    assert said[4] == "features/merchant_profiles.sql:3: the SELECT must return place, transactions, reports, ds"
+    missing = "place, transactions, reports, reports_7, reports_1, ds"
+    assert said[4] == f"features/merchant_profiles.sql:3: the SELECT must return {missing}"
     assert said[5:] == [
         "features/nosuch.sql:1: there is no such table in schemas.py",
         "features: there is no customer_profiles.sql",
-        "overrides.yaml: velocity is neither rule nor feature",
+        "overrides.yaml:1: velocity: is neither rule nor feature",
     ]
 
 
@@ -259,17 +263,17 @@ def test_an_empty_rules_file_changes_nothing(tmp_path: Path) -> None:
     assert {name: rule.version for name, rule in book.rules.items()} == {"night": rule_of(tmp_path).version}
 
 
-def test_a_wrong_override_of_a_rule_or_feature_names_its_file(tmp_path: Path) -> None:
+def test_a_wrong_override_names_the_rules_file_and_its_line(tmp_path: Path) -> None:
     overrides = "night: {params: {least: .nan}}\ndawn: {params: {most: 1}}\ncustomer_profiles: {weight: 0.5}\n"
     overrides += "customer_countries: {params: {history_days: 91}}\nevening: {weight: 0.5}"
     with pytest.raises(RuleError) as error:
         book_with(tmp_path, {"night.sql": NIGHT, "dawn.sql": NIGHT}, overrides)
     assert str(error.value).replace(f"{tmp_path}/", "").splitlines() == [
-        "rules/dawn.sql:1: the override most is none of its params (least)",
-        "rules/night.sql:6: the override of least takes 0 to 100, not nan",
-        f"{FEATURES_FOLDER / 'customer_countries.sql'}:5: the override of history_days takes 1 to 90, not 91",
-        f"{FEATURES_FOLDER / 'customer_profiles.sql'}:1: is a feature; a rules file can override its params only",
-        "overrides.yaml: evening is neither rule nor feature",
+        "overrides.yaml:2: dawn.params.most: is none of its params (least)",
+        "overrides.yaml:1: night.params.least: takes 0 to 100, not nan",
+        "overrides.yaml:4: customer_countries.params.history_days: takes 1 to 90, not 91",
+        "overrides.yaml:3: customer_profiles.weight: is a feature; a rules file can change its params only",
+        "overrides.yaml:5: evening: is neither rule nor feature",
     ]
 
 
@@ -288,18 +292,18 @@ def test_a_wrong_rules_file_is_refused_entry_by_entry(tmp_path: Path) -> None:
     with pytest.raises(RuleError) as error:
         book_with(tmp_path, {"night.sql": NIGHT.replace("0.2", "7"), **files}, "\n".join(entries))
     said = str(error.value).replace(f"{tmp_path}/", "").splitlines()
-    assert said[:-1] == [f"overrides.yaml: {message}" for message in entries.values()]
-    assert said[-1].startswith("rules/night.sql:4: weight: Input should be less than 1")
+    assert said[:-1] == [f"overrides.yaml:{line}: {message}" for line, message in enumerate(entries.values(), 1)]
+    assert said[-1].startswith("rules/night.sql:5: weight: Input should be less than 1")
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (b"- night", "overrides.yaml: says nothing about rules; it looks like `high_value: {params: {\u2026}}`"),
-        (b"night", "overrides.yaml: says nothing about rules"),
-        (b"night: {weight: 0.5", "overrides.yaml: is not YAML"),
-        (b"night: {params: {least: !!python/name:os.system x}}", "overrides.yaml: is not YAML"),
-        (b"night: {severity: \xe9}", "overrides.yaml: is not YAML"),
+        (b"- night", "overrides.yaml:1: says nothing about rules; it looks like `high_value: {params: {\u2026}}`"),
+        (b"night", "overrides.yaml:1: says nothing about rules"),
+        (b"night: {}\ndawn: {weight: 0.5", "overrides.yaml:2: is not YAML"),
+        (b"night: {params: {least: !!python/name:os.system x}}", "overrides.yaml:1: is not YAML"),
+        (b"night: {severity: \xe9}", "overrides.yaml:1: is not UTF-8"),
     ],
 )
 def test_a_rules_file_of_another_kind_is_refused(tmp_path: Path, overrides: bytes, said: str) -> None:
@@ -313,6 +317,16 @@ def test_a_rules_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     for path in (tmp_path / "nosuch.yaml", tmp_path):
         with pytest.raises(RuleError, match=r"the rules file cannot be read .*; FRAUD_RULES_FILE names it"):
             read_rule_book(tmp_path, overrides=path)
+
+
+def test_every_param_that_a_rules_file_gets_wrong_is_said(tmp_path: Path) -> None:
+    overrides = "# ours\nhigh_value:\n  params:\n    thresholds:\n      {EUR: lots}\n    tresholds: {EUR: 5}\n"
+    with pytest.raises(RuleError) as error:
+        book_with(tmp_path, {}, overrides, ["high_value"])
+    assert str(error.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "overrides.yaml:4: high_value.params.thresholds: takes a number, not 'lots'",
+        "overrides.yaml:6: high_value.params.tresholds: is none of its params (thresholds)",
+    ]
 
 
 # --- versions -----------------------------------------------------------------------------------------------------------
@@ -348,6 +362,7 @@ def test_what_a_hit_depends_on_makes_another_version(tmp_path: Path, old: str, n
         ("weight: 0.2", "weight: 0.20"),
         ("max: 100", "max: 1000"),
         ("title: Night", "title: At night"),
+        ("What is spent by day.", "Nobody knows."),
         ("-- weight", "-- status: shadow\n-- weight"),
         ("-- weight", "-- lookback: 0h\n-- weight"),
     ],

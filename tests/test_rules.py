@@ -62,50 +62,52 @@ def test_high_value_is_over_the_threshold_of_its_currency(engine: Engine, lake: 
 # --- unusual_transaction ------------------------------------------------------------------------------------------------
 
 
-def test_unusual_is_far_from_the_mean_and_not_under_the_maximum(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_unusual_is_far_from_the_mean_and_farther_where_amounts_vary(engine: Engine, lake: EmbeddedWarehouse) -> None:
     result = judge(
         engine,
         lake,
         "unusual_transaction",
         customer_profiles=[
             profile("c1"),
+            profile("at the spread", amount_deviation=D(75), amount_max=D(400)),
+            profile("over the spread", amount_deviation=D("75.01"), amount_max=D(400)),
+            profile("varied", amount_deviation=D(80), amount_max=D(500)),
+            profile("used to more", amount_deviation=D(80), amount_max=D(2000)),
             profile("wide", amount_deviation=D(1000), amount_max=D(200)),
-            profile("narrow", amount_deviation=D("0.01"), amount_max=D(200)),
         ],
         transactions=[
-            transaction("5.96 deviations", amount="249.00"),
+            transaction("2.99 deviations", amount="174.75"),
+            transaction("3 deviations", amount="175.00"),
+            transaction("4.5 deviations", amount="212.50", transaction_type=None),
             transaction("6 deviations", amount="250.00"),
-            transaction("8 deviations", amount="300.00", transaction_type=None),
+            transaction("9 deviations", amount="325.00"),
+            transaction("alike", "at the spread", "325.00"),
+            transaction("not alike", "over the spread", "325.03"),
+            transaction("varied, 6.99 deviations", "varied", "659.20"),
+            transaction("varied, 7 deviations", "varied", "660.00"),
+            transaction("varied, 10.5 deviations", "varied", "940.00"),
+            transaction("far, under maximum", "used to more", "1980.00"),
+            transaction("far, at maximum", "used to more", "2000.00"),
             transaction("1.99 maximum", "wide", "398.00"),
             transaction("2 maximum", "wide", "400.00"),
-            transaction("far, under maximum", "narrow", "198.00"),
-            transaction("far, at maximum", "narrow", "200.00"),
-            transaction("far, over maximum", "narrow", "202.00"),
         ],
     )
-    assert {name: (hit["reason"], hit["weight"]) for name, hit in result.hits.items()} == {
-        "6 deviations": (
-            "250.00 EUR is 6.00 standard deviations above this customer's mean of 100.00, and 1.32 times the largest amount "
-            "before, 190.00 (in 10 transactions)",
-            0.9 - 0.4 * 6 / 6,
-        ),
-        "8 deviations": (
-            "300.00 EUR is 8.00 standard deviations above this customer's mean of 100.00, and 1.58 times the largest amount "
-            "before, 190.00 (in 10 transactions)",
-            0.9 - 0.4 * 6 / 8,
-        ),
-        "2 maximum": (
-            "400.00 EUR is 0.30 standard deviations above this customer's mean of 100.00, and 2.00 times the largest amount "
-            "before, 200.00 (in 10 transactions)",
-            0.9 - 0.4 * 6 / 6,
-        ),
-        "far, over maximum": (
-            "202.00 EUR is 10200.00 standard deviations above this customer's mean of 100.00, and 1.01 times the largest "
-            "amount before, 200.00 (in 10 transactions)",
-            0.9 - 0.4 * 6 / 10200,
-        ),
+    # from 0.1 at 3 deviations, or 7, to 0.95 at twice as many
+    assert {name: hit["weight"] for name, hit in result.hits.items()} == {
+        "3 deviations": 0.1,
+        "4.5 deviations": pytest.approx(0.525, abs=1e-15),
+        "6 deviations": 0.95,
+        "9 deviations": 0.95,
+        "alike": 0.1,
+        "varied, 7 deviations": 0.1,
+        "varied, 10.5 deviations": pytest.approx(0.525, abs=1e-15),
+        "2 maximum": 0.1,
     }
-    assert (result.transactions, result.judged) == (8, 8)
+    assert result.hits["6 deviations"]["reason"] == (
+        "250.00 EUR is 6.00 standard deviations above this customer's mean of 100.00, and 1.32 times the largest amount "
+        "before, 190.00 (in 10 transactions)"
+    )
+    assert (result.transactions, result.judged) == (14, 14)
     assert {hit["severity"] for hit in result.hits.values()} == {"high"}
     assert result.hits["6 deviations"]["evidence"] == (
         '{"amount": 250.00, "currency": "EUR", "deviations_above": 6.00, "share_of_maximum": 1.32, "mean": 100.00, '
@@ -323,13 +325,9 @@ def test_a_place_is_risky_by_reports_and_their_share(engine: Engine, lake: Embed
             0.9,
         ),
         "only a country": ("5 fraud reports for 10 transactions at LI in 28 days: 0.5000 per transaction, 0.05 is risky", 0.7),
-        "no place": ("4 fraud reports for 4 transactions at m9 in 28 days: 1.0000 per transaction, 0.05 is risky", 0.9),
-        "city without country": (
-            "4 fraud reports for 4 transactions at m9 in 28 days: 1.0000 per transaction, 0.05 is risky",
-            0.9,
-        ),
     }
-    assert (result.transactions, result.judged) == (10, 8)
+    # one merchant without a country is no place: risky_merchant asks about it
+    assert (result.transactions, result.judged) == (10, 6)
     evidence = result.evidence("at the share")
     assert {name: evidence[name] for name in ("place", "country", "reports", "transactions", "history")} == {
         "place": "Graz, AT",

@@ -39,28 +39,28 @@ def test_velocity_counts_the_last_ten_minutes_and_the_hour_of_the_customer(engin
         lake,
         "velocity",
         transactions=[
-            # the first of five falls out of the ten minutes when the fifth is 600 s later
-            *burst("five in 597 s", 5, 149.25),
-            *burst("five in 600 s", 5, 150),
-            *burst("sixteen in 3585 s", 16, 239),
-            *burst("sixteen in 3600 s", 16, 240),
+            # the first of six falls out of the ten minutes when the sixth is 600 s later
+            *burst("six in 595 s", 6, 119),
+            *burst("six in 600 s", 6, 120),
+            *burst("twenty-one in 3580 s", 21, 179),
+            *burst("twenty-one in 3600 s", 21, 180),
             *(after(number, f"many {number}", f"customer {number}") for number in range(20)),
         ],
     )
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
-        "five in 597 s 5": "5 transactions in 10 minutes, 5 in an hour; more than 4 or 15 are many",
-        "sixteen in 3585 s 16": "3 transactions in 10 minutes, 16 in an hour; more than 4 or 15 are many",
+        "six in 595 s 6": "6 transactions in 10 minutes, 6 in an hour; more than 5 or 20 are many",
+        "twenty-one in 3580 s 21": "4 transactions in 10 minutes, 21 in an hour; more than 5 or 20 are many",
     }
-    assert result.transactions == result.judged == 62
+    assert result.transactions == result.judged == 74
     assert {hit["severity"] for hit in result.hits.values()} == {"low"}
 
 
 def test_velocity_looks_over_midnight(engine: Engine, lake: EmbeddedWarehouse) -> None:
     midnight = dt.datetime.combine(DAY, dt.time())
-    times = [midnight + dt.timedelta(seconds=seconds) for seconds in (-300, -200, -100, -1, 0)]
+    times = [midnight + dt.timedelta(seconds=seconds) for seconds in (-300, -200, -100, -50, -1, 0)]
     both = Span.days(DAY - dt.timedelta(days=1), DAY)
     fill(lake, "transactions", [transaction(f"t{n}", event_time=at) for n, at in enumerate(times)], both)
-    assert [hit["transaction_id"] for hit in compute(engine, lake, "velocity")] == ["t4"]
+    assert [hit["transaction_id"] for hit in compute(engine, lake, "velocity")] == ["t5"]
 
 
 # --- card_testing -------------------------------------------------------------------------------------------------------
@@ -79,18 +79,18 @@ def test_card_testing_is_small_or_declined_payments_and_then_a_large_one(engine:
         ],
         transactions=[
             *tests("c1"),
-            after(60, "large", "c1", "200.00"),
-            after(61, "not large", "c1", "199.99"),
+            after(60, "large", "c1", "300.00"),
+            after(61, "not large", "c1", "299.99"),
             after(62, "in another currency", "c1", "500.00", currency="USD"),
             *tests("declined", amount="99.00", status="declined"),
-            after(60, "after declined", "declined", "200.00"),
+            after(60, "after declined", "declined", "300.00"),
             *tests("two", 2),
             after(60, "after two", "two", "500.00"),
             *tests("dearer", amount="25.01"),
             after(60, "after dearer", "dearer", "500.00"),
             *tests("late"),
-            after(7199, "at the end of two hours", "late", "200.00"),
-            after(7200, "too late", "late", "200.00"),
+            after(7199, "at the end of two hours", "late", "300.00"),
+            after(7200, "too late", "late", "300.00"),
             *(after(0, f"same second {number}", "same second", "1.00") for number in range(3)),
             after(0.5, "in the same second", "same second", "500.00"),
             *tests("nobody knows"),
@@ -100,13 +100,13 @@ def test_card_testing_is_small_or_declined_payments_and_then_a_large_one(engine:
         ],
     )
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
-        "large": "200.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
-        "after declined": "200.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
-        "at the end of two hours": "200.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
+        "large": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
+        "after declined": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
+        "at the end of two hours": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
     }
     assert result.transactions - result.judged == 1 + 4 + 3
     assert (result.hits["large"]["weight"], result.hits["large"]["severity"]) == (0.7, "critical")
-    assert result.evidence("large") == {"amount": D("200.00"), "currency": "EUR", "tests": 3, "mean": D("100.00")}
+    assert result.evidence("large") == {"amount": D("300.00"), "currency": "EUR", "tests": 3, "mean": D("100.00")}
 
 
 # --- structuring --------------------------------------------------------------------------------------------------------
@@ -335,41 +335,57 @@ def test_a_dormant_account_that_pays_a_large_amount(engine: Engine, lake: Embedd
     assert result.judged == 5
 
 
-def test_a_merchant_of_whom_a_large_share_was_reported(engine: Engine, lake: EmbeddedWarehouse) -> None:
-    def sold(merchant_id: str, transactions: int, reports: int) -> dict[str, Any]:
-        return {"merchant_id": merchant_id, "place": "Graz, AT", "transactions": transactions, "reports": reports}
+def test_a_merchant_of_whom_a_large_share_is_reported(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def sold(merchant_id: str, transactions: int, in_28_days: int, in_7: int = 0, yesterday: int = 0) -> dict[str, Any]:
+        reports = {"reports": in_28_days, "reports_7": in_7, "reports_1": yesterday}
+        return {"merchant_id": merchant_id, "place": "Graz, AT", "transactions": transactions, **reports}
 
     result = judge(
         engine,
         lake,
         "risky_merchant",
         merchant_profiles=[
-            sold("at", 150, 3),
-            sold("under", 151, 3),
-            sold("two", 2, 2),
-            sold("more", 3, 4),
-            sold("no sales", 0, 3),
+            # 18 of a usual week and the 2 that all are granted
+            sold("at", 72, 2, 2),
+            sold("under", 73, 2, 2),
+            sold("one", 0, 1, 1),
+            sold("half", 24, 5, 4),
+            sold("half, goes on", 28, 5, 4, 3),
+            sold("all", 4, 3, 3, 9),
+            sold("calmer now", 30, 3, 1),
+            sold("calmer, under", 31, 3, 1),
+            sold("calm for a week", 30, 3),
+            sold("calmer, two", 2, 2, 1),
+            sold("no sales", 0, 3, 3),
         ],
         transactions=[
-            *(transaction(name, merchant_id=name) for name in ("at", "under", "two", "more", "no sales", "stranger")),
-            transaction("bank", merchant_id="more", transaction_type="transfer_out"),
+            *(
+                transaction(name, merchant_id=name)
+                for name in (
+                    "at", "under", "one", "half", "half, goes on", "all", "calmer now", "calmer, under", "calmer, two",
+                    "calm for a week", "no sales", "stranger",
+                )
+            ),
+            transaction("bank", merchant_id="all", transaction_type="transfer_out"),
         ],
-    )
-    assert {name: (hit["reason"], hit["weight"]) for name, hit in result.hits.items()} == {
-        "at": (
-            "3 fraud reports for 150 transactions of merchant at in 28 days: 0.0200 per transaction, 0.02 is risky",
-            0.5 + 0.4 * 0.02,
-        ),
-        "more": (
-            "4 fraud reports for 3 transactions of merchant more in 28 days: 1.3333 per transaction, 0.02 is risky",
-            0.9,
-        ),
-        "no sales": (
-            "3 fraud reports for 0 transactions of merchant no sales in 28 days: 3.0000 per transaction, 0.02 is risky",
-            0.9,
-        ),
+    )  # fmt: skip
+    assert {name: hit["weight"] for name, hit in result.hits.items()} == {
+        "at": pytest.approx(0.05 + 0.49 * 0.1, abs=1e-12),
+        "half": pytest.approx(0.05 + 0.49 * 0.5, abs=1e-12),
+        # 4 of 9, and of yesterday 3 of 3
+        "half, goes on": pytest.approx(0.05 + 0.49 * 0.4444 + 0.21, abs=1e-12),
+        "all": pytest.approx(0.75, abs=1e-12),
+        "calmer now": 0.05,
+        "no sales": pytest.approx(0.05 + 0.49, abs=1e-12),
     }
-    assert (result.transactions, result.judged) == (7, 5)
+    assert result.hits["half"]["reason"] == (
+        "4 fraud reports in 7 days and 5 in 28 for 24 transactions of merchant half in 28 days: 0.5000 of a usual week, "
+        "0.1 is risky"
+    )
+    assert result.hits["half, goes on"]["evidence"] == (
+        '{"merchant_id": "half, goes on", "reports_1": 3, "reports_7": 4, "reports": 5, "sales": 28, "share": 0.4444}'
+    )
+    assert (result.transactions, result.judged) == (13, 11)
 
 
 def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: EmbeddedWarehouse) -> None:
@@ -385,7 +401,8 @@ def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: Emb
         )
     ]
     fill(lake, "customers", [customer(name, NOON) for name in names], SPAN)
-    fill(lake, "merchant_profiles", [{"merchant_id": "m1", "transactions": 2**62, "reports": 2**62}], SPAN)
+    most = dict.fromkeys(("transactions", "reports", "reports_7", "reports_1"), 2**62)
+    fill(lake, "merchant_profiles", [{"merchant_id": "m1", **most}], SPAN)
     fill(lake, "customer_profiles", profiles, SPAN)
     fill(lake, "transactions", rows, SPAN)
     hits = {rule.name: len(compute(engine, lake, rule.name)) for rule in engine.book.evaluated if rule.name in NEW}

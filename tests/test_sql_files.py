@@ -43,8 +43,8 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def read(folder: Path, text: str = GOOD, overrides: dict[str, Any] | None = None) -> SqlFile[FrontMatter]:
-    return read_file(write(folder, text), FrontMatter, overrides)
+def read(folder: Path, text: str = GOOD) -> SqlFile[FrontMatter]:
+    return read_file(write(folder, text), FrontMatter)
 
 
 def line_of(text: str, needle: str) -> int:
@@ -53,10 +53,10 @@ def line_of(text: str, needle: str) -> int:
     return number
 
 
-def refused(folder: Path, text: str, overrides: dict[str, Any] | None = None) -> str:
+def refused(folder: Path, text: str) -> str:
     """What is said of a file, without the folder: `small.sql:3: …`."""
     with pytest.raises(RuleError) as error:
-        read(folder, text, overrides).check(fixed_tables())
+        read(folder, text).check(fixed_tables())
     return str(error.value).removeprefix(f"{folder}/")
 
 
@@ -80,11 +80,6 @@ def test_a_file_is_its_front_matter_and_its_select(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("written", "meant"), [("10m", {"minutes": 10}), ("24h", {"hours": 24}), ("90d", {"days": 90})])
 def test_a_lookback_is_minutes_hours_or_days(tmp_path: Path, written: str, meant: dict[str, int]) -> None:
     assert read(tmp_path, GOOD.replace("24h", written)).meta.lookback == dt.timedelta(**meant)
-
-
-def test_overrides_go_before_defaults(tmp_path: Path) -> None:
-    file = read(tmp_path, overrides={"limit": "7.50", "caps": {"SEK": 9}})
-    assert file.values == {"limit": Decimal("7.5"), "count": 3, "caps": {"SEK": Decimal(9)}}
 
 
 def test_tables_of_the_lake_get_their_database_and_common_table_expressions_do_not(tmp_path: Path) -> None:
@@ -168,27 +163,48 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         read_file(tmp_path / "small.sql", FrontMatter)
 
 
+def test_everything_that_is_wrong_with_front_matter_is_said_in_the_order_of_its_lines(tmp_path: Path) -> None:
+    text = GOOD.replace("-- title: Small\n", "").replace("24h", "a day").replace("default: 3", "default: 0")
+    text = text.replace("-- params", "-- colour: red\n-- params").replace("type: amounts", "type: text")
+    said = refused(tmp_path, text).replace(f"{tmp_path}/", "").splitlines()
+    assert [line.partition(" (given")[0] for line in said] == [
+        "small.sql:1: title: is missing",
+        "small.sql:2: lookback: is written as 10m, 24h or 90d",
+        "small.sql:3: colour: Extra inputs are not permitted",
+        "small.sql:6: params.count: takes 1 to 4, not 0",
+        "small.sql:12: params.caps.type: Input should be 'decimal', 'integer' or 'amounts'",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("param", "value", "said"),
     [
-        ({"limit": 11}, "small.sql:5: the override of limit takes 1 to 10, not 11"),
-        ({"limit": 0.99}, "small.sql:5: the override of limit takes 1 to 10, not 0.99"),
-        ({"limit": "a lot"}, "small.sql:5: the override of limit takes a number, not 'a lot'"),
-        ({"limit": float("nan")}, "small.sql:5: the override of limit takes 1 to 10, not nan"),
-        ({"count": 1.5}, "small.sql:6: the override of count takes a whole number, not 1.5"),
-        ({"caps": 5}, "small.sql:12: the override of caps takes an amount for each currency, like {EUR: 1000, USD: 1100}"),
-        ({"caps": {}}, "small.sql:12: the override of caps takes an amount for each currency, like {EUR: 1000, USD: 1100}"),
-        ({"caps": {"EUR": None}}, "small.sql:12: the override of caps takes a number, not None"),
-        ({"nosuch": 5}, "small.sql:1: the override nosuch is none of its params (caps, count, limit)"),
+        ("limit", 11, "takes 1 to 10, not 11"),
+        ("limit", 0.99, "takes 1 to 10, not 0.99"),
+        ("limit", "a lot", "takes a number, not 'a lot'"),
+        ("limit", float("nan"), "takes 1 to 10, not nan"),
+        ("count", 1.5, "takes a whole number, not 1.5"),
+        ("caps", 5, "takes an amount for each currency, like {EUR: 1000, USD: 1100}"),
+        ("caps", {}, "takes an amount for each currency, like {EUR: 1000, USD: 1100}"),
+        ("caps", {"EUR": None}, "takes a number, not None"),
     ],
 )
-def test_a_wrong_override_is_refused(tmp_path: Path, overrides: dict[str, Any], said: str) -> None:
-    assert refused(tmp_path, GOOD, overrides) == said
+def test_a_value_that_a_param_does_not_take(tmp_path: Path, param: str, value: Any, said: str) -> None:
+    with pytest.raises(ValueError) as error:
+        read(tmp_path).meta.params[param].read(value)
+    assert str(error.value) == said
+
+
+def test_other_values_go_before_defaults(tmp_path: Path) -> None:
+    file = read(tmp_path)
+    other = file.with_values({"limit": Decimal("7.5"), "caps": {"SEK": Decimal(9)}})
+    assert other.values == {"limit": Decimal("7.5"), "count": 3, "caps": {"SEK": Decimal(9)}}
+    assert file.values["limit"] == 5
 
 
 @pytest.mark.parametrize("bound", [1, "1", 1.0, 10, "10.00", Decimal("1.00")])
 def test_bounds_are_inside(tmp_path: Path, bound: Any) -> None:
-    assert read(tmp_path, overrides={"limit": bound}).values["limit"] == Decimal(str(bound))
+    assert read(tmp_path).meta.params["limit"].read(bound) == Decimal(str(bound))
 
 
 @pytest.mark.parametrize("written", [4, 4.0, "4", "4.0", "4.000", "4e0", "0.4e1", Decimal("4.00")])

@@ -45,7 +45,7 @@ def full(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
     fill(lake, "blacklist", [{"merchant_id": "m2"}])
     fill(lake, "customer_profiles", [profile("c", last_day="2026-01-01")])
     fill(lake, "customer_countries", [{"customer_id": "c", "merchant_country": "AT", "transactions": 10}])
-    profiles = [{"merchant_id": "m1", "place": "Graz, AT", "transactions": 100, "reports": 1}]
+    profiles = [{"merchant_id": "m1", "place": "Graz, AT", "transactions": 100, "reports": 1, "reports_7": 1, "reports_1": 0}]
     fill(lake, "merchant_profiles", profiles)
     for rule in engine.book.evaluated:
         compute(engine, lake, rule.name)
@@ -75,7 +75,9 @@ def test_every_rule_says_how_far_from_it_or_why_it_did_not_judge(full: Mapping[s
         (
             "unusual_transaction",
             "paid",
-            "((deviations_above 0.80 ≥ deviations 6: no, by 5.20 and share_of_maximum 0.63 > 1: no, by 0.37) "
+            "((amount_deviation 25.00 ≤ amount_mean 100.00 × steady_spread 0.75 = 75.00: yes and "
+            "deviations_above 0.80 ≥ far 3: no, by 2.20) or (deviations_above 0.80 ≥ deviations 7: no, by 6.20 and "
+            "share_of_maximum 0.63 > 1: no, by 0.37) "
             "or share_of_maximum 0.63 ≥ times_maximum 2: no, by 1.37)",
         ),
         (
@@ -128,7 +130,8 @@ def test_a_rule_that_cannot_be_taken_apart_shows_what_it_looked_at(tmp_path: Pat
         "SELECT DISTINCT t.transaction_id, t.customer_id, t.event_time, t.amount > 100 AS hit, t.amount FROM transactions t"
     )
     text = (
-        f"-- title: N\n-- description: N\n-- severity: low\n-- weight: 0.1\n-- reason: '{{amount}}'\n-- source: N\n{select}\n"
+        "-- title: N\n-- description: N\n-- blind_spot: N\n-- severity: low\n-- weight: 0.1\n"
+        f"-- reason: '{{amount}}'\n-- source: N\n{select}\n"
     )
     engine = Engine(book_with(tmp_path, {"odd.sql": text}))
     all_tables(lake, engine.book)
@@ -151,7 +154,7 @@ def _patterns() -> list[dict[str, Any]]:
     out: dict[str, Any] = {"transaction_type": "transfer_out"}
     steps: dict[str, list[tuple[str, dict[str, Any]]]] = {
         "blacklisted_merchants": [("10.00", {"merchant_id": "m2"})],
-        "card_testing": [("1.00", {})] * 3 + [("250.00", {})],
+        "card_testing": [("1.00", {})] * 3 + [("350.00", {})],
         "dormant_account": [("250.00", {})],
         "high_risk_activity": [("450.00", {})],
         "high_value": [("2500.00", {})],
@@ -185,8 +188,8 @@ def hits(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> EmbeddedWa
     fill(lake, "customer_profiles", [profile(rule, last_day=used.get(rule, "2026-01-04")) for rule in RULES])
     fill(lake, "high_risk_customers", [{"customer_id": "high_risk_activity", "reason": "R"}])
     risky = [
-        {"merchant_id": "m3", "place": "Graz, AT", "transactions": 100, "reports": 4},
-        {"merchant_id": "m4", "place": "Riskville, AT", "transactions": 100, "reports": 40},
+        {"merchant_id": "m3", "place": "Linz, AT", "transactions": 100, "reports": 30, "reports_7": 20, "reports_1": 5},
+        {"merchant_id": "m4", "place": "Riskville, AT", "transactions": 100, "reports": 40, "reports_7": 20, "reports_1": 5},
     ]
     fill(lake, "merchant_profiles", risky)
     for rule in engine.book.evaluated:

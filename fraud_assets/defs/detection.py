@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from fraud_assets.defs import checks, claims, coverage
+from fraud_assets.defs.column_lineage import lineage_metadata
 from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
 from fraud_assets.engine import Engine
 from fraud_assets.rule_book import Rule
@@ -43,7 +44,7 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
             counts = lake.warehouse.query(engine.coverage(rule.name, span)).to_pylist()
             for counted in counts:
                 context.add_asset_metadata(coverage.told(counted), asset_key=key(rule.name), partition_key=counted[PARTITION])
-            yield dg.Output(engine.query(rule.name, span), rule.name)
+            yield dg.Output(engine.query(rule.name, span), rule.name, metadata=lineage_metadata(engine, rule.name))
             yield from checks.results(lake.warehouse, rule.table, span)
             hits, judged = (sum(int(counted[name]) for counted in counts) for name in ("hits", "judged"))
             yield checks.has_hit(lake.warehouse, rule.table, hits, judged, span)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from fraud_assets.defs import checks
+from fraud_assets.defs.column_lineage import lineage_metadata
 from fraud_assets.defs.partitions import BACKFILL, deps, span_of, spec
 from fraud_assets.engine import Engine
 from hive_io import HiveQL
@@ -34,7 +35,7 @@ def _feature_asset(engine: Engine, name: str, partitions: dg.PartitionsDefinitio
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
         query: HiveQL = engine.query(name, span)
-        yield dg.Output(query, name)
+        yield dg.Output(query, name, metadata=lineage_metadata(engine, name))
         yield from checks.results(lake.warehouse, table, span)
 
     return asset

@@ -8,6 +8,7 @@ import dagster as dg
 import pyarrow as pa
 
 from fraud_assets.defs import checks
+from fraud_assets.defs.column_lineage import lineage_metadata
 from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
 from fraud_assets.engine import Engine
 from fraud_assets.schemas import LATENCIES, SERVICE_LEVELS
@@ -68,7 +69,7 @@ def _levels_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
             asset_key=key(name),
             partition_key=span.last_ds,
         )
-        yield dg.Output(levels, name)
+        yield dg.Output(levels, name, metadata=lineage_metadata(engine, name))
         yield from checks.results(lake.warehouse, SERVICE_LEVELS, span)
 
     return asset

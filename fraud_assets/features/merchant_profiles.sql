@@ -9,14 +9,18 @@ SELECT
   MAX(m.place) AS place,
   SUM(m.transactions) AS transactions,
   SUM(m.reports) AS reports,
+  SUM(m.reports_7) AS reports_7,
+  SUM(m.reports_1) AS reports_1,
   m.ds
 FROM (
-  SELECT d.ds, a.merchant_id, a.place, a.transactions, 0 AS reports
+  SELECT d.ds, a.merchant_id, a.place, a.transactions, 0 AS reports, 0 AS reports_7, 0 AS reports_1
   FROM params.days d
   JOIN merchant_daily_activity a
     ON a.ds < d.ds AND a.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
   UNION ALL
-  SELECT d.ds, r.merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports
+  SELECT d.ds, r.merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports,
+    CASE WHEN r.ds >= DATE_FORMAT(DATE_SUB(d.ds, 7), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_7,
+    CASE WHEN r.ds >= DATE_FORMAT(DATE_SUB(d.ds, 1), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_1
   FROM params.days d
   JOIN fraud_reports r
     ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')

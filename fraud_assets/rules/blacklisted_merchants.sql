@@ -1,5 +1,6 @@
 -- title: Blacklisted merchants
 -- description: The merchant was on the blacklist when the day began.
+-- blind_spot: A merchant that was listed during the day, or that trades under another id than the one on the list.
 -- severity: critical
 -- weight: 0.8
 -- reason: "Merchant {merchant_id} was blacklisted on {listed_on}: {listed_because}"

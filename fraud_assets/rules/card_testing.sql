@@ -1,5 +1,6 @@
 -- title: Card testing
 -- description: Several small or declined payments of a customer, then a large one.
+-- blind_spot: Tests spread over several customers or more than two hours, and customers without a history in the currency.
 -- severity: critical
 -- weight: 0.7
 -- lookback: 2h
@@ -7,7 +8,7 @@
 -- params:
 --   least_tests: {type: integer, default: 3, min: 1, max: 1000, description: Small or declined payments in 2 hours from which they look like tests.}
 --   small_share: {type: decimal, default: 0.25, min: 0.0001, max: 1, description: An amount up to this share of the customer's mean is small.}
---   large_times: {type: decimal, default: 2, min: 1, max: 1000, description: An amount from this multiple of the customer's mean on is large.}
+--   large_times: {type: decimal, default: 3, min: 1, max: 1000, description: An amount from this multiple of the customer's mean on is large.}
 -- reason: "{amount} {currency} after {tests} small or declined payments in 2 hours; this customer's mean is {mean}"
 -- source: "Card testing: Visa, Account and Transaction Attacks, best practices for merchants."
 SELECT

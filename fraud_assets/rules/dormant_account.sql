@@ -1,5 +1,6 @@
 -- title: Dormant account
 -- description: An account that was not used for weeks pays a large amount.
+-- blind_spot: An account whose last payment is further back than its profile reaches, and one that was never used.
 -- severity: high
 -- weight: 0.5
 -- params:

@@ -1,5 +1,6 @@
 -- title: High-risk customer spends more than usual
 -- description: A customer with a low credit score or many fraud reports spends well above the own mean.
+-- blind_spot: A customer without a history in the currency, and one whose bad score or reports came in during the day.
 -- severity: high
 -- weight: 0.4
 -- params:

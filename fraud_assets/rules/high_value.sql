@@ -1,5 +1,6 @@
 -- title: High value
 -- description: The amount is over the threshold of its currency.
+-- blind_spot: Fraud in amounts under the threshold, and currencies that have none.
 -- severity: medium
 -- weight: 0.3
 -- params:

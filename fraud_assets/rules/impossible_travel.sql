@@ -1,5 +1,6 @@
 -- title: Impossible travel
 -- description: Two payments with the card at hand, further apart than anybody travels in the time between.
+-- blind_spot: Fraud near the customer or online, and payments whose place the source does not name.
 -- severity: high
 -- weight: 0.7
 -- lookback: 6h

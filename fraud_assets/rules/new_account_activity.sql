@@ -1,5 +1,6 @@
 -- title: New account, much spent
 -- description: A customer whose account is a few days old spends much within 24 hours.
+-- blind_spot: An account whose opening date is not known, and one that was opened early and kept quiet until it was used.
 -- severity: medium
 -- weight: 0.4
 -- lookback: 24h

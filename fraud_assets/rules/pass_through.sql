@@ -1,5 +1,6 @@
 -- title: Pass-through
 -- description: Money came in, and within 24 hours about as much of it went out again.
+-- blind_spot: Money that leaves in another currency, by card or in cash, or more than 24 hours later.
 -- severity: high
 -- weight: 0.6
 -- lookback: 24h

@@ -1,5 +1,6 @@
 -- title: Rapid follow-up
 -- description: Several payments within half an hour, each well above what the customer usually pays.
+-- blind_spot: A single large payment, and customers without a history in the currency.
 -- severity: medium
 -- weight: 0.5
 -- lookback: 30m

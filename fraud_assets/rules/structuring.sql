@@ -1,5 +1,6 @@
 -- title: Structuring
 -- description: Three or more transfers within 24 hours that each stay a little under a limit from which banks report.
+-- blind_spot: Transfers spread over several customers, currencies or more than 24 hours.
 -- severity: high
 -- weight: 0.7
 -- lookback: 24h

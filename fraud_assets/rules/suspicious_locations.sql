@@ -1,5 +1,6 @@
 -- title: Suspicious locations
 -- description: The merchant's place is often reported for fraud, or the customer is there for the first time in a country.
+-- blind_spot: Fraud at home, online payments from a new country, and places that nobody reported yet.
 -- severity: medium
 -- weight: 0.4
 -- params:
@@ -72,7 +73,8 @@ FROM (
       s.ds,
       -- the country of an online shop or a bank says where it is registered, not where the customer is
       s.merchant_country IS NOT NULL AND (s.channel IS NULL OR s.channel <> 'online') AS is_there,
-      COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country, s.merchant_id) AS place
+      -- without a country there is no place, but one merchant: whether that one is risky asks risky_merchant
+      COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country) AS place
     FROM transactions s
   ) t
   LEFT JOIN places p ON p.ds = t.ds AND p.place = t.place

@@ -1,12 +1,13 @@
 -- title: Velocity
 -- description: Many transactions of one customer in a short time.
+-- blind_spot: One large fraud, fraud that takes its time, and bursts that are spread over several customers.
 -- severity: low
 -- weight: 0.2
 -- lookback: 1h
 -- lookback_of: customer
 -- params:
---   most_in_10_minutes: {type: integer, default: 4, min: 1, max: 100000, description: More transactions than this in 10 minutes are many.}
---   most_in_an_hour: {type: integer, default: 15, min: 1, max: 100000, description: More transactions than this in an hour are many.}
+--   most_in_10_minutes: {type: integer, default: 5, min: 1, max: 100000, description: More transactions than this in 10 minutes are many.}
+--   most_in_an_hour: {type: integer, default: 20, min: 1, max: 100000, description: More transactions than this in an hour are many.}
 -- reason: "{in_10_minutes} transactions in 10 minutes, {in_an_hour} in an hour; more than {most_in_10_minutes} or {most_in_an_hour} are many"
 -- source: "Velocity checks: Visa, Payment Fraud Disruption, velocity rules; Bolton and Hand, Statistical Fraud Detection, 2002."
 SELECT

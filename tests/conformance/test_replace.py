@@ -123,6 +123,13 @@ def test_a_file_whose_only_time_is_just_inside_is_not_overlooked(warehouse: Ware
     assert found(warehouse) == [new]
 
 
+def test_a_row_that_is_just_inside_is_gone_where_nothing_takes_its_place(warehouse: Warehouse) -> None:
+    kept = payment("kept", at(1, 11))
+    warehouse.replace(PAYMENTS, payments(kept, payment("old", at(1, 12, 0, 0, 999_999))), days(1))
+    warehouse.replace(PAYMENTS, payments(), Span(at(1, 12, 0, 0, 999_500), at(1, 12, 0, 1)))
+    assert found(warehouse) == [kept]
+
+
 def test_a_part_that_crosses_midnight_replaces_both_sides_of_it(warehouse: Warehouse, three_days: list[Payment]) -> None:
     new = [payment("late", at(1, 23, 59)), payment("early", at(2))]
     receipt = warehouse.replace(PAYMENTS, payments(*new), Span(at(1, 12), at(2, 12)))

@@ -189,3 +189,17 @@ def test_a_column_lost_or_of_another_type_is_refused_and_the_old_rows_stay(fille
         with pytest.raises(SchemaMismatch, match=rf"{NAME}.*amount"):
             write()
     assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)
+
+
+# --- plans --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_query_is_explained_and_does_not_run(filled: Warehouse) -> None:
+    plan = filled.explain(HiveQL(f"SELECT count(*) AS n, max(amount) AS most FROM {NAME} WHERE ds = '2026-03-02'"))
+    assert "amount" in plan
+    with pytest.raises(TableNotFound):
+        filled.explain(HiveQL("SELECT x.a FROM fintech.nosuch x"))
+    with pytest.raises(QueryError):
+        filled.explain(HiveQL(f"SELECT p.nosuch FROM {NAME} p"))
+    with pytest.raises(QueryError):
+        filled.explain(HiveQL(f"SELECT p.amount, count(*) AS n FROM {NAME} p"))

@@ -1,0 +1,56 @@
+"""A param's boundary: what just hits, what just does not, and that moving the param by a little moves both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fraud_assets.engine import Engine
+from fraud_assets.rule_book import RULES_FOLDER, Rule, RuleBook, RuleFrontMatter
+from fraud_assets.sql_files import read_file
+from hive_io import EmbeddedWarehouse
+from tests.fraud_fixtures import SPAN, fill
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Transactions on either side of a param's value.
+
+    Attributes:
+        rule: with `param`, what the boundary is of.
+        values: the param, a little looser, as it is meant, and a little tighter.
+        tables: rows of what the rule reads. The transaction `at` hits until the param is tightened, the transaction `miss`
+            only once it is loosened.
+        others: the rule's other params; else they are as its file has them.
+    """
+
+    rule: str
+    param: str
+    values: tuple[object, object, object]
+    tables: Mapping[str, Rows]
+    others: Mapping[str, object] = field(default_factory=dict)
+
+    def found(self, lake: EmbeddedWarehouse) -> list[set[str]]:
+        """Which of `at` and `miss` hit, for each of the values."""
+        engines = [self._engine(value) for value in self.values]
+        reads = engines[0].reads(self.rule)
+        assert self.tables.keys() <= reads.keys()
+        assert {row["transaction_id"] for row in self.tables["transactions"]} >= {"at", "miss"}
+        for name in reads:
+            lake.ensure_table(engines[0].tables[name])
+            fill(lake, name, self.tables.get(name, []))
+        hits = [lake.query(engine.query(self.rule, SPAN)).column("transaction_id").to_pylist() for engine in engines]
+        return [{"at", "miss"} & {*found} for found in hits]
+
+    def _engine(self, value: object) -> Engine:
+        file = read_file(RULES_FOLDER / f"{self.rule}.sql", RuleFrontMatter)
+        meta, said = file.meta, {**self.others, self.param: value}
+        file = file.with_values({name: meta.params[name].read(given) for name, given in said.items()})
+        return Engine(RuleBook({self.rule: Rule(file, meta.severity, meta.status, meta.weight)}, {}))
+
+
+MOVES = [{"at", "miss"}, {"at"}, set()]
+"""What a boundary finds, if it is one."""
