@@ -75,6 +75,14 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
     return hiveql(tree)
 
 
+def score_of(weights: Mapping[str, float], high_risk: bool) -> float:
+    """The score that `alerts_query` gives to hits of those weights, by rule: the same to the last digit."""
+    clean = 1.0 - HIGH_RISK_UPLIFT if high_risk else 1.0
+    for _, weight in sorted(weights.items()):
+        clean *= 1.0 - weight
+    return min(1.0 - clean, HIGHEST_SCORE)
+
+
 def _rows(table: Table, span: Span) -> exp.Select:
     return within(exp.select("*").from_(exp.table_(table.name, db=table.database)), table, span)
 

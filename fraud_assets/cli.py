@@ -35,7 +35,7 @@ from fraud_assets.rejected_cli import rejected
 from fraud_assets.rule_pages import docs
 from fraud_assets.rules_cli import rules
 from fraud_assets.settings import Settings, read_settings
-from hive_io import HiveIOError, Span, as_of, local_hive
+from hive_io import HiveIOError, Span, local_hive
 from mock_sources import MockSourceError
 
 SYNTHETIC_PORT = 5000
@@ -359,10 +359,10 @@ def alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, li
 @main.command()
 @click.argument("transaction")
 @_warehouse
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--as-of", "moment", type=MOMENT, help="Read every table as it was then, like 2026-01-31T10:00Z.")
-def explain(transaction: str, warehouse: str | None, form: str, moment: dt.datetime | None) -> None:
-    """Say why a TRANSACTION was flagged, or was not: every rule, with what it looked at."""
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(transaction: str, warehouse: str | None, moment: dt.datetime | None, form: str) -> None:
+    """Say why a TRANSACTION was flagged, or was not: its score, its customer, and every rule, with how far from a hit."""
     from fraud_assets.engine import Engine
     from fraud_assets.explain import explain as explain_transaction
     from fraud_assets.rule_book import read_rule_book
@@ -370,8 +370,7 @@ def explain(transaction: str, warehouse: str | None, form: str, moment: dt.datet
 
     settings = read_settings(warehouse=warehouse)
     engine = Engine(read_rule_book(overrides=settings.rules_file))
-    lake = show.lake(settings)
-    found = explain_transaction(engine, as_of(lake, moment) if moment else lake, transaction)
+    found = explain_transaction(engine, show.lake(settings), transaction, as_of=moment)
     if form == "json":
         click.echo(explanation_json(found))
     else:

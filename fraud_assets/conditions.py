@@ -31,20 +31,20 @@ class Condition:
     Attributes:
         text: a comparison with its values; of several, how they are put together.
         holds: None where a value is not known.
-        short: what is missing until it holds, of two numbers that were compared.
+        off: by how much it does not hold, of two numbers that were compared.
         how: whether all of its parts must hold, or any; None of a comparison.
     """
 
     text: str
     holds: bool | None
-    short: str | None = None
+    off: str | None = None
     how: How | None = None
     parts: Sequence[Condition] = ()
 
     def __str__(self) -> str:
         if self.how:
             return f"({(' and ' if self.how == 'all' else ' or ').join(map(str, self.parts))})"
-        return f"{self.text}: {said(self.holds)}" + (f" ({self.short})" if self.short else "")
+        return f"{self.text}: {said(self.holds)}" + (f", by {self.off}" if self.off else "")
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Asked:
         """The condition for the transaction whose row was computed."""
         holds = row[self.holds.column]
         if self.how is None:
-            short = _short(row[self.sides[0].column], row[self.sides[1].column]) if self.sides and holds is False else None
-            return Condition(text_of(self.text, row), holds, short)
+            off = _gap(*(row[side.column] for side in self.sides)) if self.sides and holds is False else None
+            return Condition(text_of(self.text, row), holds, off)
         parts = [part.answered(row) for part in self.parts]
         if self.how == "any":
             # "no currency, or one of these": that there is one goes without saying
@@ -86,7 +86,8 @@ class Asked:
             parts = told or parts
         if len(parts) == 1:
             return parts[0]
-        return Condition(f"{self.how} of {len(parts)}", holds, None, self.how, parts)
+        flat = [inner for part in parts for inner in (part.parts if part.how == self.how else [part])]
+        return Condition(f"{self.how} of {len(flat)}", holds, None, self.how, flat)
 
 
 _OPERATORS: dict[type[exp.Expr], str] = {
@@ -285,11 +286,11 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def _short(left: object, right: object) -> str | None:
+def _gap(left: object, right: object) -> str | None:
     """How far two numbers are from being the other way round."""
     if not (isinstance(left, (int, Decimal, float)) and isinstance(right, (int, Decimal, float))):
         return None
     if isinstance(left, float) or isinstance(right, float):
         left, right = float(left), float(right)
     gap = right - left  # type: ignore[operator]  # int and Decimal subtract
-    return f"by {shown(abs(gap))}" if gap else None
+    return shown(abs(gap)) if gap else None

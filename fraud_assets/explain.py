@@ -5,244 +5,192 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from sqlglot import exp
 
-from fraud_assets.alerts import HIGH_RISK_UPLIFT, HIGHEST_SCORE
-from fraud_assets.conditions import Asked, Asker, Condition
+from fraud_assets.alerts import HIGH_RISK_UPLIFT, score_of
+from fraud_assets.conditions import Row
+from fraud_assets.described import DescribedTables
 from fraud_assets.engine import Engine
 from fraud_assets.errors import TransactionNotFound
-from fraud_assets.left_out import why_left_out
-from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
-from fraud_assets.rule_book import JUDGED, Rule
-from fraud_assets.schemas import CUSTOMER_PROFILES, DATABASE
-from fraud_assets.select_tree import Place
-from hive_io import PARTITION, Span, TableNotFound, Warehouse
+from fraud_assets.schemas import DATABASE
+from fraud_assets.verdicts import Verdict, changed, verdict
+from hive_io import PARTITION, HistoryGone, Warehouse
 from hive_io.dialect import literal
 
-BEFORE = 10
-"""How many of the customer's transactions before this one are told."""
-Outcome: TypeAlias = Literal["hit", "clean", "not judged", "would hit now"]
-_RECENT = ("transaction_id", "event_time", "amount", "currency", "merchant_id", "merchant_country", "status")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one rule says of one transaction.
-
-    Attributes:
-        outcome: `hit`; `clean`: judged and not hit; `not judged`: the rule lacked something (history, score, place …);
-            `would hit now`: the table has no hit, but the rule and params in force find one: the day is to be run again.
-        evidence: what the rule looked at; empty where it could not judge.
-        condition: what makes a hit, comparison by comparison, with the values of this transaction; None where the rule
-            did not judge, or where its SELECT cannot be taken apart.
-        left_out: of what was not judged, why, in words; empty where it cannot be told.
-        reason: of a hit.
-        version: that made the hit; where there is none, the one in force.
-        in_force: the version in force.
-    """
-
-    rule: str
-    outcome: Outcome
-    evidence: Mapping[str, Any]
-    in_force: str
-    version: str
-    reason: str | None = None
-    weight: float | None = None
-    condition: Condition | None = None
-    left_out: Sequence[str] = ()
+LATEST = 10
+"""How many of the customer's transactions before the one explained are shown."""
+_SHOWN = ("transaction_id", "event_time", "amount", "currency", "merchant_id", "merchant_name", "merchant_country", "status")
+_DAYS_BACK = (7, 90, None)
+"""How many days the customer's transactions are looked for in, until there are enough; None: all."""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One hit's part in a score.
+    """What an alert's score is multiplied from: 1 − weight of a hit, or of the uplift for customers at high risk.
 
     Attributes:
-        rule: None is the uplift of high-risk customers.
+        rule: None of the uplift.
         weight: None where the hit is gone since the alert was made.
-        version: that the alert names; None of the uplift.
-        in_force: the version in force; None where the rule is not in force any more.
+        note: whether the rule that the alert names is another one now.
     """
 
     rule: str | None
     weight: float | None
-    reason: str
-    version: str | None = None
-    in_force: str | None = None
+    note: str | None = None
+
+    @property
+    def factor(self) -> float | None:
+        return None if self.weight is None else 1.0 - self.weight
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a score came about: 1 − Π(1 − weight) of the factors, multiplied in this order.
+    """How a score came about.
 
     Attributes:
-        computed: from the factors, to the last digit; None where one is gone.
+        factors: the uplift first, then the hits by rule, as they are multiplied.
+        result: 1 − Π factors; None where one is gone.
+        stored: the alert's. It differs from the result where hits or the customer's risk were computed again since.
     """
 
-    stored: float
-    computed: float | None
     factors: Sequence[Factor]
+    result: float | None
+    stored: float
 
 
 @dataclass(frozen=True)
 class Customer:
-    """What was known of the customer on the day, without personal data.
+    """What was known of the customer when the day began; no personal data.
 
     Attributes:
-        credit_score: None where none is known.
-        high_risk: the reason why the customer was at high risk, or None.
-        profiles: what was usual, a row a currency.
+        profiles: rows of `customer_profiles`, one a currency.
+        high_risk: the reason, of a customer at high risk.
+        credit_score: 300 to 850.
         before: the last transactions before this one, the latest first, each with `flagged`.
     """
 
-    customer_id: str
-    credit_score: int | None
+    profiles: Sequence[Row]
     high_risk: str | None
-    profiles: Sequence[Mapping[str, Any]]
-    before: Sequence[Mapping[str, Any]]
+    credit_score: int | None
+    before: Sequence[Row]
 
 
 @dataclass(frozen=True)
 class Explanation:
     """Everything that is known about a transaction: its row, its alert and score (None where it has none), the verdicts."""
 
-    transaction: Mapping[str, Any]
-    alert: Mapping[str, Any] | None
+    transaction: Row
+    alert: Row | None
     score: Score | None
     customer: Customer
     verdicts: Sequence[Verdict]
 
 
-def explain(engine: Engine, warehouse: Warehouse, transaction_id: str) -> Explanation:
+def explain(engine: Engine, warehouse: Warehouse, transaction_id: str, as_of: dt.datetime | None = None) -> Explanation:
     """Look up a transaction and what each rule said and says of it.
+
+    Args:
+        as_of: reads every table as it was at that moment; the rules are those in force now.
 
     Raises:
         TransactionNotFound: with what to try.
+        NoHistory, HistoryGone: the warehouse keeps no past, or not that of the days that are read.
     """
-    found = _rows_of(warehouse, "transactions", "transaction_id", transaction_id)
+    tables = DescribedTables(warehouse.as_of(as_of) if as_of else warehouse, engine.tables)
+    transaction = _transaction(tables, DescribedTables(warehouse, engine.tables), transaction_id)
+    key = {"transaction_id": transaction_id, PARTITION: transaction[PARTITION]}
+    alert = next(iter(_rows_of(tables, "fraud_alerts", **key)), None)
+    named = {rule.name for rule in engine.book.evaluated} | set(alert["rules"] if alert else [])
+    hits = {rule: rows[0] for rule in sorted(named) if (rows := _rows_of(tables, rule, **key))}
+    customer = _customer(tables, transaction)
+    return Explanation(
+        transaction,
+        alert,
+        _score(engine, alert, hits, customer.high_risk is not None) if alert else None,
+        customer,
+        [verdict(engine, tables, rule, transaction, hits.get(rule.name)) for rule in engine.book.evaluated],
+    )
+
+
+def _transaction(tables: DescribedTables, now: DescribedTables, transaction_id: str) -> Row:
+    try:
+        found = _rows_of(tables, "transactions", transaction_id=transaction_id)
+    except HistoryGone:
+        # not of all days; the one where the transaction is now is still read as it was
+        days = {row[PARTITION] for row in _rows_of(now, "transactions", transaction_id=transaction_id)}
+        found = [row for ds in days for row in _rows_of(tables, "transactions", transaction_id=transaction_id, ds=ds)]
+        if not found:
+            raise
     if not found:
         raise TransactionNotFound(
             f"There is no transaction {transaction_id} in the warehouse; `fraud alerts` lists some, `fraud run` loads days"
         )
-    transaction = max(found, key=lambda row: row[PARTITION])
-    day = dt.date.fromisoformat(transaction[PARTITION])
-    span = Span.days(day, day)
-    alerts = _rows_of(warehouse, "fraud_alerts", "transaction_id", transaction_id, day)
-    customer = _customer(warehouse, transaction, day)
-    there = warehouse.tables(DATABASE)
-    return Explanation(
-        transaction,
-        alerts[0] if alerts else None,
-        _score(engine, warehouse, alerts[0], customer.high_risk) if alerts else None,
-        customer,
-        [_verdict(engine, warehouse, rule, transaction_id, span, there) for rule in engine.book.evaluated],
-    )
+    return max(found, key=lambda row: row[PARTITION])
 
 
-def _score(engine: Engine, warehouse: Warehouse, alert: Mapping[str, Any], high_risk: str | None) -> Score:
-    day = dt.date.fromisoformat(alert[PARTITION])
-    factors = [Factor(None, HIGH_RISK_UPLIFT, high_risk)] if high_risk else []
-    # by name, as the query multiplies them, so that the last digit is the same
-    for name, reason, version in sorted(zip(alert["rules"], alert["reasons"], alert["rule_versions"], strict=True)):
-        hits = _rows_of(warehouse, name, "transaction_id", alert["transaction_id"], day)
-        rule = engine.book.rules.get(name)
-        in_force = rule.version if rule and rule.status == "active" else None
-        factors.append(Factor(name, hits[0]["weight"] if hits else None, reason, version, in_force))
-    clean: float | None = 1.0
-    for factor in factors:
-        clean = None if clean is None or factor.weight is None else clean * (1.0 - factor.weight)
-    return Score(alert["score"], None if clean is None else min(1.0 - clean, HIGHEST_SCORE), factors)
+def _score(engine: Engine, alert: Row, hits: Mapping[str, Row], high_risk: bool) -> Score:
+    uplift = [Factor(None, HIGH_RISK_UPLIFT)] if high_risk else []
+    versions = dict(sorted(zip(alert["rules"], alert["rule_versions"], strict=True)))
+    weights = {rule: hits[rule]["weight"] for rule in versions if rule in hits}
+    factors = [Factor(rule, weights.get(rule), _note(engine, rule, version)) for rule, version in versions.items()]
+    result = score_of(weights, high_risk) if len(weights) == len(factors) else None
+    return Score([*uplift, *factors], result, alert["score"])
 
 
-def _customer(warehouse: Warehouse, transaction: Mapping[str, Any], day: dt.date) -> Customer:
-    name = transaction["customer_id"]
-    scores = _rows_of(warehouse, "credit_scores", "customer_id", name, day)
-    risks = _rows_of(warehouse, "high_risk_customers", "customer_id", name, day)
-    profiles = _rows_of(warehouse, CUSTOMER_PROFILES.name, "customer_id", name, day)
-    # NULL is the currency of a source that names none
-    profiles.sort(key=lambda row: row["currency"] or "")
+def _note(engine: Engine, name: str, version: str) -> str | None:
+    rule = engine.book.rules.get(name)
+    if rule is None or rule.status == "retired":
+        return f"version {version} of a rule that is not in force any more"
+    return changed(version, rule)
+
+
+def _customer(tables: DescribedTables, transaction: Row) -> Customer:
+    key = {"customer_id": transaction["customer_id"], PARTITION: transaction[PARTITION]}
+    risk = next(iter(_rows_of(tables, "high_risk_customers", **key)), None)
+    scored = next(iter(_rows_of(tables, "credit_scores", **key)), None)
     return Customer(
-        name,
-        scores[0]["score"] if scores else None,
-        risks[0]["reason"] if risks else None,
-        profiles,
-        _before(warehouse, transaction),
+        # NULL is the currency of a source that names none
+        sorted(_rows_of(tables, "customer_profiles", **key), key=lambda row: row["currency"] or ""),
+        risk["reason"] if risk else None,
+        scored["score"] if scored else None,
+        _before(tables, transaction),
     )
 
 
-def _before(warehouse: Warehouse, transaction: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The customer's last transactions before this one; of those at the same time, the ids before it."""
-    time = literal(transaction["event_time"].replace(tzinfo=dt.UTC))
-    at, name = exp.column("event_time"), exp.column("transaction_id")
-    earlier = exp.or_(
-        exp.LT(this=at, expression=time),
-        exp.and_(
-            exp.EQ(this=at.copy(), expression=time.copy()),
-            exp.LT(this=name, expression=literal(transaction["transaction_id"])),
-        ),
-    )
-    mine = _equals("customer_id", transaction["customer_id"])
-    until = exp.LTE(this=exp.column(PARTITION), expression=literal(transaction[PARTITION]))
-    rows = exp.select(*_RECENT).from_(exp.table_("transactions", db=DATABASE)).where(mine, until, earlier)
-    latest = rows.order_by(at.copy().desc(), name.copy().desc()).limit(BEFORE)
-    flagged = exp.select("transaction_id").from_(exp.table_("fraud_alerts", db=DATABASE)).where(mine.copy(), until.copy())
-    ids = {row["transaction_id"] for row in _rows(warehouse, flagged)}
-    return [{**row, "flagged": row["transaction_id"] in ids} for row in _rows(warehouse, latest)]
+def _before(tables: DescribedTables, transaction: Row) -> list[Row]:
+    """The customer's last transactions before this one, the latest first; of those at the same time, the ids before it."""
+    customer, last = transaction["customer_id"], transaction[PARTITION]
+    time, name = exp.column("event_time"), exp.column("transaction_id")
+    moment = literal(transaction["event_time"].replace(tzinfo=dt.UTC))
+    until = exp.LTE(this=time, expression=moment)
+    before_it = exp.LT(this=name, expression=literal(transaction["transaction_id"]))
+    earlier = exp.or_(exp.LT(this=time.copy(), expression=moment.copy()), before_it)
+    mine = _select("transactions", customer_id=customer).where(until, earlier)
+    mine = mine.order_by(time.copy().desc(), name.copy().desc()).limit(LATEST)
+    rows: Sequence[Row] = []
+    for back in _DAYS_BACK:
+        first = "" if back is None else (dt.date.fromisoformat(last) - dt.timedelta(days=back)).isoformat()
+        rows = tables.rows(mine.where(*_days(first, last)))
+        if len(rows) == LATEST:
+            break
+    if not rows:
+        return []
+    alerts = _select("fraud_alerts", customer_id=customer).where(*_days(rows[-1][PARTITION], last))
+    flagged = {row["transaction_id"] for row in tables.rows(alerts)}
+    return [{**{each: row[each] for each in _SHOWN}, "flagged": row["transaction_id"] in flagged} for row in rows]
 
 
-def _verdict(
-    engine: Engine, warehouse: Warehouse, rule: Rule, transaction_id: str, span: Span, there: Sequence[str]
-) -> Verdict:
-    def ask(select: exp.Query) -> list[dict[str, Any]]:
-        ctes, judged = as_cte(window_query(rule.file, engine.tables, span, select=select), JUDGED)
-        tree = exp.select("*").from_(judged).where(_equals("transaction_id", transaction_id))
-        return _rows(warehouse, with_ctes(tree, ctes))
-
-    select, asked = _taken_apart(rule)
-    looked = ask(select)
-    row = looked[0] if looked else {}
-    evidence = {name: row[name] for name in rule.evidence if name in row}
-    condition = asked.answered(row) if asked and looked else None
-    hits = _rows_of(warehouse, rule.name, "transaction_id", transaction_id, span.first_day)
-    outcome: Outcome = "hit" if hits else "not judged"
-    if looked and not hits:
-        # no stored hit, and one now: the rule or its params changed since the day was computed
-        outcome = "would hit now" if row.get("hit", True) else "clean"
-    hit = hits[0] if hits else {}
-    version = hit.get("rule_version", rule.version)
-    left_out: list[str] = []
-    if outcome == "not judged":
-        missing = sorted(rule.file.tables().difference(there))
-        left_out = [f"there is no table {name} yet" for name in missing] or why_left_out(rule.file, engine.tables, ask)
-    return Verdict(
-        rule.name, outcome, evidence, rule.version, version, hit.get("reason"), hit.get("weight"), condition, left_out
-    )
+def _rows_of(tables: DescribedTables, table: str, **values: str) -> list[dict[str, Any]]:
+    return tables.rows(_select(table, **values))
 
 
-def _taken_apart(rule: Rule) -> tuple[exp.Query, Asked | None]:
-    """The rule's SELECT, with columns that tell how its `hit` turned out; as it is where they cannot be added."""
-    select = rule.file.tree().copy()
-    if not isinstance(select, exp.Select) or "hit" not in rule.returns or not Place(select).passes_rows_on:
-        return select, None
-    hit = next(made.unalias() for made in select.selects if made.alias_or_name == "hit")
-    asker = Asker(rule.file, select)
-    return select, asker.condition(asker.top, hit)
+def _select(table: str, **values: str) -> exp.Select:
+    tree = exp.select("*").from_(exp.table_(table, db=DATABASE))
+    return tree.where(*[exp.EQ(this=exp.column(column), expression=literal(value)) for column, value in values.items()])
 
 
-def _rows_of(warehouse: Warehouse, table: str, column: str, value: str, day: dt.date | None = None) -> list[dict[str, Any]]:
-    tree = exp.select("*").from_(exp.table_(table, db=DATABASE)).where(_equals(column, value))
-    if day is not None:
-        tree = tree.where(_equals(PARTITION, day.isoformat()))
-    return _rows(warehouse, tree)
-
-
-def _rows(warehouse: Warehouse, tree: exp.Query) -> list[dict[str, Any]]:
-    try:
-        return warehouse.query(hiveql(tree)).to_pylist()
-    except TableNotFound:
-        return []  # of a rule that was added, or a day that stopped half way: nothing is known yet
-
-
-def _equals(column: str, value: str) -> exp.Expr:
-    return exp.EQ(this=exp.column(column), expression=literal(value))
+def _days(first: str, last: str) -> list[exp.Expr]:
+    ds = exp.column(PARTITION)
+    return [exp.GTE(this=ds, expression=literal(first)), exp.LTE(this=ds.copy(), expression=literal(last))]

@@ -10,7 +10,7 @@ from sqlglot import exp
 from fraud_assets.conditions import Asked, Asker, Row, Text, text_of
 from fraud_assets.select_tree import Place, aliases_in, conjuncts, is_of_the_lake, key_of, plain_sql, tables_in
 from fraud_assets.sql_files import FrontMatter, SqlFile
-from hive_io import Table
+from hive_io import PARTITION, Table
 from hive_io.dialect import literal
 
 Ask = Callable[[exp.Select], Sequence[Row]]
@@ -26,6 +26,7 @@ class _Filter:
 
     Attributes:
         alias: what the join reads; of a condition, empty.
+        by_day: the tables of the lake that the join reads, where it reads them by day.
         needs: the aliases that it reads from.
         wanted: what `column` is where the row stays.
     """
@@ -34,6 +35,7 @@ class _Filter:
     wanted: bool
     said: Text | Asked
     alias: str
+    by_day: Sequence[str]
     needs: frozenset[str]
 
     def lets_through(self, row: Row) -> bool | None:
@@ -41,14 +43,23 @@ class _Filter:
         return value if value is None else value is self.wanted
 
     def words(self, row: Row) -> str:
-        return f"left out by: {self.said.answered(row)}" if isinstance(self.said, Asked) else text_of(self.said, row)
+        if not isinstance(self.said, Asked):
+            return text_of(self.said, row)
+        condition = self.said.answered(row)
+        # what left something out did not hold
+        return f"left out by: {condition.text if condition.holds is False and not condition.parts else condition}"
 
 
-def why_left_out(file: SqlFile[FrontMatter], tables: Mapping[str, Table], ask: Ask) -> list[str]:
+def why_left_out(
+    file: SqlFile[FrontMatter], tables: Mapping[str, Table], ask: Ask, is_empty: Callable[[str], bool]
+) -> list[str]:
     """What left the transaction out of what a file's SELECT returns, in words; empty where that cannot be told.
 
     From the innermost SELECT that has the transaction to the outermost, each is computed as it is, but with every join
     and condition of its own reported instead of applied: the first that has the transaction and would drop it is the one.
+
+    Args:
+        is_empty: whether a table has no rows at all on the transaction's day.
     """
     top = file.tree()
     if not isinstance(top, exp.Select):
@@ -62,9 +73,9 @@ def why_left_out(file: SqlFile[FrontMatter], tables: Mapping[str, Table], ask: A
         row = min(rows, key=lambda r: len(_failing(filters, r)))
         failing = _failing(filters, row)
         if failing:
-            return [each.words(row) for each in _causes(failing, row)]
+            return [each.words(row) + _at_all(each.by_day, is_empty) for each in _causes(failing, row)]
         if select.args.get("having") is not None and not ask(_keyed(top, select, key)):
-            return [f"left out by: HAVING {plain_sql(select.args['having'].this)}"]
+            return [f"left out by HAVING {plain_sql(select.args['having'].this)}"]
     return []
 
 
@@ -115,14 +126,18 @@ def _relaxed(
         if join.side and kind not in ("SEMI", "ANTI"):
             continue  # an outer join leaves nothing out
         text = _without_row(asker, tables, join) if wanted else asker.row_of(place, join, there=True)
+        read = tables_in(join.this, relaxed)
         needs = frozenset().union(*(aliases_in(e) for _, e in key_of(join)[0]), *map(aliases_in, key_of(join)[1]))
         _make_outer(join, f"{_MATCHED}{number}")
         alias = join.this.alias_or_name
         matched = exp.column(f"{_MATCHED}{number}", table=alias).is_(exp.null()).not_()
-        filters.append(_Filter(asker.value(place, matched).column, wanted, text, alias, needs - {alias}))
+        by_day = (
+            [table.name for table in read if is_of_the_lake(table)] if wanted and PARTITION in dict(key_of(join)[0]) else []
+        )
+        filters.append(_Filter(asker.value(place, matched).column, wanted, text, alias, by_day, needs - {alias}))
     for part in conjuncts(where.this if where is not None else None):
         asked = asker.condition(place, part)
-        filters.append(_Filter(asked.holds.column, True, asked, "", frozenset(aliases_in(part))))
+        filters.append(_Filter(asked.holds.column, True, asked, "", [], frozenset(aliases_in(part))))
     return relaxed, filters
 
 
@@ -146,6 +161,11 @@ def _without_row(asker: Asker, tables: Mapping[str, Table], join: exp.Join) -> T
     description = tables[read[0]].description if len(read) == 1 else ""
     first = description.partition(":")[0].partition(";")[0].rstrip(".")
     return [*text, f" ({first[0].lower()}{first[1:]})"] if first else text
+
+
+def _at_all(by_day: Sequence[str], is_empty: Callable[[str], bool]) -> str:
+    empty = [name for name in by_day if is_empty(name)]
+    return f"; {' and '.join(empty)} has no rows of that day at all" if empty else ""
 
 
 def _failing(filters: Sequence[_Filter], row: Row) -> list[_Filter]:

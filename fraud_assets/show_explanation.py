@@ -4,127 +4,155 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table as RichTable
+from rich.text import Text
 
-from fraud_assets.conditions import Condition, said
-from fraud_assets.explain import Customer, Explanation, Factor, Score, Verdict
+from fraud_assets.conditions import Condition, said, shown
+from fraud_assets.explain import Customer, Explanation, Score
 from fraud_assets.options import plain
+from fraud_assets.verdicts import Verdict
 
+_GROUPS = {"hit": "Hit", "would hit now": "Would hit now: run the day again", "not hit": "Not hit", "not judged": "Not judged"}
+_COLOURS = {True: "green", False: "red", None: "yellow"}
 _UNNAMED = "(currency not named)"
 
 
 def explanation_json(found: Explanation) -> str:
     """The explanation as one JSON object; amounts are text, so that nothing is rounded."""
-    return json.dumps(dataclasses.asdict(found), default=plain, ensure_ascii=False, indent=2)
+    return json.dumps(_named(dataclasses.asdict(found)), default=plain, ensure_ascii=False, indent=2)
+
+
+def _named(value: Any) -> Any:
+    """With texts for the keys of amounts that are of no currency."""
+    if isinstance(value, dict):
+        return {_UNNAMED if key is None else key: _named(each) for key, each in value.items()}
+    return [_named(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def explanation(console: Console, found: Explanation) -> None:
-    row = found.transaction
-    _say(console, f"[bold]Transaction {escape(row['transaction_id'])}[/bold]  {row['event_time']:%Y-%m-%d %H:%M:%S} UTC")
-    amount = f"{row['amount']:,} {escape(row['currency'] or _UNNAMED)}"
-    kind, status = row["transaction_type"] or "kind not given", row["status"] or "not given"
-    _say(console, f"{amount} at merchant {escape(row['merchant_id'])}, {escape(kind)}, status {escape(status)}")
+    _transaction(console, found.transaction)
     if found.alert and found.score:
         _score(console, found.alert["severity"], found.score)
     else:
         _say(console, "Not flagged.")
-    _customer(console, found.customer, row["ds"])
-    table = RichTable("Rule", "Verdict now", title="Every rule", title_justify="left", show_lines=True)
-    table.add_column("Reason, or what it looked at", overflow="fold", ratio=1)
-    for verdict in found.verdicts:
-        table.add_row(verdict.rule, _outcome(verdict), escape(_looked(verdict)))
-    console.print(table)
+    _customer(console, found.customer, found.transaction)
+    for outcome, title in _GROUPS.items():
+        verdicts = [verdict for verdict in found.verdicts if verdict.outcome == outcome]
+        if verdicts:
+            _say(console, f"\n{title} ({len(verdicts)})", style="bold")
+        for verdict in verdicts:
+            _verdict(console, verdict, found.transaction["currency"])
+
+
+def _transaction(console: Console, row: Mapping[str, Any]) -> None:
+    _say(console, f"Transaction {row['transaction_id']}, {row['event_time']:%Y-%m-%d %H:%M:%S} UTC", style="bold")
+    merchant = f"{row['merchant_name']} ({row['merchant_id']})" if row["merchant_name"] else row["merchant_id"]
+    place = ", ".join(each for each in (row["merchant_city"], row["merchant_country"]) if each)
+    kind = ", ".join(row[name] or f"{name} not given" for name in ("transaction_type", "channel", "status"))
+    _say(console, f"{_money(row)} at {merchant}{f', {place}' if place else ''}; {kind}; customer {row['customer_id']}")
 
 
 def _score(console: Console, severity: str, score: Score) -> None:
-    _say(console, f"Flagged: score {score.stored:.3f}, severity {severity}")
-    if score.computed is not None:
-        product = " × ".join(_left(factor) for factor in score.factors)
-        _say(console, f"  {score.computed:.3f} = 1 − {product}, of")
-    for factor in score.factors:
-        weight = "not known" if factor.weight is None else f"{_left(factor)} = 1 − {factor.weight:.3f}"
-        _say(console, escape(f"  {weight}  {_because(factor)}"))
-    if score.computed is None:
-        _say(console, "  Hits of these rules are gone since the alert was made: run the day again.")
-    elif score.computed != score.stored:
-        _say(console, f"  Not the stored {score.stored:.6f}: hits or risks changed since it was made; run the day again.")
-
-
-def _left(factor: Factor) -> str:
-    return "?" if factor.weight is None else f"{1 - factor.weight:.3f}"
-
-
-def _because(factor: Factor) -> str:
-    if factor.rule is None:
-        return f"a high-risk customer on that day: {factor.reason}"
-    return f"{factor.rule} ({_version(factor.version, factor.in_force)}): {factor.reason}"
-
-
-def _version(version: str | None, in_force: str | None) -> str:
-    if in_force is None:
-        return f"version {version}; the rule is not in force any more"
-    return f"version {version}" if version == in_force else f"version {version}; in force is {in_force}"
-
-
-def _customer(console: Console, customer: Customer, day: str) -> None:
-    score = "not known" if customer.credit_score is None else customer.credit_score
-    risk = f"at high risk: {customer.high_risk}" if customer.high_risk else "not at high risk"
-    _say(console, escape(f"\nCustomer {customer.customer_id} on {day}: credit score {score}, {risk}"))
-    table = RichTable("Currency", title="Usual when the day began", title_justify="left")
-    for column in ("Payments", "Mean", "Deviation", "Largest", "Last day"):
-        table.add_column(column, justify="right")
-    for each in customer.profiles:
-        numbers = (each["transactions"], each["amount_mean"], each["amount_deviation"], each["amount_max"])
-        shown = ["not known" if number is None else f"{number:,}" for number in numbers]
-        table.add_row(escape(each["currency"] or _UNNAMED), *shown, each["last_day"] or "not known")
-    console.print(table if customer.profiles else "No payments in the 90 days before.")
-    recent = RichTable("Time (UTC)", title="The last transactions before this one", title_justify="left")
-    recent.add_column("Amount", justify="right")
-    for column in ("Merchant", "Country", "Status", "Flagged"):
-        recent.add_column(column, overflow="fold")
-    for each in customer.before:
-        recent.add_row(
-            f"{each['event_time']:%Y-%m-%d %H:%M:%S}",
-            f"{each['amount']:,} {escape(each['currency'] or '')}".strip(),
-            escape(each["merchant_id"]),
-            escape(each["merchant_country"] or ""),
-            escape(each["status"] or ""),
-            "yes" if each["flagged"] else "",
+    _say(console, f"Flagged: score {score.stored:.6f}, severity {severity}", style="bold red")
+    factors = [("?" if each.factor is None else f"{each.factor:.6g}", each) for each in score.factors]
+    if score.result is None:
+        _say(console, "How it came about is not known any more: hits are gone since. Run the day again.", 2)
+    else:
+        _say(console, f"{score.result:.6f} = 1 − {' × '.join(text for text, _ in factors)}", 2)
+        if score.result != score.stored:
+            _say(console, "That is not the stored score: hits or risks changed since. Run the day again.", 2)
+    width = max(len(text) for text, _ in factors)
+    for text, each in factors:
+        weight = "its hit is gone" if each.weight is None else f"1 − {each.weight:.6g}"
+        _say(
+            console,
+            f"{text:<{width}} = {weight}, {each.rule or 'customer at high risk'}{f'; {each.note}' if each.note else ''}",
+            4,
         )
-    console.print(recent if customer.before else "No transaction before this one.")
 
 
-def _outcome(verdict: Verdict) -> str:
-    if verdict.outcome != "hit":
-        return verdict.outcome
-    weight = "" if verdict.weight is None else f", weight {verdict.weight:.2f}"
-    return f"hit{weight}\n{_version(verdict.version, verdict.in_force)}"
-
-
-def _looked(verdict: Verdict) -> str:
-    if verdict.reason:
-        return verdict.reason
-    if verdict.condition:
-        return "\n".join(_lines(verdict.condition))
-    if verdict.left_out:
-        return "\n".join(verdict.left_out)
-    looked = ", ".join(f"{name} {value}" for name, value in verdict.evidence.items() if value is not None)
-    return looked or "it lacked a history, a score, a place or a list for this transaction"
-
-
-def _lines(condition: Condition, depth: int = 0) -> Iterator[str]:
-    """A comparison a line, those that belong together under what they are together."""
-    if not condition.how:
-        yield f"{'  ' * depth}{condition}"
+def _customer(console: Console, customer: Customer, transaction: Mapping[str, Any]) -> None:
+    _say(console, f"\nCustomer {transaction['customer_id']}, as known when {transaction['ds']} began", style="bold")
+    score = "not known" if customer.credit_score is None else customer.credit_score
+    _say(console, f"credit score {score}; {customer.high_risk or 'not at high risk'}", 2)
+    if customer.profiles:
+        table = _table("Usual in", "Payments", "Mean", "Deviation", "Largest", "Last day", right=range(1, 5))
+        for row in customer.profiles:
+            numbers = (row["transactions"], row["amount_mean"], row["amount_deviation"], row["amount_max"])
+            table.add_row(row["currency"] or _UNNAMED, *(f"{n:,}" if n is not None else "" for n in numbers), row["last_day"])
+        console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    else:
+        _say(console, "no payments in the 90 days before", 2)
+    if not customer.before:
+        _say(console, "no transactions before this one", 2)
         return
-    yield f"{'  ' * depth}{condition.how} of: {said(condition.holds)}"
-    for part in condition.parts:
-        yield from _lines(part, depth + 1)
+    _say(console, "\nIts last transactions before this one", style="bold")
+    table = _table("Time (UTC)", "Amount", "Merchant", "Country", "Status", "Flagged", right=[1])
+    for row in customer.before:
+        merchant = row["merchant_name"] or row["merchant_id"]
+        told = (merchant, row["merchant_country"] or "", row["status"] or "", "yes" if row["flagged"] else "")
+        table.add_row(f"{row['event_time']:%Y-%m-%d %H:%M:%S}", _money(row), *map(Text, told))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False)
+def _verdict(console: Console, verdict: Verdict, currency: str | None) -> None:
+    heading = [verdict.rule, verdict.severity]
+    if verdict.status != "active":
+        heading.append(f"{verdict.status}, makes no alert")
+    if verdict.weight is not None:
+        heading += [f"weight {verdict.weight:.6g}", f"version {verdict.version}"]
+    line = Text(f"{heading[0]}  ", style="bold cyan").append(", ".join(heading[1:]), style="not bold default dim")
+    console.print(Padding(line, (0, 0, 0, 2), expand=False), highlight=False)
+    if verdict.reason:
+        _say(console, verdict.reason, 4)
+    for note in verdict.notes:
+        _say(console, f"Note: {note}", 4, style="yellow")
+    if verdict.outcome == "not judged":
+        for each in verdict.why or ["what left it out cannot be told from the rule's SELECT"]:
+            _say(console, each, 4)
+    elif verdict.condition:
+        _conditions(console, verdict.condition)
+    elif verdict.evidence and not verdict.reason:
+        _say(console, ", ".join(f"{name} {shown(value)}" for name, value in verdict.evidence.items()), 4)
+    if verdict.outcome == "hit" and verdict.params:
+        _say(console, f"params in force: {', '.join(_params(verdict.params, currency))}", 4, style="dim")
+
+
+def _conditions(console: Console, condition: Condition, indent: int = 4) -> None:
+    if condition.how:
+        _say(console, f"{condition.how} of", indent, style="dim")
+        for part in condition.parts:
+            _conditions(console, part, indent + 2)
+        return
+    line = Text(f"{condition.text}: ").append(said(condition.holds), style=_COLOURS[condition.holds])
+    if condition.off:
+        line.append(f", by {condition.off}")
+    console.print(Padding(line, (0, 0, 0, indent), expand=False), highlight=False)
+
+
+def _params(params: Mapping[str, Any], currency: str | None) -> Iterator[str]:
+    for name, value in params.items():
+        if not isinstance(value, dict):
+            yield f"{name} {shown(value)}"
+        elif currency in value:
+            yield f"{name} {shown(value[currency])} {currency or _UNNAMED}"
+
+
+def _money(row: Mapping[str, Any]) -> str:
+    return f"{row['amount']:,} {row['currency'] or _UNNAMED}"
+
+
+def _table(*columns: str, right: Any) -> RichTable:
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
+    return table
+
+
+def _say(console: Console, text: str, indent: int = 0, style: str = "") -> None:
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False), highlight=False)

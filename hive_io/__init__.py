@@ -1,6 +1,5 @@
 """Tables of a lake behind one small interface, and a Dagster IO manager on top. Knows nothing of fraud."""
 
-from hive_io.as_of import as_of
 from hive_io.dialect import HiveQL
 from hive_io.embedded import EmbeddedWarehouse
 from hive_io.errors import (
@@ -19,7 +18,7 @@ from hive_io.hive_connection import HiveServer
 from hive_io.hiveserver2 import HiveServer2Warehouse
 from hive_io.sift import Sift
 from hive_io.table import PARTITION, Column, Span, Table
-from hive_io.warehouse import Footprint, Receipt, Warehouse
+from hive_io.warehouse import Footprint, Reader, Receipt, Warehouse
 
 __all__ = [
     "PARTITION",
@@ -36,6 +35,7 @@ __all__ = [
     "NotAWarehouse",
     "PartitionConflict",
     "QueryError",
+    "Reader",
     "Receipt",
     "RowsOutsideSpan",
     "SchemaMismatch",
@@ -44,5 +44,4 @@ __all__ = [
     "Table",
     "TableNotFound",
     "Warehouse",
-    "as_of",
 ]

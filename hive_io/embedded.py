@@ -11,42 +11,33 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
 import deltalake
-import duckdb
 import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
-from sqlglot import exp
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from hive_io.delta_reader import EVOLVED, DeltaReader, arrow_schema, quoted, rows_by_day, text
 from hive_io.delta_upkeep import clean, compact_day, crowded_days
-from hive_io.dialect import HiveQL, to_duckdb
-from hive_io.errors import (
-    HiveIOError,
-    NotAWarehouse,
-    PartitionConflict,
-    QueryError,
-    TableNotFound,
-)
-from hive_io.file_lists import Bound, bounds, files
+from hive_io.dialect import HiveQL
+from hive_io.errors import HiveIOError, NoHistory, NotAWarehouse, PartitionConflict, TableNotFound
 from hive_io.files import footprint_of
-from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
-from hive_io.sift import KEPT, Sift
+from hive_io.past import PastReader, said
+from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, mergeable
 from hive_io.table import PARTITION, Span, Table
-from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
+from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
 
 MARKER = "warehouse.json"
 T = TypeVar("T")
-_EVOLVED = "hive_io.evolved"
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
-class EmbeddedWarehouse(Warehouse):
+class EmbeddedWarehouse(DeltaReader, Warehouse):
     """One Delta Lake table a folder: `<root>/<database>.db/<table>`, partitioned by `ds`.
 
     Args:
@@ -59,21 +50,11 @@ class EmbeddedWarehouse(Warehouse):
     """
 
     def __init__(self, root: str | Path, *, attempts: int = 5, memory_limit: str | None = None) -> None:
-        self.root = Path(root).absolute()
+        root = Path(root).absolute()
+        _claim(root)
+        super().__init__(root, memory_limit)
         self._attempts = attempts
-        _claim(self.root)
-        self._memory_limit = memory_limit
-        self._duckdb = self._engine()
         self._opened = threading.local()
-
-    def _engine(self) -> duckdb.DuckDBPyConnection:
-        engine = duckdb.connect()
-        # GLOBAL: a cursor starts with the machine's zone otherwise
-        engine.execute("SET GLOBAL TimeZone = 'UTC'")
-        engine.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
-        if self._memory_limit:
-            engine.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
-        return engine
 
     def close(self) -> None:
         self._duckdb.close()
@@ -91,7 +72,7 @@ class EmbeddedWarehouse(Warehouse):
             _create(table, path)
             return
         delta = self._current(path)
-        have = _arrow_schema(delta)
+        have = arrow_schema(delta)
         gained = [
             deltalake.Field.from_arrow(f)
             for f in gained_fields(table, have, "move the folder away and materialize the table again")
@@ -99,17 +80,8 @@ class EmbeddedWarehouse(Warehouse):
         if gained:
             with _errors_of(table.full_name):
                 # the mark first: whoever sees the new columns must know that old files lack them
-                delta.alter.set_table_properties({_EVOLVED: "true"}, raise_if_not_exists=False)
+                delta.alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)
                 delta.alter.add_columns(gained)
-
-    def tables(self, database: str) -> list[str]:
-        folder = self.root / f"{database}.db"
-        if not folder.is_dir():
-            return []
-        return sorted(path.name for path in folder.glob("[!.]*") if deltalake.DeltaTable.is_deltatable(str(path)))
-
-    def partitions(self, table: str) -> dict[str, int]:
-        return _rows_by_day(self._open(table))
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -152,8 +124,8 @@ class EmbeddedWarehouse(Warehouse):
         delta = self._open(table.full_name)
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         before = _rows_of(delta, days)
-        match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
-        within = f"old.{PARTITION} IN ({', '.join(_text(day) for day in days)})"
+        match = " AND ".join(f"old.{quoted(name)} = new.{quoted(name)}" for name in (PARTITION, *table.key))
+        within = f"old.{PARTITION} IN ({', '.join(text(day) for day in days)})"
         merger = delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
         with _errors_of(table.full_name):
             merger.when_matched_update_all().when_not_matched_insert_all().execute()
@@ -185,98 +157,13 @@ class EmbeddedWarehouse(Warehouse):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def schema(self, table: str) -> pa.Schema:
-        return _arrow_schema(self._open(table))
-
-    def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        wanted = chosen(table, self.schema(table), columns)
-        select = exp.select(*[exp.column(name, quoted=True) for name in wanted.names]).from_(_table(table))
-        if span is not None:
-            ds = exp.column(PARTITION)
-            select = select.where(exp.Between(this=ds, low=_string(span.first_ds), high=_string(span.last_ds)))
-        return self._run(select).cast(wanted)
-
-    def query(self, query: HiveQL) -> pa.Table:
-        return self._sift(query) if isinstance(query, Sift) else self._run(query.bound())
+    def as_of(self, moment: dt.datetime) -> Reader:
+        if moment > dt.datetime.now(dt.UTC):
+            raise NoHistory(f"{said(moment)} has not come yet: name a moment in the past")
+        return PastReader(self.root, moment, self._memory_limit)
 
     def explain(self, query: HiveQL) -> str:
         return "\n".join(self._run(query.bound(), "EXPLAIN ").column("explain_value").to_pylist())
-
-    def _run(self, tree: exp.Query, before: str = "") -> pa.Table:
-        with self._asked(tree) as (cursor, relation):
-            return cursor.sql(before + to_duckdb(tree, relation)).to_arrow_table()
-
-    def _sift(self, sift: Sift) -> pa.Table:
-        """What is kept, counting all in the same pass."""
-        if sift.keep is None:
-            rows = self._run(sift.bound())
-            days = rows.column(PARTITION).value_counts().to_pylist()
-            sift.counted = {day["values"]: day["counts"] for day in days}
-            return rows
-        with self._asked(sift.rows) as (cursor, relation):
-            # rows that are kept wait in a list for each day; texts are made of them only
-            cursor.execute(
-                f"CREATE TEMP TABLE sifted AS SELECT CAST({_quoted(sift.time)} AS DATE) AS day, COUNT(*) AS counted, "
-                f"LIST(r) FILTER (WHERE r.{_quoted(sift.keep)}) AS kept FROM ({to_duckdb(sift.rows, relation)}) r GROUP BY day"
-            )
-            sift.counted = {day.isoformat(): n for day, n in cursor.execute("SELECT day, counted FROM sifted").fetchall()}
-            kept = "(SELECT UNNEST(kept, max_depth := 2) FROM sifted)"
-            cursor.execute(f"CREATE TEMP VIEW {_quoted(KEPT)} AS SELECT * FROM {kept}")
-            return cursor.sql(to_duckdb(sift.projected, lambda name: name)).to_arrow_table()
-
-    @contextmanager
-    def _asked(self, tree: exp.Query) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
-        """A cursor for one query, and what gives its relation for the name of a table that it reads."""
-        cursor = self._duckdb.cursor()
-        places = bounds(tree)
-        views: dict[str, str] = {}
-
-        def relation(name: str) -> str:
-            if name not in views:
-                views[name] = name
-                self._create_view(cursor, name, places[name])
-            return views[name]
-
-        try:
-            yield cursor, relation
-        except (duckdb.InternalException, duckdb.FatalException) as error:
-            # DuckDB takes no query after an error of its own
-            self._duckdb = self._engine()
-            first = str(error).partition("\n")[0]
-            raise QueryError(f"The embedded warehouse met an error of DuckDB itself: {first}") from None
-        except (duckdb.DataError, duckdb.InvalidInputException) as error:
-            # its own text shows values of rows, and rows are personal data
-            raise QueryError(f"The embedded warehouse cannot compute a value of the query ({type(error).__name__})") from None
-        except duckdb.Error as error:
-            raise QueryError(f"The embedded warehouse refused the query: {error}") from error
-        finally:
-            cursor.close()
-
-    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str, places: Sequence[Sequence[Bound]]) -> None:
-        """A view of the files that the query needs, of one version of the table, for this cursor only."""
-        delta = self._open(name)
-        schema = _arrow_schema(delta)
-        listed = ", ".join(map(_text, files(delta, places)))
-        columns = ", ".join(_quoted(column) for column in schema.names)
-        # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
-        # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
-        empty = _quoted(f"{name} without rows")
-        cursor.register("without_rows", schema.empty_table())
-        cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
-        cursor.unregister("without_rows")
-        rows = f"SELECT * FROM {empty}"
-        if listed:
-            how = f"hive_partitioning = true, hive_types = {{{_quoted(PARTITION)}: VARCHAR}}"
-            if delta.metadata().configuration.get(_EVOLVED) == "true":
-                how += ", union_by_name = true"  # opens every file
-            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], {how})"
-        cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT {columns} FROM ({rows})")
-
-    def _path(self, table: str) -> Path:
-        database, _, name = table.partition(".")
-        if not name or {"/", "\\", ".."} & {database, name} or "/" in table or "\\" in table:
-            raise TableNotFound(f"{table!r} is not a table's name; tables are named database.table")
-        return self.root / f"{database}.db" / name
 
     def _open(self, table: str) -> deltalake.DeltaTable:
         path = self._path(table)
@@ -339,26 +226,16 @@ def _create(table: Table, path: Path) -> None:
 
 
 def _predicate(table: Table, span: Span) -> str:
-    days = f"{PARTITION} >= {_text(span.first_ds)} AND {PARTITION} <= {_text(span.last_ds)}"
+    days = f"{PARTITION} >= {text(span.first_ds)} AND {PARTITION} <= {text(span.last_ds)}"
     if span.is_whole_days:
         return days
-    time = _quoted(table.time_column or "")
+    time = quoted(table.time_column or "")
     return f"{days} AND {time} >= {_timestamp(span.start)} AND {time} < {_timestamp(span.end)}"
 
 
 def _timestamp(value: object) -> str:
     # a TIMESTAMP literal is in nanoseconds in delta-rs, and the comparison with a column fails
-    return f"arrow_cast({_text(f'{value:%Y-%m-%dT%H:%M:%S.%f}')}, 'Timestamp(Microsecond, None)')"
-
-
-def _rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    counts: dict[str, int] = {}
-    if actions.num_rows:
-        days: Iterable[str] = actions.column(f"partition.{PARTITION}").to_pylist()
-        for day, rows in zip(days, actions.column("num_records").to_pylist(), strict=True):
-            counts[day] = counts.get(day, 0) + rows
-    return dict(sorted((day, rows) for day, rows in counts.items() if rows))
+    return f"arrow_cast({text(f'{value:%Y-%m-%dT%H:%M:%S.%f}')}, 'Timestamp(Microsecond, None)')"
 
 
 def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
@@ -383,7 +260,7 @@ def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
 
 
 def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
-    counts = _rows_by_day(delta)
+    counts = rows_by_day(delta)
     return {day: counts.get(day, 0) for day in days}
 
 
@@ -394,10 +271,6 @@ def _caught_up(delta: deltalake.DeltaTable) -> bool:
     except DeltaError:
         return False
     return True
-
-
-def _arrow_schema(delta: deltalake.DeltaTable) -> pa.Schema:
-    return pa.schema(delta.schema().to_arrow())
 
 
 @contextmanager
@@ -416,20 +289,3 @@ def _conflict(table: str) -> PartitionConflict:
     return PartitionConflict(
         f"Another run wrote the same days of {table} first; nothing was written, run again to compute on its rows"
     )
-
-
-def _table(full_name: str) -> exp.Table:
-    database, _, name = full_name.partition(".")
-    return exp.table_(name, db=database)
-
-
-def _string(value: str) -> exp.Literal:
-    return exp.Literal.string(value)
-
-
-def _text(value: str) -> str:
-    return exp.Literal.string(value).sql("duckdb")
-
-
-def _quoted(name: str) -> str:
-    return exp.to_identifier(name, quoted=True).sql("duckdb")

@@ -25,13 +25,13 @@ from sqlglot import exp
 
 from hive_io.dialect import HiveQL
 from hive_io.dry_run import result_schema
-from hive_io.errors import NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
+from hive_io.errors import NoHistory, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
 from hive_io.files import footprint_of
 from hive_io.hive_connection import HIVE, HiveConnection, HiveServer
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, mergeable
 from hive_io.sift import Sift
 from hive_io.table import PARTITION, Column, Span, Table
-from hive_io.warehouse import Data, Footprint, Receipt, Warehouse
+from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
 
 _STAGED = "staged_"
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
@@ -272,6 +272,9 @@ class HiveServer2Warehouse(Warehouse):
     def _count(self, query: HiveQL) -> None:
         if isinstance(query, Sift):
             query.counted = {row[PARTITION]: int(row["counted"]) for row in self.query(query.counts).to_pylist()}
+
+    def as_of(self, moment: dt.datetime) -> Reader:
+        raise NoHistory("A HiveServer2 keeps no history of its tables: only the embedded warehouse can be read as it was")
 
     def explain(self, query: HiveQL) -> str:
         self._result_schema(query)

@@ -51,23 +51,8 @@ class Footprint:
     bytes: int
 
 
-class Warehouse(ABC):
-    """Tables of a lake, partitioned by day. The only writer of them.
-
-    A write is all or nothing: readers see the rows from before or after it, a failed one leaves the old rows.
-    """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of connections and memory. It may be used again, and opens them anew."""
-
-    @abstractmethod
-    def ensure_table(self, table: Table) -> None:
-        """Create the table, empty, if it is missing; add columns that its description gained.
-
-        Raises:
-            SchemaMismatch: a column exists with another type, or the table has one that the description lost.
-        """
+class Reader(ABC):
+    """Tables of a lake, to be read: as they are, or as they were."""
 
     @abstractmethod
     def tables(self, database: str) -> list[str]:
@@ -87,6 +72,41 @@ class Warehouse(ABC):
 
         Raises:
             TableNotFound: there is no such table.
+        """
+
+    @abstractmethod
+    def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
+        """Rows of `database.name`: all, or the days that `span` touches; all columns, or those named.
+
+        Raises:
+            TableNotFound, ColumnNotFound: with the names that exist.
+        """
+
+    @abstractmethod
+    def query(self, query: HiveQL) -> pa.Table:
+        """The result of a HiveQL query.
+
+        Raises:
+            TableNotFound, QueryError: as for `replace`.
+        """
+
+
+class Warehouse(Reader):
+    """Tables of a lake, partitioned by day. The only writer of them.
+
+    A write is all or nothing: readers see the rows from before or after it, a failed one leaves the old rows.
+    """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections and memory. It may be used again, and opens them anew."""
+
+    @abstractmethod
+    def ensure_table(self, table: Table) -> None:
+        """Create the table, empty, if it is missing; add columns that its description gained.
+
+        Raises:
+            SchemaMismatch: a column exists with another type, or the table has one that the description lost.
         """
 
     @abstractmethod
@@ -154,19 +174,16 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        """Rows of `database.name`: all, or the days that `span` touches; all columns, or those named.
+    def as_of(self, moment: dt.datetime) -> Reader:
+        """The tables as they were at a moment: each in the last version that was written until then.
+
+        What it reads of a table raises TableNotFound where there was none yet, and HistoryGone where it is not kept.
+
+        Args:
+            moment: aware.
 
         Raises:
-            TableNotFound, ColumnNotFound: with the names that exist.
-        """
-
-    @abstractmethod
-    def query(self, query: HiveQL) -> pa.Table:
-        """The result of a HiveQL query.
-
-        Raises:
-            TableNotFound, QueryError: as for `replace`.
+            NoHistory: this warehouse keeps none, or the moment has not come yet.
         """
 
     @abstractmethod

@@ -107,7 +107,7 @@ def test_explain_as_of_a_moment_reads_no_later_tables(filled: Path) -> None:
     now = fraud("explain", name, "--warehouse", filled).output
     assert fraud("explain", name, "--warehouse", filled, "--as-of", dt.datetime.now(dt.UTC).isoformat()).output == now
     told = json.loads(fraud("explain", name, "--warehouse", filled, "--format", "json").output)
-    assert told["score"]["computed"] == told["score"]["stored"] == alert["score"]
+    assert told["score"]["result"] == told["score"]["stored"] == alert["score"]
     before = refused(fraud("explain", name, "--warehouse", filled, "--as-of", "2026-01-01T10:00Z"))
     assert f"There is no transaction {name}" in before
     assert "is no moment; write it like" in refused(fraud("explain", name, "--as-of", "2026-01-01T10:00"))
@@ -141,7 +141,7 @@ def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(
 ) -> None:
     (tmp_path / "rules.yaml").write_text("high_value: {params: {thresholds: {null: 1}}}\n")
     monkeypatch.setenv("FRAUD_RULES_FILE", str(tmp_path / "rules.yaml"))
-    assert "would hit now" in fraud("explain", "700", "--warehouse", filled).output
+    assert "Would hit now: run the day again (1)\n  high_value" in fraud("explain", "700", "--warehouse", filled).output
 
 
 def test_a_rule_may_not_read_personal_data(tmp_path: Path) -> None:
