@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 from deltalake.exceptions import DeltaError
@@ -23,7 +25,7 @@ class PastReader(DeltaReader):
     """Every table in the last version that was written until a moment.
 
     A table of which files that a query reads are deleted, or whose log no longer tells of the moment, raises HistoryGone:
-    nothing is ever read from another version.
+    no row of another version is ever read. Files that were put together since have the same rows, and are as good.
 
     Args:
         moment: aware.
@@ -33,6 +35,7 @@ class PastReader(DeltaReader):
         super().__init__(root, memory_limit)
         self._moment = moment
         self._opened: dict[str, deltalake.DeltaTable] = {}
+        self._compacted: dict[str, list[tuple[int, set[str], set[str]]]] = {}
 
     def tables(self, database: str) -> list[str]:
         return [name for name in super().tables(database) if self._was_there(f"{database}.{name}")]
@@ -61,16 +64,42 @@ class PastReader(DeltaReader):
 
     def _files(self, table: str, places: Sequence[Sequence[Bound]]) -> tuple[deltalake.DeltaTable, list[str]]:
         delta = self._open(table)
-        kept = _kept(delta, places)
+        kept = self._kept(table, delta, places)
         if kept is None:
             raise self._gone(table, places)
         return delta, kept
 
+    def _kept(self, table: str, delta: deltalake.DeltaTable, places: Sequence[Sequence[Bound]]) -> list[str] | None:
+        """The files that the places need, or what they were put together into since; None where some are deleted."""
+        needed = set(files(delta, places))
+        if _all_there(needed):
+            return sorted(needed)
+        of_the_version = {unquote(uri) for uri in delta.file_uris()}
+        for version, removed, added in self._compactions(table):
+            # one that took in rows of later, too, is of no use
+            if version > delta.version() and removed <= of_the_version:
+                of_the_version = of_the_version - removed | added
+                needed = needed - removed | added if needed & removed else needed
+        return sorted(needed) if _all_there(needed) else None
+
+    def _compactions(self, table: str) -> list[tuple[int, set[str], set[str]]]:
+        """The commits since the moment that changed no row: version, files that it removed, files that it added."""
+        if table not in self._compacted:
+            path = self._path(table)
+            read = [(version, *_unchanging(path, version)) for version in self._versions(table)[1]]
+            self._compacted[table] = [each for each in read if each[1]]
+        return self._compacted[table]
+
     def _gone(self, table: str, places: Sequence[Sequence[Bound]]) -> HistoryGone:
         path = self._path(table)
-        _, later = self._versions(table)
+        later = self._versions(table)[1]
+
+        def is_kept(version: int) -> bool:
+            delta = _at(path, version)
+            return delta is not None and self._kept(table, delta, places) is not None
+
         # a version that is kept, after one that is not: of thousands, few are opened
-        first = bisect_left(later, True, key=lambda version: _kept(_at(path, version), places) is not None)
+        first = bisect_left(later, True, key=is_kept)
         kept = f"is kept since {said(_written(path, later[first]))}" if first < len(later) else "is gone from later ones, too"
         return HistoryGone(f"{table} is no longer kept as it was at {said(self._moment)}: what is to be read of it {kept}")
 
@@ -80,11 +109,24 @@ def said(moment: dt.datetime) -> str:
     return f"{moment.astimezone(dt.UTC) + dt.timedelta(microseconds=999_999):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def _commit(path: Path, version: int) -> list[dict[str, Any]]:
+    """What the log says of a version, an action each."""
+    lines = (path / "_delta_log" / f"{version:020}.json").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def _written(path: Path, version: int) -> dt.datetime:
     """When a version was written, as its commit says: the file's own time changes with a copy."""
-    with (path / "_delta_log" / f"{version:020}.json").open(encoding="utf-8") as commit:
-        infos = (json.loads(line).get("commitInfo") for line in commit)
-        return _EPOCH + dt.timedelta(milliseconds=next(info["timestamp"] for info in infos if info))
+    milliseconds = next(action["commitInfo"]["timestamp"] for action in _commit(path, version) if "commitInfo" in action)
+    return _EPOCH + dt.timedelta(milliseconds=milliseconds)
+
+
+def _unchanging(path: Path, version: int) -> tuple[set[str], set[str]]:
+    """The files that a version removed, and those that it added, if its rows are those of the version before."""
+    removed, added = ([action[kind] for action in _commit(path, version) if kind in action] for kind in ("remove", "add"))
+    if any(file["dataChange"] for file in (*removed, *added)):
+        return set(), set()
+    return {str(path / unquote(file["path"])) for file in removed}, {str(path / unquote(file["path"])) for file in added}
 
 
 def _at(path: Path, version: int) -> deltalake.DeltaTable | None:
@@ -95,9 +137,5 @@ def _at(path: Path, version: int) -> deltalake.DeltaTable | None:
         return None
 
 
-def _kept(delta: deltalake.DeltaTable | None, places: Sequence[Sequence[Bound]]) -> list[str] | None:
-    """The files that the places need; None where some are deleted."""
-    if delta is None:
-        return None
-    paths = files(delta, places)
-    return paths if all(Path(path).exists() for path in paths) else None
+def _all_there(paths: Iterable[str]) -> bool:
+    return all(Path(path).exists() for path in paths)

@@ -28,6 +28,7 @@ from hive_io import (
 T = Table("fintech", "payments", (Column("id", "STRING"), Column("amount", "DECIMAL(18,2)")), key=("id",))
 NAME = T.full_name
 FIRST, SECOND = dt.date(2026, 1, 5), dt.date(2026, 1, 6)
+DAY_ONE, DAY_TWO = Span.days(FIRST, FIRST), Span.days(SECOND, SECOND)
 
 
 def put(lake: EmbeddedWarehouse, day: dt.date, *ids: str, table: Table = T) -> dt.datetime:
@@ -37,7 +38,18 @@ def put(lake: EmbeddedWarehouse, day: dt.date, *ids: str, table: Table = T) -> d
     lake.replace(
         table, pa.Table.from_pylist([{**columns, **row} for row in rows], schema=table.arrow_schema), Span.days(day, day)
     )
-    time.sleep(0.005)  # commits are told apart by the millisecond
+    return pause()
+
+
+def add(lake: EmbeddedWarehouse, day: dt.date, name: str) -> None:
+    """A row more, in a file of its own."""
+    row = {"id": name, "amount": Decimal(1), "ds": day.isoformat()}
+    lake.merge(T, pa.Table.from_pylist([row], schema=T.arrow_schema))
+
+
+def pause() -> dt.datetime:
+    """A moment that no commit shares: they are told apart by the millisecond."""
+    time.sleep(0.005)
     moment = dt.datetime.now(dt.UTC)
     time.sleep(0.005)
     return moment
@@ -131,7 +143,7 @@ def test_days_whose_files_are_there_can_be_read(lake: EmbeddedWarehouse) -> None
     one = put(lake, FIRST, "a")
     put(lake, FIRST, "b")
     lake.clean(NAME, dt.timedelta(0))
-    assert ids(lake, one, Span.days(SECOND, SECOND)) == ["z"]
+    assert ids(lake, one, DAY_TWO) == ["z"]
     past = lake.as_of(one)
     for where in ("p.ds = '2026-01-06'", "p.ds >= '2026-01-06'", "p.ds > '2026-01-05' AND p.ds >= '2026-01-06'"):
         assert past.query(HiveQL(f"SELECT p.id FROM {NAME} p WHERE {where}")).to_pylist() == [{"id": "z"}]
@@ -145,6 +157,42 @@ def test_days_whose_files_are_there_can_be_read(lake: EmbeddedWarehouse) -> None
     ):
         with pytest.raises(HistoryGone):
             past.query(HiveQL(reading_both))
+
+
+def test_files_that_were_put_together_since_have_the_rows_of_then(lake: EmbeddedWarehouse) -> None:
+    put(lake, SECOND, "z")
+    for number in range(3):
+        add(lake, FIRST, f"a{number}")
+    one = pause()
+    assert lake.compact(NAME, SECOND) == ["2026-01-05"]
+    two = pause()
+    put(lake, SECOND, "y")
+    lake.clean(NAME, dt.timedelta(0))
+    assert ids(lake, one, DAY_ONE) == ids(lake, two, DAY_ONE) == ["a0", "a1", "a2"]
+    assert lake.as_of(one).read(NAME, span=DAY_ONE) == lake.read(NAME, span=DAY_ONE)
+    with pytest.raises(HistoryGone):
+        ids(lake, one, DAY_TWO)
+    with pytest.raises(HistoryGone):
+        ids(lake, one)
+
+
+def test_files_that_were_put_together_with_later_ones_are_not_the_rows_of_then(lake: EmbeddedWarehouse) -> None:
+    add(lake, FIRST, "a0")
+    add(lake, FIRST, "a1")
+    one = pause()
+    add(lake, FIRST, "late")
+    two = pause()
+    lake.compact(NAME, SECOND)
+    lake.clean(NAME, dt.timedelta(0))
+    with pytest.raises(HistoryGone) as error:
+        ids(lake, one)
+    assert ids(lake, two) == ["a0", "a1", "late"]
+    since = dt.datetime.fromisoformat(str(error.value).rpartition("since ")[2])
+    assert one < since and since - two < dt.timedelta(seconds=1)
+    put(lake, FIRST, "other")
+    lake.clean(NAME, dt.timedelta(0))
+    with pytest.raises(HistoryGone):
+        ids(lake, two)
 
 
 def test_a_log_that_no_longer_reaches_back_is_no_table_that_was_not_there(lake: EmbeddedWarehouse) -> None:
