@@ -30,7 +30,7 @@ class PartitionConflict(HiveIOError):
 
 
 class NoHistory(HiveIOError):
-    """The warehouse does not keep its tables as they were."""
+    """The warehouse does not keep its tables as they were, or the moment has not come yet."""
 
 
 class HistoryGone(HiveIOError):

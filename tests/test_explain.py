@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fraud_assets.engine import Engine
 from fraud_assets.errors import TransactionNotFound
-from fraud_assets.explain import Explanation, explain
+from fraud_assets.explain import LATEST, Explanation, explain
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.show_explanation import explanation, explanation_json
 from hive_io import EmbeddedWarehouse, HistoryGone, Span
@@ -332,6 +332,26 @@ def test_what_is_no_longer_kept_is_named(engine: Engine, computed: EmbeddedWareh
     ):
         explain(engine, computed, "high", moment)
     assert text(explain(engine, computed, "high", pause())) == text(explain(engine, computed, "high"))
+
+
+def test_days_that_are_not_read_need_not_be_kept(engine: Engine, computed: EmbeddedWarehouse, told: dict[str, str]) -> None:
+    earlier = [transaction(f"{n}", "risky", event_time=NOON - dt.timedelta(hours=n)) for n in range(1, LATEST + 1)]
+    next_day = DAY + dt.timedelta(days=1)
+    later = [transaction("later", "risky", event_time=NOON + dt.timedelta(days=1))]
+    rows = [*computed.read("fintech.transactions").to_pylist(), *earlier, *later]
+    fill(computed, "transactions", rows, Span.days(DAY, next_day))
+    then = text(explain(engine, computed, "high"))
+    moment = pause()
+    fill(computed, "transactions", [], Span.days(next_day, next_day))
+    computed.clean("fintech.transactions", dt.timedelta(0))
+    assert text(explain(engine, computed, "high", moment)) == then
+    for name in ("later", "nosuch"):  # whether there was one cannot be told
+        with pytest.raises(HistoryGone, match=r"fintech\.transactions is no longer kept as it was"):
+            explain(engine, computed, name, moment)
+    fill(computed, "transactions", [], Span.days(DAY, DAY))
+    computed.clean("fintech.transactions", dt.timedelta(0))
+    with pytest.raises(HistoryGone):
+        explain(engine, computed, "high", moment)
 
 
 def test_before_the_first_load_there_was_no_transaction(engine: Engine, computed: EmbeddedWarehouse) -> None:
