@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from fraud_assets.queries import hiveql, within
+from fraud_assets.queries import hiveql, union_all, within
 from fraud_assets.rule_book import SEVERITIES, Rule
 from fraud_assets.schemas import DATABASE, FRAUD_ALERTS, HIGH_RISK_CUSTOMERS
 from hive_io import PARTITION, HiveQL, Span, Table
@@ -94,16 +94,13 @@ def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp
     columns = ["transaction_id", "customer_id", "event_time", "rule", "rule_version", "weight", "reason", PARTITION]
     queries: list[exp.Query] = [
         within(
-            exp.select(*columns, exp.alias_(rank, "severity_rank")).from_(exp.table_(rule.name, db=DATABASE)),
+            exp.select(*map(exp.column, columns), exp.alias_(rank, "severity_rank")).from_(exp.table_(rule.name, db=DATABASE)),
             tables[rule.name],
             span,
         )
         for rule in rules
     ]
-    union = queries[0]
-    for query in queries[1:]:
-        union = exp.union(union, query, distinct=False)
-    return union
+    return union_all(queries)
 
 
 def _weight_of(rule: Rule) -> exp.Expr:

@@ -66,7 +66,7 @@ def coverage_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQ
 
 
 def _timed(tree: exp.Select, span: Span) -> exp.Select:
-    return tree.where(*between(exp.column("event_time"), span.start, span.end))
+    return tree.where(*between(exp.column("event_time"), span.start, span.end), copy=False)
 
 
 def _day() -> exp.Expr:

@@ -49,8 +49,7 @@ def window_query(
 
 
 def as_cte(tree: exp.Query, name: str) -> tuple[list[exp.CTE], exp.Table]:
-    """A query as a common table expression, after its own: Hive allows WITH only at the top."""
-    tree = tree.copy()
+    """A query as a common table expression, after its own: Hive allows WITH only at the top. The tree becomes a part of it."""
     own = tree.ctes
     if own:
         tree.set("with_", None)
@@ -91,9 +90,9 @@ def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> e
     last = (span.last_day - dt.timedelta(days=1)).isoformat() if before_only else span.last_ds
     ds = exp.column(PARTITION)
     tree = exp.select("*").from_(exp.table_(table.name, db=table.database))
-    tree = tree.where(_at_least(ds, start.date().isoformat()), _at_most(ds, last))
+    tree = tree.where(_at_least(ds, start.date().isoformat()), _at_most(ds, last), copy=False)
     if table.time_column is not None and not before_only and not (span.is_whole_days and start.time() == dt.time.min):
-        tree = tree.where(*between(exp.column(table.time_column), start, span.end))
+        tree = tree.where(*between(exp.column(table.time_column), start, span.end), copy=False)
     return tree
 
 

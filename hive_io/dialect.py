@@ -262,4 +262,4 @@ def to_duckdb(tree: exp.Query, relation: Callable[[str], str]) -> str:
             return exp.IntDiv(this=node.this, expression=divisor)
         return node
 
-    return tree.transform(translate).sql(dialect="duckdb")
+    return tree.transform(translate).sql(dialect="duckdb", copy=False)

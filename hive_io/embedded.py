@@ -66,12 +66,12 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
     def ensure_table(self, table: Table) -> None:
         self._again_on_conflict(self._ensure_once, table)
 
-    def _ensure_once(self, table: Table) -> None:
+    def _ensure_once(self, table: Table) -> deltalake.DeltaTable:
         path = self._path(table.full_name)
-        if not deltalake.DeltaTable.is_deltatable(str(path)):
-            _create(table, path)
-            return
         delta = self._current(path)
+        if delta is None:
+            _create(table, path)
+            return self._open(table.full_name)
         have = arrow_schema(delta)
         gained = [
             deltalake.Field.from_arrow(f)
@@ -82,6 +82,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
                 # the mark first: whoever sees the new columns must know that old files lack them
                 delta.alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)
                 delta.alter.add_columns(gained)
+        return delta
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -102,8 +103,8 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return retrying(step, *args)
 
     def _replace_once(self, table: Table, data: Data, span: Span) -> Receipt:
-        self.ensure_table(table)
-        delta = self._open(table.full_name)  # what the commit is made against, opened before anything is computed
+        # what the commit is made against, opened before anything is computed
+        delta = self._again_on_conflict(self._ensure_once, table)
         query = None
         if isinstance(data, HiveQL):
             query, data = data, self.query(data)
@@ -117,11 +118,10 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return Receipt(table.full_name, _rows_of(delta, days), before, query)
 
     def merge(self, table: Table, rows: pa.Table) -> Receipt:
-        self.ensure_table(table)
+        delta = self._again_on_conflict(self._ensure_once, table)
         rows = mergeable(table, rows)
         if not rows.num_rows:
             return Receipt(table.full_name, {}, {})
-        delta = self._open(table.full_name)
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         before = _rows_of(delta, days)
         match = " AND ".join(f"old.{quoted(name)} = new.{quoted(name)}" for name in (PARTITION, *table.key))
@@ -166,19 +166,24 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return "\n".join(self._run(query.bound(), "EXPLAIN ").column("explain_value").to_pylist())
 
     def _open(self, table: str) -> deltalake.DeltaTable:
-        path = self._path(table)
-        if not deltalake.DeltaTable.is_deltatable(str(path)):
+        delta = self._current(self._path(table))
+        if delta is None:
             database = table.partition(".")[0]
             known = ", ".join(self.tables(database)) or "none yet"
             raise TableNotFound(f"There is no table {table} in {self.root}; tables of {database}: {known}")
-        return self._current(path)
+        return delta
 
-    def _current(self, path: Path) -> deltalake.DeltaTable:
+    def _current(self, path: Path) -> deltalake.DeltaTable | None:
         """A table at its latest version: what this thread opened before is kept, and reads only the commits since."""
         kept: dict[str, tuple[int, deltalake.DeltaTable]] = vars(self._opened)
-        made = (path / "_delta_log").stat().st_ino  # another folder, another table
         where = str(path)
+        try:
+            made = (path / "_delta_log").stat().st_ino  # another folder, another table
+        except FileNotFoundError:
+            return None
         if where not in kept or kept[where][0] != made or not _caught_up(kept[where][1]):
+            if not deltalake.DeltaTable.is_deltatable(where):
+                return None
             kept[where] = made, deltalake.DeltaTable(where)
         return kept[where][1]
 

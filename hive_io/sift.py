@@ -35,10 +35,15 @@ class Sift(HiveQL):
         """
         super().__init__("")
         self.rows, self.keep, self.time, self._projection = rows, keep, time, projection
-        kept = _over(self.rows, *self._projected)
-        self._text, self._bound = None, kept if keep is None else kept.where(exp.column(keep), copy=False)
+        self._text = None
         self.counted: Counts = {}
         self.then: Callable[[Counts, Counts], None] = lambda written, counted: None
+
+    def bound(self) -> exp.Query:
+        if self._bound is None:
+            kept = _over(self.rows, *self._projected)
+            self._bound = kept if self.keep is None else kept.where(exp.column(self.keep), copy=False)
+        return self._bound
 
     @property
     def _projected(self) -> list[exp.Expr]:

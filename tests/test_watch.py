@@ -222,7 +222,9 @@ def without_waiting(rows: Rows) -> Rows:
 def test_killed_again_and_again_its_tables_are_those_of_a_run(tmp_path: Path, kills: int) -> None:
     faults = Faults(late=0.02, duplicates=0.02, corrected=0.05, malformed=0.02)
     seconds = 6 * kills
-    with running(loaded(seconds, faults)) as url:
+    # then nothing arrives any more: what is late, or corrected later, would come between the two that are compared
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds + 6)
+    with running(loaded(seconds, faults), now=lambda: min(dt.datetime.now(dt.UTC), until)) as url:
         settings = settings_of(tmp_path, url)
         how = ["--every", "0.3", "--reconcile", "9"]
         for kill in range(kills):
@@ -231,8 +233,7 @@ def test_killed_again_and_again_its_tables_are_those_of_a_run(tmp_path: Path, ki
                     process.wait(timeout=3.5 + kill * 0.37 % 2.5)  # anywhere in a look, or in a run
                 assert process.poll() is None, "it lives until it is killed"
                 process.kill()
-        # all but what is late by more than this has arrived
-        time.sleep(6)
+        wait_until("the last arrival", lambda: dt.datetime.now(dt.UTC) > until, seconds + 10)
         with watch_process(settings, *how) as process:
             assert process.stdout is not None
             line = next(line for line in process.stdout if "through every asset" in line)
