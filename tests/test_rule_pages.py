@@ -23,7 +23,7 @@ def test_a_page_says_what_the_front_matter_states() -> None:
         "# Velocity\n\n`velocity` · low · weight 0.2 · active\n\nMany transactions of one customer in a short time.\n"
     )
     assert f"**Cannot see:** {rule.file.meta.blind_spot}\n" in page
-    assert "| `transactions` | of the day that is judged, and those of the same customer of the 60 minutes before |" in page
+    assert "| `transactions` | of the day that is judged, and those of the same customer of the 24 hours before |" in page
     for name, param in rule.file.meta.params.items():
         assert f"| `{name}` | {param.default} | {param.min} to {param.max} | {param.description} |" in page
 
