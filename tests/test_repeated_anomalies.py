@@ -76,12 +76,13 @@ def test_an_unusual_amount_after_several_in_7_days_and_few_before(engine: Engine
         "third of the week", "with one earlier on the day", "never 2", "half of them", "in dollars", "unnamed",
     }  # fmt: skip
     assert result.hits["with one earlier on the day"]["reason"] == (
-        "200.00 EUR is 4.00 standard deviations above this customer's mean of 100.00, after 2 unusual payments in 7 days and 0 in "
-        "the weeks before them"
+        "200.00 EUR is 4.00 standard deviations above this customer's mean of 100.00, after 2 unusual payments in 7 days and "
+        "0 in the weeks before them"
     )
     assert (result.hits["never 2"]["weight"], result.hits["never 2"]["severity"]) == (0.8, "high")
     assert result.evidence("half of them") == {
-        "amount": D("175.00"), "currency": "EUR", "deviations_above": D("3.00"), "mean": D("100.00"), "anomalies": 2, "older": 2,
+        "amount": D("175.00"), "currency": "EUR", "deviations_above": D("3.00"), "mean": D("100.00"),
+        "anomalies": 2, "older": 2,
     }  # fmt: skip
     assert result.evidence("unnamed")["currency"] == "(currency not named)"
     assert result.transactions == result.judged == 15
