@@ -35,7 +35,7 @@ FROM (
     u.deviations_above,
     u.mean,
     u.is_unusual,
-    -- of the 24 hours only those of the day: what was before midnight is in customer_anomalies
+    -- of the day only: what was before midnight is in customer_anomalies
     u.anomalies_7 + COALESCE(SUM(u.is_unusual) OVER (
       PARTITION BY u.customer_id, u.currency, u.ds
       ORDER BY UNIX_TIMESTAMP(u.event_time) RANGE BETWEEN 86399 PRECEDING AND 1 PRECEDING
@@ -61,7 +61,9 @@ FROM (
     -- who never was unusual has no row
     LEFT JOIN customer_anomalies a
       ON a.ds = t.ds AND a.customer_id = t.customer_id AND a.currency <=> t.currency
-    WHERE p.transactions >= :least_history
+    -- what the look-back has of the day before is not counted here, and not joined
+    WHERE t.ds >= DATE_FORMAT(:window_start, 'yyyy-MM-dd')
+      AND p.transactions >= :least_history
       AND p.amount_deviation > 0
       AND (t.status IS NULL OR t.status <> 'declined')
       AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund'))
