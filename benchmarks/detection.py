@@ -33,6 +33,7 @@ OWN = {
     "new_account_activity": {"new_account"},
     "pass_through": {"mule_pass_through"},
     "rapid_follow_up": {"account_takeover", "cash_out", "stolen_card_abroad"},
+    "repeated_anomalies": {"account_takeover", "bust_out", "cash_out"},
     "risky_merchant": {"compromised_merchant"},
     "structuring": {"structuring"},
     "suspicious_locations": {"compromised_merchant", "stolen_card_abroad"},

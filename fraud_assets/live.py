@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from heapq import nlargest
 from itertools import pairwise
@@ -20,7 +20,7 @@ from fraud_assets.engine import Engine, bring
 from fraud_assets.errors import FraudError
 from fraud_assets.files import write_whole
 from fraud_assets.intake import Row, take_in
-from fraud_assets.schemas import API_TABLES, FRAUD_ALERTS
+from fraud_assets.schemas import API_TABLES, DATABASE, FRAUD_ALERTS
 from fraud_assets.source_client import SourceClient
 from hive_io import Span, Warehouse
 from hive_io.table import DAY
@@ -122,6 +122,7 @@ class Live:
         self._lookbacks = {rule.name: min(rule.file.meta.lookback, rejudged) for rule in engine.book.evaluated}
         self._lookbacks[FRAUD_ALERTS.name] = max(self._lookbacks.values(), default=dt.timedelta())
         self._rows: dict[str, int] = {}  # of days, after our last write
+        self._looked_for_missing = False
         self.bookmark = Bookmark.read(file)
 
     def looks(self, today: dt.date) -> Iterator[Look]:
@@ -192,23 +193,37 @@ class Live:
 
         Yesterday is summed up, as far as it has arrived, and stays open until a run of the graph has brought it.
         """
-        if ds <= (self.bookmark.day or ""):
+        if self.bookmark.day is not None and ds <= self.bookmark.day:
+            self._make_missing(dt.date.fromisoformat(self.bookmark.day))
             return
         day = dt.date.fromisoformat(ds)
-        morning = Span.days(day, day)
-        yesterday = Span.days(day - DAY, day - DAY) if day > self._first_day else None
+        morning, yesterday = Span.days(day, day), self._day_before(day)
         for api in API_TABLES.values():
             todo = yesterday if api.day_column else morning
             if api is not TRANSACTIONS and todo is not None:
                 bring(api, self._source, self._warehouse, todo, self._limit)
-        for name in self._engine.groundwork:
-            todo = morning if self._engine.is_of_the_morning(name) else yesterday
-            if todo is not None:
-                self._warehouse.replace(self._engine.tables[name], self._engine.query(name, todo), todo)
+        self._make(self._engine.groundwork, day)
         reopened = set(self.bookmark.reopened)
         if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(TRANSACTIONS.table.full_name):
             reopened.add(yesterday.first_ds)
         self._move(replace(self.bookmark, day=ds, reopened=sorted(reopened)))
+
+    def _make_missing(self, day: dt.date) -> None:
+        """Features that the warehouse does not have, since an earlier release began the day: rules read them."""
+        if not self._looked_for_missing:
+            there = set(self._warehouse.tables(DATABASE))
+            self._make([name for name in self._engine.groundwork if name not in there], day)
+            self._looked_for_missing = True
+
+    def _make(self, features: Iterable[str], day: dt.date) -> None:
+        """What is known when the day begins, and what sums up the day before it."""
+        for name in features:
+            span = Span.days(day, day) if self._engine.is_of_the_morning(name) else self._day_before(day)
+            if span is not None:
+                self._warehouse.replace(self._engine.tables[name], self._engine.query(name, span), span)
+
+    def _day_before(self, day: dt.date) -> Span | None:
+        return Span.days(day - DAY, day - DAY) if day > self._first_day else None
 
 
 def spans_of(times: pa.ChunkedArray, lookback: dt.timedelta, most: int = MOST_SPANS) -> list[Span]:

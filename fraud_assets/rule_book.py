@@ -177,7 +177,7 @@ def name_is_allowed(name: str) -> bool:
 
 READABLE = {
     "transactions", "customers", "blacklist", "credit_scores",
-    "customer_profiles", "customer_countries", "merchant_profiles", "high_risk_customers",
+    "customer_profiles", "customer_anomalies", "customer_countries", "merchant_profiles", "high_risk_customers",
 }  # fmt: skip
 """What a rule may read: what happens now, and what was known when the day began."""
 

@@ -392,6 +392,31 @@ CUSTOMER_PROFILES = Table(
     description="What each customer usually paid when the day began: the 90 days before it, per currency; transfers left out.",
 )
 
+CUSTOMER_DAILY_ANOMALIES = Table(
+    DATABASE,
+    "customer_daily_anomalies",
+    (
+        Column("customer_id", "STRING"),
+        Column("currency", "STRING"),
+        Column("anomalies", "BIGINT", "Payments far above what was usual for the customer when the day began."),
+    ),
+    key=("customer_id", "currency"),
+    description="How often each customer was unusual on the day, per currency; who was not has no row.",
+)
+
+CUSTOMER_ANOMALIES = Table(
+    DATABASE,
+    "customer_anomalies",
+    (
+        Column("customer_id", "STRING"),
+        Column("currency", "STRING"),
+        Column("anomalies", "BIGINT", "In the 90 days before."),
+        Column("anomalies_7", "BIGINT", "In the 7 days before."),
+    ),
+    key=("customer_id", "currency"),
+    description="How often each customer had been unusual when the day began, per currency; who had not has no row.",
+)
+
 CUSTOMER_COUNTRIES = Table(
     DATABASE,
     "customer_countries",
@@ -484,6 +509,8 @@ FEATURE_TABLES: dict[str, Table] = {
     for table in (
         CUSTOMER_DAILY_ACTIVITY,
         CUSTOMER_PROFILES,
+        CUSTOMER_DAILY_ANOMALIES,
+        CUSTOMER_ANOMALIES,
         CUSTOMER_COUNTRIES,
         MERCHANT_DAILY_ACTIVITY,
         MERCHANT_PROFILES,

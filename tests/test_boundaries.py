@@ -141,6 +141,28 @@ def rapid_follow_up() -> Iterator[Boundary]:
     yield of("times_mean", (2.9999, 3, 3.0001), ["300.00"] * 3, ["299.99"] * 3)
 
 
+def repeated_anomalies() -> Iterator[Boundary]:
+    params = {"least_anomalies": 2, "least_share": 0.5, "deviations": 3, "least_history": 10}
+
+    def before(at: tuple[int, int], miss: tuple[int, int]) -> Rows:
+        """Unusual payments in 7 and in 90 days."""
+        return [
+            {"customer_id": name, "currency": "EUR", "anomalies_7": week, "anomalies": all_}
+            for name, (week, all_) in zip(BOTH, (at, miss), strict=True)
+        ]
+
+    def of(param: str, values: tuple[object, object, object], **tables: Rows) -> Boundary:
+        usual = {"customer_profiles": profiles(), "transactions": pair("175.00", "175.00")}
+        return Boundary("repeated_anomalies", param, values, {**usual, **tables}, params)
+
+    yield of("least_anomalies", (1, 2, 3), customer_anomalies=before((2, 2), (1, 1)))
+    yield of("least_share", (0.39, 0.5, 0.51), customer_anomalies=before((2, 4), (2, 5)))
+    twice = before((2, 2), (2, 2))
+    yield of("deviations", (2.99, 3, 3.01), customer_anomalies=twice, transactions=pair("175.00", "174.99"))
+    history = profiles({"transactions": 10}, {"transactions": 9})
+    yield of("least_history", (9, 10, 11), customer_anomalies=twice, customer_profiles=history)
+
+
 def risky_merchant() -> Iterator[Boundary]:
     def of(
         param: str, values: tuple[object, object, object], at: tuple[int, int, int], miss: tuple[int, int, int], before: int
@@ -212,16 +234,18 @@ def unusual_transaction() -> Iterator[Boundary]:
 
 
 def velocity() -> Iterator[Boundary]:
-    params = {"most_in_10_minutes": 4, "most_in_an_hour": 15}
+    params = {"most_in_10_minutes": 4, "most_in_an_hour": 15, "most_in_a_day": 30}
     tables = {"transactions": rows(["10"] * 5, ["10"] * 4)}
     yield Boundary("velocity", "most_in_10_minutes", (3, 4, 5), tables, params)
     tables = {"transactions": rows(["10"] * 16, ["10"] * 15, every=239)}
     yield Boundary("velocity", "most_in_an_hour", (14, 15, 16), tables, params)
+    tables = {"transactions": rows(["10"] * 31, ["10"] * 30, every=1400)}
+    yield Boundary("velocity", "most_in_a_day", (29, 30, 31), tables, params)
 
 
 MADE = [
     card_testing, dormant_account, high_risk_activity, high_value, impossible_travel, new_account_activity, pass_through,
-    rapid_follow_up, risky_merchant, structuring, suspicious_locations, unusual_transaction, velocity,
+    rapid_follow_up, repeated_anomalies, risky_merchant, structuring, suspicious_locations, unusual_transaction, velocity,
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from flask import Flask, Response, jsonify
 from fraud_assets.cli import main
 from fraud_assets.rule_book import RULES_FOLDER
 from fraud_assets.runs import source_process
+from fraud_assets.schemas import FEATURE_TABLES
 from hive_io import EmbeddedWarehouse
 from mock_sources import LabelledReplay, World, running
 from tests.e2e.lakes import labelled_file, rows_of
@@ -122,7 +123,9 @@ def test_rules_list_shows_params_in_force(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_rules_check_names_file_and_line(tmp_path: Path) -> None:
-    assert fraud("rules", "check").stdout.startswith("14 rules and 7 features are fine")
+    assert fraud("rules", "check").stdout.startswith(
+        f"{len([*RULES_FOLDER.glob('*.sql')])} rules and {len(FEATURE_TABLES)} features are fine"
+    )
     good = (RULES_FOLDER / "high_value.sql").read_text()
     line = good[: good.index("t.amount > th.amount")].count("\n") + 1
     (tmp_path / "high_value.sql").write_text(good.replace("t.amount > th.amount", "t.amuont > th.amount"))
@@ -133,7 +136,7 @@ def test_rules_check_names_file_and_line(tmp_path: Path) -> None:
 def test_the_rule_that_the_documentation_writes(tmp_path: Path) -> None:
     text = (README.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
     (tmp_path / "round_amounts.sql").write_text(text.split("```sql\n")[1].split("```")[0])
-    assert fraud("rules", "check", tmp_path).stdout == "1 rules and 7 features are fine\n"
+    assert fraud("rules", "check", tmp_path).stdout == f"1 rules and {len(FEATURE_TABLES)} features are fine\n"
 
 
 def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(

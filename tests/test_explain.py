@@ -95,7 +95,7 @@ def test_what_a_rule_could_not_judge_is_not_clean(engine: Engine, computed: Embe
     found = explain(engine, computed, "o'dd \\")
     assert found.transaction["currency"] == "XXX"
     verdicts = {verdict.rule: (verdict.outcome, verdict.evidence) for verdict in found.verdicts}
-    assert verdicts.pop("velocity") == ("not hit", {"in_10_minutes": 2, "in_an_hour": 2})
+    assert verdicts.pop("velocity") == ("not hit", {"in_10_minutes": 2, "in_an_hour": 2, "in_a_day": 2})
     assert verdicts == dict.fromkeys(engine.book.rules.keys() - {"velocity"}, ("not judged", {}))
 
 

@@ -24,6 +24,7 @@ FIRST = dt.date(2026, 1, 30)  # over the end of a month
 DAYS = [FIRST + dt.timedelta(days=n) for n in range(5)]
 EMPTY_DAY = DAYS[2]
 WEEK = Span.days(DAYS[0], DAYS[-1])
+DEVIATIONS, LEAST_HISTORY = 1, 2
 
 
 def days_before(number: int) -> str:
@@ -31,8 +32,11 @@ def days_before(number: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def book() -> RuleBook:
-    return read_rule_book()
+def book(tmp_path_factory: pytest.TempPathFactory) -> RuleBook:
+    """The features of the package; few random rows are far from so short a history."""
+    overrides = tmp_path_factory.mktemp("overrides") / "rules.yaml"
+    overrides.write_text(f"customer_daily_anomalies: {{params: {{deviations: {DEVIATIONS}, least_history: {LEAST_HISTORY}}}}}")
+    return read_rule_book(overrides=overrides)
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +244,29 @@ def test_customer_profiles_are_what_plain_python_computes(at_once: dict[str, lis
         assert abs(row["amount_deviation"] - deviation) <= D("0.005") + mean * D("1e-7")
 
 
+def test_anomalies_are_what_plain_python_computes(at_once: dict[str, list[Row]]) -> None:
+    profiles = {(row["customer_id"], row["currency"], row["ds"]): row for row in at_once["customer_profiles"]}
+    counts: dict[Any, int] = defaultdict(int)
+    for row in spending():
+        key = (row["customer_id"], row["currency"], _ds(row))
+        usual = profiles.get(key)
+        if usual and usual["transactions"] >= LEAST_HISTORY and usual["amount_deviation"] > 0:
+            counts[key] += row["amount"] >= usual["amount_mean"] + DEVIATIONS * usual["amount_deviation"]
+    by_day = {key: count for key, count in counts.items() if count}
+    assert by_day
+    daily = {(row["customer_id"], row["currency"], row["ds"]): row["anomalies"] for row in at_once["customer_daily_anomalies"]}
+    assert daily == by_day
+    before: dict[Any, int] = defaultdict(int)
+    for (customer, currency, ds), count in by_day.items():
+        for day in map(dt.date.isoformat, DAYS):
+            if ds < day:
+                before[customer, currency, day] += count
+    profiled = {(row["customer_id"], row["currency"], row["ds"]): row for row in at_once["customer_anomalies"]}
+    assert {key: (row["anomalies"], row["anomalies_7"]) for key, row in profiled.items()} == {
+        key: (count, count) for key, count in before.items()
+    }
+
+
 def test_a_range_of_days_is_the_same_as_day_by_day(
     engine: Engine, at_once: dict[str, list[Row]], lake: EmbeddedWarehouse
 ) -> None:
@@ -259,7 +286,7 @@ def test_a_second_time_changes_nothing(engine: Engine, at_once: dict[str, list[R
 def test_a_day_without_rows_has_profiles_and_no_activity(at_once: dict[str, list[Row]]) -> None:
     empty, after = EMPTY_DAY.isoformat(), DAYS[3].isoformat()
     for name, rows in at_once.items():
-        assert any(row["ds"] == empty for row in rows) == (not name.endswith("daily_activity")), name
+        assert any(row["ds"] == empty for row in rows) == ("_daily_" not in name), name
 
     def profiles(ds: str) -> list[Row]:
         return [{**row, "ds": None} for row in at_once["customer_profiles"] if row["ds"] == ds]

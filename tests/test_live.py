@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +30,8 @@ LAST_LOOK = dt.datetime(2026, 3, 12, 23, 59, 59, tzinfo=dt.UTC)
 FAULTS = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 ENGINE = Engine(read_rule_book())
 OF_THE_DAY_SO_FAR = {
-    "customer_daily_activity", "merchant_daily_activity", "fraud_reports", "fraud_reports_rejected", "service_levels",
-    "latencies",
+    "customer_daily_activity", "customer_daily_anomalies", "merchant_daily_activity", "fraud_reports",
+    "fraud_reports_rejected", "service_levels", "latencies",
 }  # fmt: skip
 """What only a run of the graph brings for a day that has begun."""
 
@@ -155,6 +156,24 @@ def test_the_first_transaction_of_a_day_brings_its_morning(source: Clocked, tmp_
     assert [row for row in wanted["customer_profiles"] if dict(row)["ds"] == str(NEXT)]
     assert_same(of_the_day(found, NEXT), of_the_day(wanted, NEXT))
     assert path.bookmark.day == str(NEXT) and str(DAY) in path.bookmark.reopened
+
+
+def test_a_warehouse_of_an_earlier_release_gets_the_features_that_it_lacks(
+    source: Clocked, as_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
+) -> None:
+    new = ["customer_daily_anomalies", "customer_anomalies", "repeated_anomalies"]
+    with SourceClient(source.url) as client:
+        history(lake, client, source)
+        list(live(lake, client, tmp_path).looks(DAY))
+        for name in new:
+            shutil.rmtree(lake.root / "fintech.db" / name)
+        source.now = LAST_LOOK
+        list(live(lake, client, tmp_path).looks(DAY))
+    found = rows_of(lake)
+    assert {dict(row)["ds"] for row in found["customer_daily_anomalies"]} == {str(BEFORE)}
+    assert {dict(row)["ds"] for row in found["customer_anomalies"]} == {str(DAY)}
+    as_before = as_a_run.keys() - {*new, "fraud_alerts"}
+    assert_same(*({name: of_the_day(rows).get(name) for name in as_before} for rows in (found, as_a_run)))
 
 
 class Shaky(EmbeddedWarehouse):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.rule_pages import lagging, pages
 from tests.test_cli import fraud, refused
 
-COMMITTED = Path(__file__).parent.parent / "docs" / "rules"
+ROOT = Path(__file__).parent.parent
+COMMITTED = ROOT / "docs" / "rules"
 
 
 def test_the_pages_in_docs_are_up_to_date() -> None:
     """After a change of a rule file: `fraud rules docs --out docs/rules`."""
     assert lagging(read_rule_book(), COMMITTED) == []
+
+
+def test_the_readme_has_a_row_of_each_rule() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Rules\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(read_rule_book().rules)
 
 
 def test_a_page_says_what_the_front_matter_states() -> None:
@@ -23,7 +30,7 @@ def test_a_page_says_what_the_front_matter_states() -> None:
         "# Velocity\n\n`velocity` · low · weight 0.2 · active\n\nMany transactions of one customer in a short time.\n"
     )
     assert f"**Cannot see:** {rule.file.meta.blind_spot}\n" in page
-    assert "| `transactions` | of the day that is judged, and those of the same customer of the 60 minutes before |" in page
+    assert "| `transactions` | of the day that is judged, and those of the same customer of the 24 hours before |" in page
     for name, param in rule.file.meta.params.items():
         assert f"| `{name}` | {param.default} | {param.min} to {param.max} | {param.description} |" in page
 

@@ -33,7 +33,7 @@ def burst(customer_id: str, count: int, every: float) -> list[dict[str, Any]]:
     return [after(number * every, f"{customer_id} {number + 1}", customer_id) for number in range(count)]
 
 
-def test_velocity_counts_the_last_ten_minutes_and_the_hour_of_the_customer(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_velocity_counts_the_last_ten_minutes_hour_and_day_of_the_customer(engine: Engine, lake: EmbeddedWarehouse) -> None:
     result = judge(
         engine,
         lake,
@@ -47,9 +47,10 @@ def test_velocity_counts_the_last_ten_minutes_and_the_hour_of_the_customer(engin
             *(after(number, f"many {number}", f"customer {number}") for number in range(20)),
         ],
     )
+    many = "more than 5, 20 or 70 are many"
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
-        "six in 595 s 6": "6 transactions in 10 minutes, 6 in an hour; more than 5 or 20 are many",
-        "twenty-one in 3580 s 21": "4 transactions in 10 minutes, 21 in an hour; more than 5 or 20 are many",
+        "six in 595 s 6": f"6 transactions in 10 minutes, 6 in an hour, 6 in 24 hours; {many}",
+        "twenty-one in 3580 s 21": f"4 transactions in 10 minutes, 21 in an hour, 21 in 24 hours; {many}",
     }
     assert result.transactions == result.judged == 74
     assert {hit["severity"] for hit in result.hits.values()} == {"low"}
@@ -61,6 +62,22 @@ def test_velocity_looks_over_midnight(engine: Engine, lake: EmbeddedWarehouse) -
     both = Span.days(DAY - dt.timedelta(days=1), DAY)
     fill(lake, "transactions", [transaction(f"t{n}", event_time=at) for n, at in enumerate(times)], both)
     assert [hit["transaction_id"] for hit in compute(engine, lake, "velocity")] == ["t5"]
+
+
+def test_velocity_looks_back_24_hours_and_no_longer(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def spread(customer_id: str, seconds: int) -> list[dict[str, Any]]:
+        """70 transactions, and one at noon, so many seconds after the first."""
+        since = NOON - dt.timedelta(seconds=seconds)
+        rows = [
+            transaction(f"{customer_id} {n}", customer_id, event_time=since + n * dt.timedelta(seconds=1200)) for n in range(70)
+        ]
+        return [*rows, transaction(customer_id, customer_id, event_time=NOON)]
+
+    both = Span.days(DAY - dt.timedelta(days=1), DAY)
+    fill(lake, "transactions", [*spread("inside", 86_399), *spread("outside", 86_400)], both)
+    [hit] = compute(engine, lake, "velocity")
+    assert hit["transaction_id"] == "inside"
+    assert hit["reason"] == "1 transactions in 10 minutes, 2 in an hour, 71 in 24 hours; more than 5, 20 or 70 are many"
 
 
 # --- card_testing -------------------------------------------------------------------------------------------------------
@@ -404,6 +421,8 @@ def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: Emb
     most = dict.fromkeys(("transactions", "reports", "reports_7", "reports_1"), 2**62)
     fill(lake, "merchant_profiles", [{"merchant_id": "m1", **most}], SPAN)
     fill(lake, "customer_profiles", profiles, SPAN)
+    often = {"currency": "EUR", "anomalies": 2**62, "anomalies_7": 2**62}
+    fill(lake, "customer_anomalies", [{"customer_id": name, **often} for name in names], SPAN)
     fill(lake, "transactions", rows, SPAN)
     hits = {rule.name: len(compute(engine, lake, rule.name)) for rule in engine.book.evaluated if rule.name in NEW}
     assert hits.keys() == NEW and hits["dormant_account"] > 0 and hits["new_account_activity"] > 0
@@ -411,5 +430,5 @@ def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: Emb
 
 NEW = {
     "card_testing", "dormant_account", "impossible_travel", "new_account_activity", "pass_through", "rapid_follow_up",
-    "risky_merchant", "structuring", "velocity",
+    "repeated_anomalies", "risky_merchant", "structuring", "velocity",
 }  # fmt: skip

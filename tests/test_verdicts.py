@@ -162,6 +162,7 @@ def _patterns() -> list[dict[str, Any]]:
         "new_account_activity": [("500.00", {})],
         "pass_through": [("600.00", {"transaction_type": "transfer_in"}), ("600.00", out)],
         "rapid_follow_up": [("350.00", {}), ("350.00", {})],
+        "repeated_anomalies": [("180.00", {})] * 3,
         "risky_merchant": [("10.00", {"merchant_id": "m3"})],
         "structuring": [("9000.00", out)] * 3,
         "suspicious_locations": [("10.00", {"merchant_city": "Riskville"})],

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from fraud_assets.engine import Engine
-from fraud_assets.schemas import FRAUD_ALERTS
+from fraud_assets.schemas import FEATURE_TABLES, FRAUD_ALERTS
 from hive_io import EmbeddedWarehouse
 from tests.fraud_fixtures import all_tables, book_with, compute, judge, transaction
 from tests.test_cli import fraud, refused
@@ -24,7 +24,9 @@ def test_each_kind_of_block_is_there_once() -> None:
 
 def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
     book = book_with(tmp_path, {FILE: BLOCKS["sql"]})
-    assert fraud("rules", "check", str(tmp_path / "rules")).stdout.startswith("1 rules and 7 features are fine")
+    assert fraud("rules", "check", str(tmp_path / "rules")).stdout.startswith(
+        f"1 rules and {len(FEATURE_TABLES)} features are fine"
+    )
     engine = Engine(book)
     hits = judge(engine, all_tables(lake, book), "round_amounts", transactions=ROWS).hits
     assert {name: hit["reason"] for name, hit in hits.items()} == {

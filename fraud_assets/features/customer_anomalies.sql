@@ -1,0 +1,15 @@
+-- title: Anomalies of customers
+-- description: How often each customer had been unusual when the day began, per currency.
+-- history: {customer_daily_anomalies: 90d}
+-- params:
+--   history_days: {type: integer, default: 90, min: 7, max: 90, description: Days before the day that count as history.}
+SELECT
+  a.customer_id,
+  a.currency,
+  SUM(a.anomalies) AS anomalies,
+  SUM(CASE WHEN a.ds >= DATE_FORMAT(DATE_SUB(d.ds, 7), 'yyyy-MM-dd') THEN a.anomalies ELSE 0 END) AS anomalies_7,
+  d.ds
+FROM params.days d
+JOIN customer_daily_anomalies a
+  ON a.ds < d.ds AND a.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+GROUP BY d.ds, a.customer_id, a.currency
