@@ -200,7 +200,9 @@ class Live:
         morning, yesterday = Span.days(day, day), self._day_before(day)
         for api in API_TABLES.values():
             todo = yesterday if api.day_column else morning
-            if api is not TRANSACTIONS and todo is not None:
+            if todo is None:
+                self._warehouse.ensure_table(api.table)
+            elif api is not TRANSACTIONS:
                 bring(api, self._source, self._warehouse, todo, self._limit)
         self._make(self._engine.groundwork, day)
         reopened = set(self.bookmark.reopened)
@@ -216,10 +218,12 @@ class Live:
             self._looked_for_missing = True
 
     def _make(self, features: Iterable[str], day: dt.date) -> None:
-        """What is known when the day begins, and what sums up the day before it."""
+        """What is known when the day begins, and what sums up the day before it; nothing does before the first day."""
         for name in features:
             span = Span.days(day, day) if self._engine.is_of_the_morning(name) else self._day_before(day)
-            if span is not None:
+            if span is None:
+                self._warehouse.ensure_table(self._engine.tables[name])
+            else:
                 self._warehouse.replace(self._engine.tables[name], self._engine.query(name, span), span)
 
     def _day_before(self, day: dt.date) -> Span | None:

@@ -158,6 +158,18 @@ def test_the_first_transaction_of_a_day_brings_its_morning(source: Clocked, tmp_
     assert path.bookmark.day == str(NEXT) and str(DAY) in path.bookmark.reopened
 
 
+def test_an_empty_warehouse_whose_first_day_is_today(source: Clocked, tmp_path: Path, lake: EmbeddedWarehouse) -> None:
+    source.now = LAST_LOOK
+    run = EmbeddedWarehouse(tmp_path / "run")
+    with SourceClient(source.url) as client:
+        (look,) = Live(ENGINE, client, lake, tmp_path / "watch.json", DAY, 1.0).looks(DAY)
+        refresh(ENGINE, client, run, Span.days(DAY, DAY), 1.0)
+    assert look.served > 100
+    made = rows_of(lake)
+    assert made.keys() >= {"fraud_alerts", *(rule.name for rule in ENGINE.book.evaluated)}
+    assert_same(of_the_day(made), {name: rows for name, rows in of_the_day(rows_of(run)).items() if name in made})
+
+
 def test_a_warehouse_of_an_earlier_release_gets_the_features_that_it_lacks(
     source: Clocked, as_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
 ) -> None:
