@@ -16,7 +16,7 @@ from fraud_assets.alerts import alerts_query
 from fraud_assets.errors import SourceError
 from fraud_assets.hits import coverage_query, hits_query, sifted_hits
 from fraud_assets.intake import Batch, Row, join_days, join_pages, take_in
-from fraud_assets.queries import as_cte, hiveql, window_query, with_ctes
+from fraud_assets.queries import as_cte, hiveql, of_customers_in, reaching, window_query, with_ctes
 from fraud_assets.rule_book import RuleBook
 from fraud_assets.schemas import API_TABLES, FEATURE_TABLES, FRAUD_ALERTS, LATENCIES, ApiTable
 from fraud_assets.source_client import SourceClient
@@ -85,6 +85,17 @@ class Engine:
         if table == FRAUD_ALERTS.name:
             return alerts_query(self.book.alerting, self.tables, span)
         return hits_query(self.book.rules[table], self.tables, span)
+
+    def judged_alone(self, table: str) -> bool:
+        """Whether what the query says of a span's transactions depends on no other customers' before the span."""
+        rule = self.book.rules.get(table)
+        return rule is None or not rule.file.meta.lookback or rule.file.meta.lookback_of == "customer"
+
+    def within_reach(self, span: Span) -> HiveQL:
+        """Transactions of a span, and of its customers as far back as any rule looks: all that who is `judged_alone` needs."""
+        reach = max((rule.file.meta.lookback for rule in self.book.evaluated), default=dt.timedelta())
+        transactions = self.tables["transactions"]
+        return hiveql(of_customers_in(span, reaching(transactions, span, reach), transactions))
 
     def sifted(self, rule: str, span: Span) -> Sift:
         """`query` of a rule, and how many transactions it could judge: each is computed once for both."""

@@ -179,14 +179,29 @@ class Live:
         self._rows.update(receipt.partitions)
         if receipt.partitions:
             self._begin(min(max(receipt.partitions), today.isoformat()))
-        times = batch.rows.column("event_time")
-        by_lookback = {lookback: spans_of(times, lookback) for lookback in set(self._lookbacks.values())}
-        for table, lookback in self._lookbacks.items():
-            for span in by_lookback[lookback]:
-                self._warehouse.replace(self._engine.tables[table], self._engine.query(table, span), span)
+        spans = self._judge(batch.rows.column("event_time"))
         arrived = batch.rows.column("ingested_at")
-        spans = by_lookback[self._lookbacks[FRAUD_ALERTS.name]]
         return Look(len(rows), batch.rejected.num_rows, arrived, dict(receipt.partitions), spans, overtaken)
+
+    def _judge(self, times: pa.ChunkedArray) -> list[Span]:
+        """Compute every rule and the alerts for the moments of rows. Returns the spans in which there are new alerts."""
+        by_lookback = {lookback: spans_of(times, lookback) for lookback in set(self._lookbacks.values())}
+        alone = [table for table in self._lookbacks if self._engine.judged_alone(table)]
+        for table in self._lookbacks.keys() - alone:
+            for span in by_lookback[self._lookbacks[table]]:
+                self._compute(table, span)
+        # the longest spans have all others in them; most rules read the same rows, so these are fetched once
+        longest = by_lookback[self._lookbacks[FRAUD_ALERTS.name]]
+        for whole in longest:
+            with self._warehouse.holding(TRANSACTIONS.table.full_name, self._engine.within_reach(whole)):
+                for table in alone:
+                    for span in by_lookback[self._lookbacks[table]]:
+                        if whole.start <= span.start and span.end <= whole.end:
+                            self._compute(table, span)
+        return longest
+
+    def _compute(self, table: str, span: Span) -> None:
+        self._warehouse.replace(self._engine.tables[table], self._engine.query(table, span), span)
 
     def _begin(self, ds: str) -> None:
         """The first transaction of a day has come: make what is known when the day begins, before anything is judged.

@@ -39,9 +39,9 @@ def window_query(
             rows = _days(span) if node.name == DAYS else _amounts(relations[node.name])
         else:
             reach = (history or {}).get(node.name)
-            rows = _rows(tables[node.name], span, file.meta.lookback if reach is None else reach, reach is not None)
+            rows = reaching(tables[node.name], span, file.meta.lookback if reach is None else reach, reach is not None)
             if node.name == "transactions" and file.meta.lookback_of == "customer" and not span.is_whole_days:
-                rows = _of_customers_in(rows, tables[node.name], span)
+                rows = of_customers_in(span, rows, tables[node.name])
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
         return exp.Subquery(this=rows, alias=alias, joins=node.args.get("joins"))
 
@@ -85,7 +85,8 @@ def within(tree: exp.Select, table: Table, span: Span, source: str | None = None
     return tree.where(*between(exp.column(table.time_column, table=source), span.start, span.end))
 
 
-def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> exp.Select:
+def reaching(table: Table, span: Span, reach: dt.timedelta, before_only: bool = False) -> exp.Select:
+    """The table's rows of a span and of so long before it; or only those of the days before each day of it."""
     start = span.start - reach
     last = (span.last_day - dt.timedelta(days=1)).isoformat() if before_only else span.last_ds
     ds = exp.column(PARTITION)
@@ -96,7 +97,7 @@ def _rows(table: Table, span: Span, reach: dt.timedelta, before_only: bool) -> e
     return tree
 
 
-def _of_customers_in(rows: exp.Select, transactions: Table, span: Span) -> exp.Select:
+def of_customers_in(span: Span, rows: exp.Select, transactions: Table) -> exp.Select:
     """Of rows that reach further back, those of customers who are in the span: a few seconds have few of them."""
     there = within(
         exp.select("customer_id").distinct().from_(exp.table_(transactions.name, db=transactions.database)), transactions, span

@@ -122,6 +122,10 @@ class DeltaReader(Reader):
 
     def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str, places: Sequence[Sequence[Bound]]) -> None:
         """A view of the files that the query needs, of one version of the table, for this cursor only."""
+        held = self._held(name)
+        if held is not None:
+            cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT * FROM {quoted(held)}")
+            return
         delta, paths = self._files(name, places)
         schema = arrow_schema(delta)
         listed = ", ".join(map(text, paths))
@@ -147,6 +151,10 @@ class DeltaReader(Reader):
         Raises:
             TableNotFound: it has none.
         """
+
+    def _held(self, table: str) -> str | None:
+        """A table of DuckDB's own that holds the rows which are wanted of this one, if any does."""
+        return None
 
     def _files(self, table: str, places: Sequence[Sequence[Bound]]) -> tuple[deltalake.DeltaTable, list[str]]:
         """The table at the version that is read, and those of its files that may have rows of the places."""

@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from hive_io.delta_reader import EVOLVED, DeltaReader, arrow_schema, quoted, rows_by_day, text
 from hive_io.delta_upkeep import clean, compact_day, crowded_days
-from hive_io.dialect import HiveQL
+from hive_io.dialect import HiveQL, to_duckdb
 from hive_io.errors import HiveIOError, NoHistory, NotAWarehouse, PartitionConflict, TableNotFound
 from hive_io.files import footprint_of
 from hive_io.past import PastReader, said
@@ -55,11 +55,30 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         super().__init__(root, memory_limit)
         self._attempts = attempts
         self._opened = threading.local()
+        self._holding = threading.local()
 
     def close(self) -> None:
         self._duckdb.close()
         self._duckdb = self._engine()
         self._opened = threading.local()
+
+    @contextmanager
+    def holding(self, table: str, rows: HiveQL) -> Iterator[None]:
+        held: dict[str, tuple[int, str]] = vars(self._holding)
+        # the version before the rows are read, so that rows of a later one are never taken for it
+        version, name = self._open(table).version(), f"{table} {uuid4().hex}"
+        with self._asked(rows.bound()) as (cursor, relation):
+            cursor.execute(f"CREATE TABLE {quoted(name)} AS {to_duckdb(rows.bound(), relation)}")
+        held[table] = version, name
+        try:
+            yield
+        finally:
+            del held[table]
+            self._duckdb.execute(f"DROP TABLE IF EXISTS {quoted(name)}")
+
+    def _held(self, table: str) -> str | None:
+        version, name = vars(self._holding).get(table, (None, None))
+        return name if name and self._open(table).version() == version else None
 
     # --- tables -------------------------------------------------------------------------------------------------------
 

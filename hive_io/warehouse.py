@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -100,6 +101,18 @@ class Warehouse(Reader):
     @abstractmethod
     def close(self) -> None:
         """Let go of connections and memory. It may be used again, and opens them anew."""
+
+    @contextmanager
+    def holding(self, table: str, rows: HiveQL) -> Iterator[None]:
+        """While it is open, queries of this thread may find only these rows in a table, fetched once for all of them.
+
+        The caller answers for it that they need no others. They are not used any more once somebody has written the table. A
+        warehouse may do nothing here.
+
+        Args:
+            table: `database.name`, with all of whose columns the query returns rows.
+        """
+        yield
 
     @abstractmethod
     def ensure_table(self, table: Table) -> None:
