@@ -406,6 +406,21 @@ def test_a_query_of_a_window_opens_only_the_files_of_its_days(lake: EmbeddedWare
     assert rows_of(lake.query(query)) == rows_of(lake.read(NAME, ["id"], days(1, 2))) == [("1",), ("2",)]
 
 
+def test_held_rows_are_read_until_somebody_writes_the_table(lake: EmbeddedWarehouse) -> None:
+    lake.replace(PAYMENTS, payments(payment("1", at(1)), payment("2", at(2))), days(1, 2))
+    ids = HiveQL(f"SELECT id FROM {NAME}")
+    with lake.holding(NAME, HiveQL(f"SELECT * FROM {NAME} WHERE id = '2'")):
+        assert rows_of(lake.query(ids)) == [("2",)]
+        assert lake.query(HiveQL(f"SELECT * FROM {NAME}")).schema.names == PAYMENTS.arrow_schema.names
+        EmbeddedWarehouse(lake.root).replace(PAYMENTS, payments(payment("3", at(3))), days(3))
+        assert rows_of(lake.query(ids)) == [("1",), ("2",), ("3",)]
+    assert rows_of(lake.query(ids)) == [("1",), ("2",), ("3",)]
+    with pytest.raises(QueryError), lake.holding(NAME, HiveQL(f"SELECT nothing FROM {NAME}")):
+        pass
+    assert rows_of(lake.query(ids)) == [("1",), ("2",), ("3",)]
+    assert lake._duckdb.execute("SELECT table_name FROM duckdb_tables()").fetchall() == []
+
+
 # --- what errors say --------------------------------------------------------------------------------------------------
 
 

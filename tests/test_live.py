@@ -19,6 +19,7 @@ from hive_io import EmbeddedWarehouse, HiveIOError, Receipt, Span, Table
 from hive_io.warehouse import Data
 from mock_sources import Faults, World, running
 from tests.e2e.lakes import Rows, assert_same, rows_of
+from tests.fraud_fixtures import book_with
 
 DAY = dt.date(2026, 3, 12)
 NEXT = DAY + dt.timedelta(days=1)
@@ -156,6 +157,38 @@ def test_the_first_transaction_of_a_day_brings_its_morning(source: Clocked, tmp_
     assert [row for row in wanted["customer_profiles"] if dict(row)["ds"] == str(NEXT)]
     assert_same(of_the_day(found, NEXT), of_the_day(wanted, NEXT))
     assert path.bookmark.day == str(NEXT) and str(DAY) in path.bookmark.reopened
+
+
+OF_EVERYBODY = """-- title: Crowded merchant
+-- description: A merchant had other customers shortly before.
+-- blind_spot: Everything else.
+-- severity: low
+-- weight: 0.1
+-- lookback: 2h
+-- reason: "{shortly} payments in 2 hours"
+-- source: A test.
+SELECT w.transaction_id, w.customer_id, w.event_time, w.shortly > 1 AS hit, w.shortly
+FROM (
+  SELECT t.transaction_id, t.customer_id, t.event_time, COUNT(*) OVER (
+    PARTITION BY t.merchant_id ORDER BY UNIX_TIMESTAMP(t.event_time) RANGE BETWEEN 7199 PRECEDING AND CURRENT ROW
+  ) AS shortly
+  FROM transactions t
+) w
+"""
+
+
+def test_a_rule_that_looks_back_on_everybody_sees_everybody(source: Clocked, tmp_path: Path, lake: EmbeddedWarehouse) -> None:
+    engine = Engine(book_with(tmp_path / "book", {"crowded_merchant.sql": OF_EVERYBODY}, of_the_package=["velocity"]))
+    run = EmbeddedWarehouse(tmp_path / "run")
+    with SourceClient(source.url, page_size=40) as client:
+        path = Live(engine, client, lake, tmp_path / "watch.json", DAY, 1.0, rejudged=dt.timedelta(days=1))
+        for now in times(dt.timedelta(hours=6)):
+            source.now = now
+            assert list(path.looks(DAY))
+        refresh(engine, client, run, Span.days(DAY, DAY), 1.0)
+    hits = [found.read("fintech.crowded_merchant", ["transaction_id", "evidence"]).to_pylist() for found in (lake, run)]
+    assert sorted(map(str, hits[0])) == sorted(map(str, hits[1]))
+    assert len(hits[0]) > 3
 
 
 def test_an_empty_warehouse_whose_first_day_is_today(source: Clocked, tmp_path: Path, lake: EmbeddedWarehouse) -> None:
