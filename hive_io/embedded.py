@@ -34,6 +34,9 @@ from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
 
 MARKER = "warehouse.json"
 T = TypeVar("T")
+PART_SIZE = 2**20
+"""Bytes of a file in a write of a part of a day. Such a write takes the files that it touches into its own: with all in one file,
+each part would write the rows of its day anew."""
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
@@ -132,7 +135,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         days = [day.isoformat() for day in span.each_day()]
         before = _rows_of(delta, days)
         if rows.num_rows or (any(before.values()) and _may_hold(delta, table, span)):
-            self._commit(delta, table, rows, _predicate(table, span))
+            self._commit(delta, table, rows, span)
         # counted on the version that this write made, or left
         return Receipt(table.full_name, _rows_of(delta, days), before, query)
 
@@ -170,9 +173,16 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         self._open(table)
         return footprint_of(self._path(table))
 
-    def _commit(self, delta: deltalake.DeltaTable, table: Table, rows: pa.Table, predicate: str) -> None:
+    def _commit(self, delta: deltalake.DeltaTable, table: Table, rows: pa.Table, span: Span) -> None:
         with _errors_of(table.full_name):
-            deltalake.write_deltalake(delta, rows, mode="overwrite", predicate=predicate, writer_properties=_WRITER)
+            deltalake.write_deltalake(
+                delta,
+                rows,
+                mode="overwrite",
+                predicate=_predicate(table, span),
+                target_file_size=None if span.is_whole_days else PART_SIZE,
+                writer_properties=_WRITER,
+            )
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
