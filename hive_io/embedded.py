@@ -35,8 +35,8 @@ from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
 MARKER = "warehouse.json"
 T = TypeVar("T")
 PART_SIZE = 2**20
-"""Bytes of a file in a write of a part of a day. Such a write takes the files that it touches into its own: with all in one file,
-each part would write the rows of its day anew."""
+"""Bytes of a file in a write of a part of a day. Such a write takes the files that it touches into its own: with all in one
+file, each part would write the rows of its day anew."""
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
