@@ -225,7 +225,9 @@ def test_the_server_is_gone_when_the_block_ends(world: World) -> None:
 
 
 def test_serving_in_the_foreground_ends_with_an_interrupt() -> None:
-    program = "import mock_sources as m; m.serve(m.World(customers=5), ready=lambda url: print(url, flush=True))"
+    # a background job's children ignore SIGINT unless they say otherwise, and the tests may be one
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import mock_sources as m; "
+    program += "m.serve(m.World(customers=5), ready=lambda url: print(url, flush=True))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         answer = httpx.get(process.stdout.readline().strip() + "/api/customers", params={"as_of": "2026-01-01"})
