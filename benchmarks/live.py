@@ -60,6 +60,18 @@ def served(url: str, since: dt.datetime) -> list[str]:
     return ids
 
 
+def wait_until_it_stays(lake: Path) -> float:
+    """Seconds until no transaction had come any more for a quarter of a minute; what is late by more than that stays out."""
+    began = changed = time.monotonic()
+    rows = 0
+    while time.monotonic() - changed < 15:
+        time.sleep(1)
+        now = sum(EmbeddedWarehouse(lake).partitions("fintech.transactions").values())
+        if now != rows:
+            rows, changed = now, time.monotonic()
+    return changed - began
+
+
 def megabytes(folder: Path) -> float:
     """On disk, at this moment; files that go meanwhile do not count."""
     sizes = []
@@ -115,7 +127,7 @@ def main() -> None:
                 ended = time.time()
                 table = EmbeddedWarehouse(lake).read("fintech.transactions", ["ingested_at"])
                 last = pc.max(table.column(0)).as_py().replace(tzinfo=dt.UTC).timestamp()
-                time.sleep(20)
+                caught_up_after = wait_until_it_stays(lake)
                 watch.send_signal(signal.SIGTERM)
                 watch.wait()
             ids = served(url, began - DAY)
@@ -129,7 +141,7 @@ def main() -> None:
         print(
             f"lost {len(set(ids) - set(kept.column('transaction_id').to_pylist())):,}, doubled {len(found) - len(set(found)):,}"
         )
-        print(f"behind at the end: {ended - last:.1f} s")
+        print(f"behind at the end: {ended - last:.1f} s; caught up {caught_up_after:.0f} s later")
         seen = first_seen(lake / "fintech.db" / "fraud_alerts")
         arrived = dict(zip(found, mine.column("ingested_at").to_pylist(), strict=True))
         # what is older may have been written before, in a file that is gone
