@@ -72,6 +72,11 @@ def wait_until_it_stays(lake: Path) -> float:
     return changed - began
 
 
+def print_quantiles(name: str, waited: list[float]) -> None:
+    median, high, most = pc.quantile(pa.array(waited), q=[0.5, 0.95, 1]).to_pylist()
+    print(f"{name:>14}: {len(waited):>9,} alerts, median {median:.2f}, 95 % {high:.2f}, longest {most:.2f}")
+
+
 def megabytes(folder: Path) -> float:
     """On disk, at this moment; files that go meanwhile do not count."""
     sizes = []
@@ -147,9 +152,13 @@ def main() -> None:
         # what is older may have been written before, in a file that is gone
         since = ended - 45 * 60
         arrivals = ((t, at.replace(tzinfo=dt.UTC).timestamp()) for t, at in arrived.items() if t in seen)
-        waited = [seen[t] - at for t, at in arrivals if at >= since]
-        median, high, most = pc.quantile(pa.array(waited), q=[0.5, 0.95, 1]).to_pylist()
-        print(f"{len(waited):,} alerts; seconds from arrival: median {median:.2f}, 95 % {high:.2f}, longest {most:.2f}")
+        waited = [(at, seen[t] - at) for t, at in arrivals if at >= since]
+        print("seconds from arrival to alert: all, and each ten minutes")
+        print_quantiles("all", [wait for _, wait in waited])
+        for start in range(0, asked.seconds, 600):
+            part = [wait for at, wait in waited if start <= at - began.timestamp() < start + 600]
+            if part:
+                print_quantiles(f"minute {start // 60} on", part)
         print("MiB on disk: at the beginning, in the middle, at the end")
         for name in weights[-1]:
             print(f"{name:>40}" + "".join(f"{weight.get(name, 0.0):10.1f}" for weight in weights))

@@ -95,18 +95,23 @@ class DeltaReader(Reader):
     @contextmanager
     def _asked(self, tree: exp.Query) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
         """A cursor for one query, and what gives its relation for the name of a table that it reads."""
-        cursor = self._duckdb.cursor()
         places = bounds(tree)
         views: dict[str, str] = {}
+        with self._cursor() as cursor:
 
-        def relation(name: str) -> str:
-            if name not in views:
-                views[name] = name
-                self._create_view(cursor, name, places[name])
-            return views[name]
+            def relation(name: str) -> str:
+                if name not in views:
+                    views[name] = name
+                    self._create_view(cursor, name, places[name])
+                return views[name]
 
-        try:
             yield cursor, relation
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor = self._duckdb.cursor()
+        try:
+            yield cursor
         except (duckdb.InternalException, duckdb.FatalException) as error:
             # DuckDB takes no query after an error of its own
             self._duckdb = self._engine()
@@ -128,7 +133,6 @@ class DeltaReader(Reader):
             return
         delta, paths = self._files(name, places)
         schema = arrow_schema(delta)
-        listed = ", ".join(map(text, paths))
         columns = ", ".join(quoted(column) for column in schema.names)
         # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
         # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
@@ -137,11 +141,9 @@ class DeltaReader(Reader):
         cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
         cursor.unregister("without_rows")
         rows = f"SELECT * FROM {empty}"
-        if listed:
-            how = f"hive_partitioning = true, hive_types = {{{quoted(PARTITION)}: VARCHAR}}"
-            if delta.metadata().configuration.get(EVOLVED) == "true":
-                how += ", union_by_name = true"  # opens every file
-            rows += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], {how})"
+        if paths:
+            evolved = delta.metadata().configuration.get(EVOLVED) == "true"
+            rows += f" UNION ALL BY NAME SELECT * FROM {parquet(paths, evolved=evolved)}"
         cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT {columns} FROM ({rows})")
 
     @abstractmethod
@@ -181,6 +183,14 @@ def rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
         for day, rows in zip(days, actions.column("num_records").to_pylist(), strict=True):
             counts[day] = counts.get(day, 0) + rows
     return dict(sorted((day, rows) for day, rows in counts.items() if rows))
+
+
+def parquet(paths: Iterable[str], *, evolved: bool = False) -> str:
+    """DuckDB's relation of a table's files; `evolved` opens all of them, to find those that lack columns."""
+    how = f"hive_partitioning = true, hive_types = {{{quoted(PARTITION)}: VARCHAR}}"
+    if evolved:
+        how += ", union_by_name = true"
+    return f"read_parquet([{', '.join(map(text, paths))}], {how})"
 
 
 def text(value: str) -> str:

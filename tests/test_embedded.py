@@ -14,6 +14,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 from uuid import uuid4
 
 import deltalake
@@ -244,6 +245,61 @@ def test_of_two_writers_of_neighbouring_parts_of_a_day_none_loses_rows(tmp_path:
             else:
                 assert isinstance(outcome, PartitionConflict)
         assert set(rows_of(one.read(NAME))) == written
+
+
+Write = Callable[[EmbeddedWarehouse], Receipt]
+
+
+def adding(key: str, hour: int = 9, day: int = 1) -> Write:
+    return lambda warehouse: warehouse.merge(PAYMENTS, payments(payment(key, at(day, hour))))
+
+
+def replacing(key: str, span: Span) -> Write:
+    return lambda warehouse: warehouse.replace(PAYMENTS, payments(payment(key, at(1, 9))), span)
+
+
+PART = Span(at(1, 9), at(1, 10))
+BETWEEN: dict[str, tuple[Write, Write]] = {
+    # what a writer does, and what another does before it commits
+    "both add the same key": (adding("one", 9), adding("one", 11)),
+    "both add": (adding("one"), adding("two")),
+    "the day is replaced that is added to": (adding("one"), replacing("two", days(1))),
+    "the day is added to that is replaced": (replacing("one", days(1)), adding("two")),
+    "the part is added to that is replaced": (replacing("one", PART), adding("two")),
+}
+
+
+@pytest.mark.parametrize("case", BETWEEN)
+def test_rows_that_are_only_added_conflict_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    write, other = BETWEEN[case]
+    one, two, alone = (EmbeddedWarehouse(tmp_path / lake) for lake in ("shared", "shared", "alone"))
+    for warehouse in (one, alone):
+        adding("there", 6)(warehouse)
+    before_the_commit(monkeypatch, lambda: other(two))
+    with pytest.raises(PartitionConflict, match=NAME):
+        write(one)
+    other(alone)
+    assert rows_of(one.read(NAME)) == rows_of(alone.read(NAME))
+
+
+def test_rows_are_added_beside_those_that_another_adds_to_another_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = EmbeddedWarehouse(tmp_path), EmbeddedWarehouse(tmp_path)
+    one.ensure_table(PAYMENTS)
+    before_the_commit(monkeypatch, lambda: adding("two", 9, 2)(two))
+    adding("one")(one)
+    assert rows_of(one.read(NAME)) == [payment("one", at(1, 9)), payment("two", at(2, 9))]
+
+
+def before_the_commit(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> None:
+    """Let something happen between what a write has read and its commit, once."""
+    write = deltalake.write_deltalake
+
+    def late(*args: Any, **options: Any) -> None:
+        monkeypatch.setattr(deltalake, "write_deltalake", write)
+        step()
+        write(*args, **options)
+
+    monkeypatch.setattr(deltalake, "write_deltalake", late)
 
 
 def test_two_queries_that_count_up_a_day_are_both_computed_on_what_the_other_wrote(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import random
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +35,31 @@ def assert_same(one: Rows, other: Rows) -> None:
     assert one.keys() == other.keys()
     for name in one:
         assert one[name] == other[name], name
+
+
+def assert_parity(one: Warehouse, other: Warehouse) -> None:
+    """Two warehouses have the same rows: doubles to 1e-9, everything else to the letter."""
+    names = one.tables("fintech")
+    assert other.tables("fintech") == names
+    for name in names:
+        left, right = one.read(f"fintech.{name}"), other.read(f"fintech.{name}")
+        assert left.schema == right.schema, name
+        assert left.num_rows == right.num_rows, name
+        for a, b in zip(_sorted(left.to_pylist()), _sorted(right.to_pylist()), strict=True):
+            assert a.keys() == b.keys()
+            for column in a:
+                assert _same(a[column], b[column]), f"{name}.{column}: {a} and {b}"
+
+
+def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By everything but doubles, which may differ in their last digits."""
+    return sorted(rows, key=lambda row: repr([value for value in row.values() if not isinstance(value, float)]))
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+    return one == other
 
 
 def labelled_file(

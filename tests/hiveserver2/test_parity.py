@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -13,8 +11,9 @@ from fraud_assets.engine import Engine, refresh
 from fraud_assets.latencies import Latencies
 from fraud_assets.rule_book import read_rule_book
 from fraud_assets.source_client import SourceClient
-from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span, Warehouse
+from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
 from mock_sources import Faults, World, running
+from tests.e2e.lakes import assert_parity
 
 DAY = dt.date(2026, 4, 1)
 LATER = dt.datetime(2026, 4, 20, tzinfo=dt.UTC)  # everything late has arrived
@@ -40,32 +39,8 @@ def test_features_rules_and_alerts(tmp_path: Path, server: HiveServer) -> None:
             with SourceClient(url) as client:
                 for span in SPANS:
                     refresh(engine, client, warehouse, span, 1.0)
-    _assert_equal(embedded, remote)
+    assert_parity(embedded, remote)
     assert embedded.read("fintech.transactions_rejected").num_rows
     hits = {rule.name: embedded.read(rule.table.full_name).num_rows for rule in engine.book.evaluated}
     assert {rule for rule, found in hits.items() if not found} <= NEED_MONTHS, f"a rule without a hit shows nothing: {hits}"
     remote.close()
-
-
-def _assert_equal(one: Warehouse, other: Warehouse) -> None:
-    names = one.tables("fintech")
-    assert other.tables("fintech") == names
-    for name in names:
-        left, right = one.read(f"fintech.{name}"), other.read(f"fintech.{name}")
-        assert left.schema == right.schema, name
-        assert left.num_rows == right.num_rows, name
-        for a, b in zip(_sorted(left.to_pylist()), _sorted(right.to_pylist()), strict=True):
-            assert a.keys() == b.keys()
-            for column in a:
-                assert _same(a[column], b[column]), f"{name}.{column}: {a} and {b}"
-
-
-def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By everything but doubles, which may differ in their last digits."""
-    return sorted(rows, key=lambda row: repr([value for value in row.values() if not isinstance(value, float)]))
-
-
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
-    return one == other

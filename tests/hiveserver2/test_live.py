@@ -1,0 +1,43 @@
+"""The live path on a HiveServer2: looks leave the rows that they leave in the embedded warehouse, and that a run leaves."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from fraud_assets.engine import Engine, refresh
+from fraud_assets.live import Live
+from fraud_assets.rule_book import read_rule_book
+from fraud_assets.source_client import SourceClient
+from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
+from mock_sources import Faults, World, running
+from tests.e2e.lakes import assert_parity
+
+DAY = dt.date(2026, 4, 2)
+HISTORY = Span.days(DAY - dt.timedelta(days=7), DAY - dt.timedelta(days=1))
+LOOKS = [dt.datetime(2026, 4, 2, hour, tzinfo=dt.UTC) for hour in (2, 11, 20)]
+ODD = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
+
+
+def test_looks_leave_the_same_rows(tmp_path: Path, server: HiveServer) -> None:
+    engine = Engine(read_rule_book())
+    embedded, remote = EmbeddedWarehouse(tmp_path / "lake"), HiveServer2Warehouse(server)
+    clock = LOOKS[0]
+    with (
+        running(World(customers=100, merchants=60, fraud_rate=0.1, faults=ODD), now=lambda: clock) as url,
+        SourceClient(url) as client,
+    ):
+        paths = []
+        for warehouse in (embedded, remote):
+            refresh(engine, client, warehouse, HISTORY, 1.0)
+            file = tmp_path / f"{type(warehouse).__name__}.json"
+            paths.append(Live(engine, client, warehouse, file, HISTORY.first_day, 1.0))
+        for now in LOOKS:
+            clock = now
+            one, other = ([(look.served, look.days, look.spans) for look in path.looks(DAY)] for path in paths)
+            assert one == other and one, "each look brings something, and the same"
+            assert not any(path.overtaken() for path in paths)
+        assert paths[0].bookmark == paths[1].bookmark and paths[0].bookmark.reopened
+    assert_parity(embedded, remote)
+    assert embedded.read("fintech.fraud_alerts", span=Span.days(DAY, DAY)).num_rows, "a day without alerts shows nothing"
+    remote.close()
