@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -127,9 +128,13 @@ class Watch:
         # in a thread of its own: a target that hangs is not to hold up what arrives
         sending = Thread(target=self._send, args=(stop,), name="messages")
         sending.start()
+        # what is there now stays to the end: not to be looked through for garbage again and again
+        gc.collect()
+        gc.freeze()
         try:
             self._look_and_run(stop)
         finally:
+            gc.unfreeze()
             stop.set()
             sending.join()
             self._warehouse.close()
@@ -152,9 +157,13 @@ class Watch:
                 self._report()
                 self._try(self._tell_people)
                 report_at = time.monotonic() + REPORT_EVERY
-            if time.monotonic() >= run_at and not stop.is_set() and self._settings.scheduler == "dagster":
-                took = self._run_graph()
-                self._try(self._tell_people)
+            if time.monotonic() >= run_at and not stop.is_set():
+                run_began = time.monotonic()
+                if self._settings.scheduler == "dagster":
+                    self._run_graph()
+                    self._try(self._tell_people)
+                self._try(self._clean)
+                took = time.monotonic() - run_began
                 run_at = time.monotonic() + max(self._between_runs, took / SHARE_OF_RUNS)
             stop.wait(max(0.0, began + self._every - time.monotonic()))
         self._report()
@@ -196,9 +205,8 @@ class Watch:
         if silent > self._settings.silent_after:
             self._bulletin.notices.tell(SOURCE, {"transactions": lambda: f"none for {silent:.0f} s. {why}"})
 
-    def _run_graph(self) -> float:
-        """Bring today, and the days that were reopened, through every asset. Returns seconds."""
-        began = time.monotonic()
+    def _run_graph(self) -> None:
+        """Bring today, and the days that were reopened, through every asset."""
         today = dt.datetime.now(dt.UTC).date()
         reopened = self._live.bookmark.reopened
         self._live.let_others_write()
@@ -207,14 +215,12 @@ class Watch:
                 report = run_days(self._settings, span, tags=TAG)
             except RunFailed as error:
                 self._say(f"The run of {span} failed, and is tried again later: {error}")
-                return time.monotonic() - began
+                return
             self._say(f"Ran {span} through every asset in {report.seconds:.0f} s")
         self._live.brought(reopened)
-        self._try(self._clean)
         gone = delete_old_runs(self._instance, TAG, KEPT_RUNS)
         if gone:
             self._say(f"Deleted {gone} old runs")
-        return time.monotonic() - began
 
     def _try(self, step: Callable[[], None]) -> None:
         """What can wait, if the warehouse fails: nothing is lost, and the next time does it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
+from pathlib import Path
 
 import deltalake
 import pyarrow as pa
@@ -13,8 +14,10 @@ from hive_io.table import DAY, PARTITION
 
 UNNAMED_HOURS = 48
 """How old a file is that no commit names when it is taken for left behind; no write takes so long."""
+MOST_COMMITS = 1000
+"""In a log that is kept for longer than it must be: to commit takes 10 µs for each that is there."""
 
-_KEPT = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
+_COMMITS, _REMOVED = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 _AN_HOUR = dt.timedelta(hours=1)
 
 
@@ -37,20 +40,27 @@ def compact_day(delta: deltalake.DeltaTable, day: str, writer: deltalake.WriterP
     return bool(done["numFilesRemoved"])
 
 
-def clean(delta: deltalake.DeltaTable, keep: dt.timedelta) -> None:
+def clean(delta: deltalake.DeltaTable, log: Path, keep: dt.timedelta) -> None:
     """Delete files of replaced rows, files that died with their writers, and commits of longer ago.
 
     Args:
-        keep: how long files are kept after their rows were replaced. Commits are kept so long, in whole days, one at least:
-            what is kept can be read only as long as the log says that it was there.
+        log: the folder with the table's commits.
+        keep: how long files are kept after their rows were replaced. Commits are kept so long, too, and a day at least, for
+            what is kept can be read only as long as the log says that it was there; of more than `MOST_COMMITS`, none is
+            kept for longer than files.
 
     Raises:
         CommitFailedError: another writer was first; what is deleted was to be.
     """
-    days = f"interval {max(1, math.ceil(keep / DAY))} days"
-    kept = delta.metadata().configuration
-    if any(kept.get(name) != days for name in _KEPT):
-        delta.alter.set_table_properties(dict.fromkeys(_KEPT, days))
+    crowded = sum(1 for _ in log.glob("*.json")) > MOST_COMMITS
+    commits = max(keep, _AN_HOUR if crowded else DAY)
+    # replaced files are named for longer than they are kept: those that the log has forgotten are deleted much later
+    wanted = {
+        _COMMITS: f"interval {math.ceil(commits / _AN_HOUR)} hours",
+        _REMOVED: f"interval {math.ceil(keep / DAY) + 1} days",
+    }
+    if not wanted.items() <= delta.metadata().configuration.items():
+        delta.alter.set_table_properties(wanted)
     hours = int(keep / _AN_HOUR)
     delta.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False)
     # of files that no commit names, some are about to be committed: so only old ones go

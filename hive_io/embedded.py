@@ -38,6 +38,9 @@ T = TypeVar("T")
 PART_SIZE = 2**20
 """Bytes of a file in a write of a part of a day. Such a write takes the files that it touches into its own: with all in one
 file, each part would write the rows of its day anew."""
+REOPENED_AFTER = 100
+"""Commits after which an opened table is opened anew: what delta-rs knows of it is one piece then. Each commit adds a piece,
+and with a thousand of them a commit takes five times as long."""
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
@@ -177,7 +180,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     def _clean_once(self, table: str, keep: dt.timedelta) -> None:
         with _errors_of(table):
-            clean(self._open(table), keep)
+            clean(self._open(table), self._path(table) / "_delta_log", keep)
 
     def footprint(self, table: str) -> Footprint:
         self._open(table)
@@ -214,17 +217,35 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     def _current(self, path: Path) -> deltalake.DeltaTable | None:
         """A table at its latest version: what this thread opened before is kept, and reads only the commits since."""
-        kept: dict[str, tuple[int, deltalake.DeltaTable]] = vars(self._opened)
+        kept: dict[str, _Opened] = vars(self._opened)
         where = str(path)
         try:
             made = (path / "_delta_log").stat().st_ino  # another folder, another table
         except FileNotFoundError:
             return None
-        if where not in kept or kept[where][0] != made or not _caught_up(kept[where][1]):
+        if where not in kept or not kept[where].is_caught_up(made):
             if not deltalake.DeltaTable.is_deltatable(where):
                 return None
-            kept[where] = made, deltalake.DeltaTable(where)
-        return kept[where][1]
+            kept[where] = _Opened(made, deltalake.DeltaTable(where))
+        return kept[where].delta
+
+
+class _Opened:
+    """A table that was opened, and goes on to the commits since."""
+
+    def __init__(self, made: int, delta: deltalake.DeltaTable) -> None:
+        self._made, self.delta, self._at = made, delta, delta.version()
+
+    def is_caught_up(self, made: int) -> bool:
+        """Read the commits since; False where the table is to be opened anew."""
+        if made != self._made or self.delta.version() - self._at >= REOPENED_AFTER:
+            return False
+        try:
+            self.delta.update_incremental()
+        except DeltaError:
+            # the commits since are gone
+            return False
+        return True
 
 
 def _claim(root: Path) -> None:
@@ -323,15 +344,6 @@ def _merge(delta: deltalake.DeltaTable, table: Table, rows: pa.Table, days: Sequ
 def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
     counts = rows_by_day(delta)
     return {day: counts.get(day, 0) for day in days}
-
-
-def _caught_up(delta: deltalake.DeltaTable) -> bool:
-    """Read the commits since it was opened; False where they are gone, and the table is to be opened anew."""
-    try:
-        delta.update_incremental()
-    except DeltaError:
-        return False
-    return True
 
 
 @contextmanager

@@ -36,6 +36,8 @@ from hive_io import (
     SchemaMismatch,
     Span,
     Table,
+    delta_upkeep,
+    embedded,
 )
 from hive_io.delta_upkeep import UNNAMED_HOURS
 from hive_io.embedded import MARKER
@@ -761,6 +763,40 @@ def test_files_of_writers_that_died_go_once_they_are_old(lake: EmbeddedWarehouse
     made_old(dt.timedelta(hours=UNNAMED_HOURS + 1), stray, kept)
     lake.clean(NAME, dt.timedelta(0))
     assert list(folder.iterdir()) == [kept]
+
+
+def test_a_log_of_many_commits_is_kept_no_longer_than_replaced_rows(
+    lake: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes each second would wait for it: to commit takes the longer the more commits the log has."""
+    in_pieces(lake, 1, 2)
+    log = lake.root / "fintech.db" / "payments" / "_delta_log"
+    made_old(dt.timedelta(hours=2), *log.glob("*.json"))
+    lake.clean(NAME, dt.timedelta(hours=1))
+    assert len(list(log.glob("*.json"))) > 8, "few commits are kept for a day"
+    monkeypatch.setattr(delta_upkeep, "MOST_COMMITS", 5)
+    made_old(dt.timedelta(hours=2), *log.glob("*"))
+    in_pieces(lake, 3, pieces=3)
+    lake.clean(NAME, dt.timedelta(hours=1))
+    assert len(list(log.glob("*.json"))) <= 5
+    assert lake.partitions(NAME) == {ds(1): 4, ds(2): 4, ds(3): 3}
+    assert len(rows_of(EmbeddedWarehouse(lake.root).read(NAME))) == 11
+
+
+def test_a_table_that_was_opened_long_ago_is_opened_anew(lake: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    table = deltalake.DeltaTable
+
+    class Counted(table):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            opened.append(args)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(deltalake, "DeltaTable", Counted)
+    monkeypatch.setattr(embedded, "REOPENED_AFTER", 4)
+    in_pieces(lake, 1, pieces=12)
+    assert 3 <= len(opened) <= 5
+    assert lake.partitions(NAME) == {ds(1): 12} and lake.read(NAME).num_rows == 12
 
 
 def test_a_table_can_be_read_as_it_was_for_as_long_as_files_are_kept(lake: EmbeddedWarehouse) -> None:

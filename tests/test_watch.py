@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import dagster as dg
+import deltalake
 import pytest
 from pydantic import SecretStr
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
@@ -205,8 +206,15 @@ def test_with_airflow_it_starts_no_runs(tmp_path: Path) -> None:
         settings = settings_of(tmp_path, url).model_copy(update={"scheduler": "airflow"})
         with Watching(settings, reconcile=0.5).running():
             wait_until("rows", lambda: rows_today(settings) > 5 * RATE, 60)
+            wait_until("what is old goes all the same", lambda: is_cleaned(settings), 60)
     with dagster_instance(settings) as instance:
         assert instance.get_runs() == []
+
+
+def is_cleaned(settings: Settings) -> bool:
+    """Whether the upkeep has been at the transactions: it says how long commits are kept."""
+    table = deltalake.DeltaTable(f"{settings.warehouse}/fintech.db/transactions")
+    return "delta.logRetentionDuration" in table.metadata().configuration
 
 
 def without_waiting(rows: Rows) -> Rows:
