@@ -186,6 +186,8 @@ def problems(tree: exp.Expr) -> Iterator[QueryError]:
                 "round it before, FLOOR(x * 100 + 0.5) / 100 for two digits",
                 _line_of(node) or line,
             )
+        elif isinstance(node, exp.Join) and node.kind == "ANTI":
+            yield QueryError("LEFT ANTI JOIN: Apache Hive has none; take LEFT JOIN and WHERE … IS NULL", _line_of(node) or line)
         elif isinstance(node, exp.StrToUnix) and not _is_default_format(node):
             yield QueryError("UNIX_TIMESTAMP with a format differs; give it one TIMESTAMP", _line_of(node) or line)
         elif isinstance(node, (exp.Binary, exp.Between, exp.In)) and isinstance(node, exp.Predicate):

@@ -60,13 +60,9 @@ def hits_without_transaction_query(rules: Sequence[Table], span: Span) -> HiveQL
     """The hits (`side`, the rule; `ds`; `transaction_id`) on the days of the span whose transaction is not there."""
     hits = union_all([_ids(rule, span, exp.alias_(literal(rule.name), "side")) for rule in rules])
     tree = exp.select("h.side", f"h.{PARTITION}", "h.transaction_id").from_(hits.subquery("h"))
-    return hiveql(
-        tree.join(
-            _ids(TRANSACTIONS.table, span).subquery("t"),
-            on=f"t.{PARTITION} = h.{PARTITION} AND t.transaction_id = h.transaction_id",
-            join_type="left anti",
-        )
-    )
+    transactions = _ids(TRANSACTIONS.table, span).subquery("t")
+    same = f"t.{PARTITION} = h.{PARTITION} AND t.transaction_id = h.transaction_id"
+    return hiveql(tree.join(transactions, on=same, join_type="left").where("t.transaction_id IS NULL"))
 
 
 # --- alerts -----------------------------------------------------------------------------------------------------------
