@@ -188,10 +188,22 @@ def problems(tree: exp.Expr) -> Iterator[QueryError]:
             )
         elif isinstance(node, exp.Join) and node.kind == "ANTI":
             yield QueryError("LEFT ANTI JOIN: Apache Hive has none; take LEFT JOIN and WHERE … IS NULL", _line_of(node) or line)
+        elif isinstance(node, (exp.Cast, exp.TryCast)) and node.is_type(*exp.DataType.TEXT_TYPES) and _is_boolean(node.this):
+            yield QueryError(
+                f"{node.sql('hive')}: true is 'TRUE' to Apache Hive; take IF(…, 'true', 'false')", _line_of(node) or line
+            )
         elif isinstance(node, exp.StrToUnix) and not _is_default_format(node):
             yield QueryError("UNIX_TIMESTAMP with a format differs; give it one TIMESTAMP", _line_of(node) or line)
         elif isinstance(node, (exp.Binary, exp.Between, exp.In)) and isinstance(node, exp.Predicate):
             yield from _partition_against_other_type(node)
+
+
+def _is_boolean(node: exp.Expr) -> bool:
+    """Whether an expression shows that it is a BOOLEAN."""
+    node = node.unnest()
+    if isinstance(node, (exp.Cast, exp.TryCast)):
+        return node.is_type("BOOLEAN")
+    return isinstance(node, (exp.Boolean, exp.Predicate, exp.Connector, exp.Not))
 
 
 def _is_unrounded(node: exp.Expr) -> bool:
@@ -230,7 +242,7 @@ def _line_of(node: exp.Expr) -> int | None:
     return min(lines) if lines else None
 
 
-# --- DuckDB -----------------------------------------------------------------------------------------------------------
+# --- translation ------------------------------------------------------------------------------------------------------
 
 
 def to_duckdb(tree: exp.Query, relation: Callable[[str], str]) -> str:
@@ -258,10 +270,20 @@ def to_duckdb(tree: exp.Query, relation: Callable[[str], str]) -> str:
             # sqlglot's own translation parses a text, and fails on a TIMESTAMP
             epoch = exp.func("epoch", exp.cast(node.this, "TIMESTAMP"))
             return exp.cast(exp.Floor(this=epoch), "BIGINT")
-        if isinstance(node, exp.IntDiv) and not isinstance(node.expression, exp.Nullif):
-            # NULL in Hive, an error in DuckDB
-            divisor = exp.Nullif(this=node.expression, expression=exp.Literal.number(0))
-            return exp.IntDiv(this=node.this, expression=divisor)
-        return node
+        return _null_by_zero(node)
 
     return tree.transform(translate).sql(dialect="duckdb", copy=False)
+
+
+def to_hive(tree: exp.Query) -> str:
+    """The text that a HiveServer2 gets."""
+    # every name quoted: what is no keyword to the engine that checked the query may be one to the server
+    return tree.transform(_null_by_zero).sql(dialect="hive", identify=True, copy=False)
+
+
+def _null_by_zero(node: exp.Expr) -> exp.Expr:
+    """`x DIV 0` is NULL in Spark, an error in Apache Hive and in DuckDB."""
+    if not isinstance(node, exp.IntDiv) or isinstance(node.expression, exp.Nullif):
+        return node
+    divisor = exp.Nullif(this=node.expression, expression=exp.Literal.number(0))
+    return exp.IntDiv(this=node.this, expression=divisor)

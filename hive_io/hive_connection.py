@@ -35,10 +35,14 @@ _ON_HIVE = (
     # digits ("Decimal64ColumnVector cannot be cast to DecimalColumnVector"), and on a Parquet file that lacks an ARRAY column
     # which the table has gained: rows are slower, and right
     "SET hive.vectorized.execution.enabled=false",
+    # UNIX_TIMESTAMP reads a TIMESTAMP as of this zone: of the server's, which may skip and repeat an hour, otherwise
+    "SET hive.local.time.zone=UTC",
     # INT96 is read as it was written, and INT64 is written: else a server elsewhere would shift hours
     "SET hive.parquet.timestamp.skip.conversion=true",
     "SET hive.parquet.write.int64.timestamp=true",
     "SET hive.parquet.timestamp.time.unit=micros",
+    # Hive 4 has them last, where Hive before it, Spark and the rules have them first
+    "SET hive.default.nulls.last=false",
     # nobody plans with statistics of a stage's columns, and a metastore made a moment ago may have no table for them
     "SET hive.stats.column.autogather=false",
     "SET hive.exec.dynamic.partition.mode=nonstrict",

@@ -23,7 +23,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from hive_io.dialect import HiveQL
+from hive_io.dialect import HiveQL, to_hive
 from hive_io.dry_run import result_schema
 from hive_io.errors import NoHistory, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
 from hive_io.files import footprint_of
@@ -295,7 +295,7 @@ class HiveServer2Warehouse(Warehouse):
             read = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
             rows = ds.dataset(files, format=read).to_table()
             # by position: Hive names columns of a directory anew
-            return pa.table([column.cast(f.type) for column, f in zip(rows.columns, schema, strict=True)], schema=schema)
+            return pa.table([_as(f.type, column) for column, f in zip(rows.columns, schema, strict=True)], schema=schema)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -335,9 +335,13 @@ class HiveServer2Warehouse(Warehouse):
         return self._server.staging / f"{table.database}.db" / table.name
 
 
+def _as(kind: pa.DataType, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    # what is NULL whatever the rows has no type in the embedded engine, and one on the server
+    return pa.nulls(len(column)) if pa.types.is_null(kind) else column.cast(kind)
+
+
 def _sql(query: HiveQL) -> str:
-    # every name quoted: what is no keyword to the engine that checked the query may be one to the server
-    return query.bound().sql(dialect="hive", identify=True)
+    return to_hive(query.bound())
 
 
 def _cast(table: Table, given: pa.Field) -> str:

@@ -222,6 +222,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an item of an array": ("tags[0]", "allow-list"),
     "an interval": ("event_time - INTERVAL 1 DAY", "allow-list"),
     "a regular expression": ("a RLIKE 'x'", "allow-list"),
+    "a comparison as text": ("CAST(a > 1 AND b > 2 AS STRING)", "'TRUE' to Apache Hive"),
 }  # fmt: skip
 
 

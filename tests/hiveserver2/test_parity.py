@@ -1,4 +1,7 @@
-"""The same days give the same rows in both warehouses: every table, doubles to 1e-9, everything else to the letter."""
+"""The same days give the same rows in both warehouses: every table, doubles to 1e-9, everything else to the letter.
+
+The whole days on the HiveServer2 are a run of Dagster's graph, with its checks; all else is the engine without Dagster.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import datetime as dt
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from fraud_assets.engine import Engine, refresh
 from fraud_assets.latencies import Latencies
 from fraud_assets.rule_book import read_rule_book
+from fraud_assets.runs import run_days
+from fraud_assets.settings import read_settings
 from fraud_assets.source_client import SourceClient
 from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
 from mock_sources import Faults, World, running
@@ -18,17 +24,17 @@ from tests.e2e.lakes import assert_parity
 DAY = dt.date(2026, 4, 1)
 LATER = dt.datetime(2026, 4, 20, tzinfo=dt.UTC)  # everything late has arrived
 NOON = dt.datetime(2026, 4, 2, 12, 30, tzinfo=dt.UTC)
-SPANS = (
-    Span.days(DAY - dt.timedelta(days=6), DAY),
-    Span(dt.datetime(2026, 4, 2, tzinfo=dt.UTC), NOON),
-    Span(NOON, dt.datetime(2026, 4, 3, tzinfo=dt.UTC)),
-)
+WEEK = Span.days(DAY - dt.timedelta(days=6), DAY)
+PARTS = (Span(dt.datetime(2026, 4, 2, tzinfo=dt.UTC), NOON), Span(NOON, dt.datetime(2026, 4, 3, tzinfo=dt.UTC)))
 NEED_MONTHS = {"dormant_account", "new_account_activity"}
 """Rules of whose kind a week of so few people has nothing."""
 ODD = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 
 
-def test_features_rules_and_alerts(tmp_path: Path, server: HiveServer) -> None:
+def test_features_rules_and_alerts(
+    tmp_path: Path, server: HiveServer, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     engine = Engine(read_rule_book())
     embedded, remote = EmbeddedWarehouse(tmp_path / "lake"), HiveServer2Warehouse(server)
     with running(World(customers=150, merchants=60, fraud_rate=0.1, faults=ODD), now=lambda: LATER) as url:
@@ -36,9 +42,13 @@ def test_features_rules_and_alerts(tmp_path: Path, server: HiveServer) -> None:
             latencies = Latencies()
             latencies.add(pa.array([0.3, 2.5, 2.5, 70.0]), NOON)
             latencies.write(warehouse)
-            with SourceClient(url) as client:
-                for span in SPANS:
-                    refresh(engine, client, warehouse, span, 1.0)
+        with SourceClient(url) as client:
+            settings = read_settings(warehouse=pytestconfig.getoption("--hiveserver2"), source_url=url, rejected_limit=1.0)
+            run_days(settings, WEEK)
+            refresh(engine, client, embedded, WEEK, 1.0)
+            for part in PARTS:
+                for warehouse in (embedded, remote):
+                    refresh(engine, client, warehouse, part, 1.0)
     assert_parity(embedded, remote)
     assert embedded.read("fintech.transactions_rejected").num_rows
     hits = {rule.name: embedded.read(rule.table.full_name).num_rows for rule in engine.book.evaluated}
