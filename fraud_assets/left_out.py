@@ -22,25 +22,24 @@ _ID = "transaction_id"
 
 @dataclass(frozen=True)
 class _Filter:
-    """What keeps rows of a SELECT: a join that must find something (or nothing), or a condition.
+    """What keeps rows of a SELECT: a join that must find something, or a condition.
 
     Attributes:
+        column: true where the row stays.
         alias: what the join reads; of a condition, empty.
         by_day: the tables of the lake that the join reads, where it reads them by day.
         needs: the aliases that it reads from.
-        wanted: what `column` is where the row stays.
     """
 
     column: str
-    wanted: bool
     said: Text | Asked
     alias: str
     by_day: Sequence[str]
     needs: frozenset[str]
 
     def lets_through(self, row: Row) -> bool | None:
-        value = row[self.column]
-        return value if value is None else value is self.wanted
+        value: bool | None = row[self.column]
+        return value
 
     def words(self, row: Row) -> str:
         if not isinstance(self.said, Asked):
@@ -122,22 +121,19 @@ def _relaxed(
     place = asker.top
     filters: list[_Filter] = []
     for number, join in enumerate(relaxed.args.get("joins", [])):
-        kind, wanted = join.kind, join.kind != "ANTI"
-        if join.side and kind not in ("SEMI", "ANTI"):
+        if join.side and join.kind != "SEMI":
             continue  # an outer join leaves nothing out
-        text = _without_row(asker, tables, join) if wanted else asker.row_of(place, join, there=True)
+        text = _without_row(asker, tables, join)
         read = tables_in(join.this, relaxed)
         needs = frozenset().union(*(aliases_in(e) for _, e in key_of(join)[0]), *map(aliases_in, key_of(join)[1]))
         _make_outer(join, f"{_MATCHED}{number}")
         alias = join.this.alias_or_name
         matched = exp.column(f"{_MATCHED}{number}", table=alias).is_(exp.null()).not_()
-        by_day = (
-            [table.name for table in read if is_of_the_lake(table)] if wanted and PARTITION in dict(key_of(join)[0]) else []
-        )
-        filters.append(_Filter(asker.value(place, matched).column, wanted, text, alias, by_day, needs - {alias}))
+        by_day = [table.name for table in read if is_of_the_lake(table)] if PARTITION in dict(key_of(join)[0]) else []
+        filters.append(_Filter(asker.value(place, matched).column, text, alias, by_day, needs - {alias}))
     for part in conjuncts(where.this if where is not None else None):
         asked = asker.condition(place, part)
-        filters.append(_Filter(asked.holds.column, True, asked, "", [], frozenset(aliases_in(part))))
+        filters.append(_Filter(asked.holds.column, asked, "", [], frozenset(aliases_in(part))))
     return relaxed, filters
 
 
@@ -174,7 +170,7 @@ def _failing(filters: Sequence[_Filter], row: Row) -> list[_Filter]:
 
 def _causes(failing: Sequence[_Filter], row: Row) -> list[_Filter]:
     """Those that fail by themselves, not because another did not find what they need."""
-    missing = {each.alias for each in failing if each.alias and each.wanted}
+    missing = {each.alias for each in failing if each.alias}
     own = [each for each in failing if not each.needs & missing]
     refused = [each for each in own if each.lets_through(row) is False]
     return refused or own

@@ -90,7 +90,10 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
     # --- tables -------------------------------------------------------------------------------------------------------
 
     def ensure_table(self, table: Table) -> None:
-        self._again_on_conflict(self._ensure_once, table)
+        self._ensured(table)
+
+    def _ensured(self, table: Table) -> deltalake.DeltaTable:
+        return self._again_on_conflict(self._ensure_once, table)
 
     def _ensure_once(self, table: Table) -> deltalake.DeltaTable:
         path = self._path(table.full_name)
@@ -130,7 +133,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     def _replace_once(self, table: Table, data: Data, span: Span) -> Receipt:
         # what the commit is made against, opened before anything is computed
-        delta = self._again_on_conflict(self._ensure_once, table)
+        delta = self._ensured(table)
         query = None
         if isinstance(data, HiveQL):
             query, data = data, self.query(data)
@@ -144,7 +147,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return Receipt(table.full_name, _rows_of(delta, days), before, query)
 
     def merge(self, table: Table, rows: pa.Table) -> Receipt:
-        delta = self._again_on_conflict(self._ensure_once, table)
+        delta = self._ensured(table)
         rows = mergeable(table, rows)
         if not rows.num_rows:
             return Receipt(table.full_name, {}, {})
