@@ -165,6 +165,8 @@ def ui(warehouse: str | None, port: int) -> None:
 def _serve_dagster(port: int, env: dict[str, str]) -> int:
     """Dagster's webserver and daemon, until they end or this process is told to; gives the exit code."""
     workspace = Path(__file__).parent.parent / "workspace.yaml"
+    if not workspace.exists():
+        raise click.ClickException(f"{workspace} is missing: `fraud ui` runs from a checkout, `pip install -e .`")
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     started: list[subprocess.Popen[bytes]] = []
 

@@ -6,7 +6,15 @@ class FraudError(Exception):
 
 
 class SourceError(FraudError):
-    """A source did not answer, or not with what was agreed."""
+    """A source did not answer, or not with what was agreed.
+
+    Attributes:
+        wait: seconds that it asks to be left alone for.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class RuleError(FraudError):

@@ -34,6 +34,10 @@ class _Transient(Exception):
         self.wait = wait
 
 
+def _asked_wait(failure: BaseException | None) -> float:
+    return failure.wait if isinstance(failure, _Transient) else 0.0
+
+
 class SourceClient:
     """Reads `/api/transactions`, `/api/customers` and `/api/externalData`, page by page.
 
@@ -165,14 +169,15 @@ class SourceClient:
             return retrying(self._get_once, url, path)
         except RetryError as error:
             cause = error.last_attempt.exception()
+            tried = "" if self._attempts == 1 else f" (tried {self._attempts} times)"
             raise SourceError(
-                f"{cause} (tried {self._attempts} times). Is the source running? `fraud sources serve` starts a synthetic "
-                "one; FRAUD_SOURCE_URL names another"
+                f"{cause}{tried}. Is the source running? `fraud sources serve` starts a synthetic one; FRAUD_SOURCE_URL "
+                "names another",
+                _asked_wait(cause),
             ) from cause
 
     def _wait(self, state: RetryCallState) -> float:
-        failure = state.outcome.exception() if state.outcome else None
-        return max(self._backoff(state), failure.wait if isinstance(failure, _Transient) else 0.0)
+        return max(self._backoff(state), _asked_wait(state.outcome.exception() if state.outcome else None))
 
     def _get_once(self, url: str, path: str) -> tuple[Any, httpx.Response]:
         shown = _shown(url)

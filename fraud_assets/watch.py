@@ -171,7 +171,7 @@ class Watch:
     def _look_until_it_answers(self, stop: Event) -> None:
         looking = Retrying(
             retry=retry_if_exception_type((SourceError, HiveIOError)),
-            wait=wait_exponential(min=1, max=LONGEST_PAUSE),
+            wait=_pause,
             stop=stop_when_event_set(stop),
             sleep=sleep_using_event(stop),
             before_sleep=self._say_why,
@@ -261,6 +261,12 @@ class Watch:
         for table in REPORTED:
             event = dg.AssetMaterialization(key(table), partition=day, metadata=told)
             self._instance.report_runless_asset_event(event)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until a look that failed is tried again: 1, 2, 4 … 30, and not before the source asks to be asked again."""
+    error = state.outcome.exception() if state.outcome else None
+    return max(wait_exponential(min=1, max=LONGEST_PAUSE)(state), error.wait if isinstance(error, SourceError) else 0.0)
 
 
 def days_to_run(today: dt.date, reopened: Sequence[str], first_day: dt.date) -> list[Span]:

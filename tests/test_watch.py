@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
 
 import dagster as dg
 import deltalake
@@ -25,59 +24,20 @@ from fraud_assets import watch as module
 from fraud_assets.defs.partitions import key
 from fraud_assets.runs import RunReport, dagster_instance, delete_old_runs, run_days
 from fraud_assets.settings import Settings, read_settings
-from fraud_assets.watch import TAG, days_to_run, watch
+from fraud_assets.watch import TAG, days_to_run
 from hive_io import EmbeddedWarehouse, PartitionConflict, Span
-from mock_sources import Faults, LoadedWorld, instants, running
+from mock_sources import Faults, HttpFaults, running
 from tests.e2e.lakes import Rows, assert_same, rows_of
 from tests.fraud_fixtures import serving
 from tests.services.processes import free_port, wait_until
+from tests.services.watching import RATE, Watching, loaded, today
 from tests.test_notify import Receiver
 
-RATE = 20
 TRANSACTIONS = "fintech.transactions"
-
-
-def today() -> dt.date:
-    return dt.datetime.now(dt.UTC).date()
-
-
-def loaded(lasts: int | None = None, faults: Faults | None = None) -> LoadedWorld:
-    """A world that began today, and its load now."""
-    now = instants.from_datetime(dt.datetime.now(dt.UTC))
-    return LoadedWorld(RATE, now, lasts, seed=3, customers=400, merchants=60, fraud_rate=0.05, faults=faults, start=today())
 
 
 def settings_of(folder: Path, url: str) -> Settings:
     return read_settings(warehouse=str(folder / "lake"), source_url=url, first_day=today() - dt.timedelta(days=5))
-
-
-class Watching:
-    """A watch in a thread, and what it said."""
-
-    def __init__(self, settings: Settings, **more: float) -> None:
-        self.said: list[str] = []
-        self.failed: list[BaseException] = []
-        self._stop = Event()
-        self._thread = Thread(target=self._run, args=(settings, {"every": 0.3, "reconcile": 3_600.0, **more}))
-
-    def _run(self, settings: Settings, how: dict[str, float]) -> None:
-        try:
-            watch(settings, self._stop, say=self.said.append, **how)
-        except BaseException as error:  # told to the test, which is another thread
-            self.failed.append(error)
-
-    @contextmanager
-    def running(self) -> Iterator[Watching]:
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self._stop.set()
-            self._thread.join(timeout=60)
-        assert not self.failed and not self._thread.is_alive()
-
-    def says(self, text: str) -> Callable[[], str | None]:
-        return lambda: next((line for line in self.said if text in line), None)
 
 
 def watch_process(settings: Settings, *how: str) -> subprocess.Popen[str]:
@@ -140,6 +100,14 @@ def test_a_source_that_goes_away_is_waited_for(tmp_path: Path) -> None:
         before = len(watching.said)
         wait_until("another error", lambda: len(watching.said) > before, 30)
     assert watching.said[0].endswith("the next look in 1 s")
+
+
+def test_a_source_that_asks_to_be_left_alone_is(tmp_path: Path) -> None:
+    with running(loaded(), http_faults=HttpFaults(throttled=1, retry_after=7)) as url:
+        settings = settings_of(tmp_path, url)
+        with Watching(settings).running() as watching:
+            said = wait_until("a pause", watching.says("answers 429"), 30)
+    assert 6 <= int(re.search(r"the next look in (\d+) s", said)[1]) <= 8, said  # type: ignore[index]
 
 
 def test_people_are_told_once_of_a_source_that_goes_silent_and_once_that_it_is_back(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.airflow.sites import CLOSE, REFRESH, Site, site, today
 from tests.e2e.lakes import Rows, assert_same, rows_of
 
 WITHIN = 600.0
-"""Seconds for a day of thirteen tasks; 100 on two idle cores."""
+"""Seconds for a day of sixteen tasks; 100 on two idle cores."""
 
 
 # a DAG of another team, as docs/deploy-to-airflow.md has it

@@ -5,13 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import pytest
+
 from fraud_assets.engine import Engine, refresh
 from fraud_assets.live import Live
 from fraud_assets.rule_book import read_rule_book
+from fraud_assets.settings import read_settings
 from fraud_assets.source_client import SourceClient
 from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
 from mock_sources import Faults, World, running
 from tests.e2e.lakes import assert_parity
+from tests.services.processes import wait_until
+from tests.services.watching import Watching, loaded, today
 
 DAY = dt.date(2026, 4, 2)
 HISTORY = Span.days(DAY - dt.timedelta(days=7), DAY - dt.timedelta(days=1))
@@ -41,3 +46,24 @@ def test_looks_leave_the_same_rows(tmp_path: Path, server: HiveServer) -> None:
     assert_parity(embedded, remote)
     assert embedded.read("fintech.fraud_alerts", span=Span.days(DAY, DAY)).num_rows, "a day without alerts shows nothing"
     remote.close()
+
+
+def test_fraud_watch_looks_and_runs_the_graph(
+    tmp_path: Path, server: HiveServer, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    remote = HiveServer2Warehouse(server)
+    with running(loaded()) as url:
+        settings = read_settings(
+            warehouse=pytestconfig.getoption("--hiveserver2"), source_url=url, first_day=today() - dt.timedelta(days=1)
+        )
+        # a look is minutes there, not seconds
+        with Watching(settings, ends_within=600, every=5, reconcile=30).running() as watching:
+            wait_until("a run of the graph", watching.says("through every asset"), 900)
+            seen = alerts_today(remote)
+            wait_until("alerts after it", lambda: alerts_today(remote) > seen, 600)
+    remote.close()
+
+
+def alerts_today(warehouse: HiveServer2Warehouse) -> int:
+    return warehouse.partitions("fintech.fraud_alerts").get(str(today()), 0)
