@@ -38,8 +38,9 @@ REPORT_EVERY = 60.0
 """Seconds between two reports to Dagster: its events are kept, so one a look would fill the disk."""
 REPORTED = (TRANSACTIONS.table.name, FRAUD_ALERTS.name)
 """Tables that are reported; the others are told of by runs of the graph."""
-SHARE_OF_RUNS = 0.05
-"""Of the time, that runs of the graph may take. They hold the live path up, so a longer one comes less often."""
+SHARE_OF_RUNS = 0.03
+"""Of the time, that runs of the graph may take. They hold the live path up, so a longer one comes less often. Under 0.05, and
+with what is caught up after a run: else more than one in twenty transactions waits for a run."""
 KEPT_RUNS = dt.timedelta(days=1)
 """How long a run of ours is kept that a later one has made superfluous."""
 BOOKMARK = "watch.json"
