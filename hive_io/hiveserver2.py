@@ -223,7 +223,7 @@ class HiveServer2Warehouse(Warehouse):
         conform(table, given.empty_table())
         names = ", ".join(_cast(table, given.field(column)) for column in table.column_types)
         with self._empty_stage(table) as (stage, folder):
-            self._insert(stage, f"SELECT {names} FROM ({_sql(query)}) q")
+            self._insert(stage, f"SELECT {names} FROM ({to_hive(query.bound())}) q")
             yield stage, folder
 
     def _insert(self, stage: str, select: str) -> None:
@@ -267,7 +267,7 @@ class HiveServer2Warehouse(Warehouse):
         self._count(query)
         schema = self._result_schema(query)
         # in brackets, for Hive wants a WITH before the INSERT
-        return self._export(f"SELECT * FROM ({_sql(query)}) q", schema)
+        return self._export(f"SELECT * FROM ({to_hive(query.bound())}) q", schema)
 
     def _count(self, query: HiveQL) -> None:
         if isinstance(query, Sift):
@@ -278,7 +278,7 @@ class HiveServer2Warehouse(Warehouse):
 
     def explain(self, query: HiveQL) -> str:
         self._result_schema(query)
-        plan = "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {_sql(query)}"))
+        plan = "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {to_hive(query.bound())}"))
         # Spark answers with its error where Hive raises it
         if plan.startswith(_NO_PLAN):
             raise QueryError(f"{self._server.host} refused the query: {plan.removeprefix(_NO_PLAN).strip()}")
@@ -338,10 +338,6 @@ class HiveServer2Warehouse(Warehouse):
 def _as(kind: pa.DataType, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     # what is NULL whatever the rows has no type in the embedded engine, and one on the server
     return pa.nulls(len(column)) if pa.types.is_null(kind) else column.cast(kind)
-
-
-def _sql(query: HiveQL) -> str:
-    return to_hive(query.bound())
 
 
 def _cast(table: Table, given: pa.Field) -> str:

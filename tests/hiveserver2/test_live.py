@@ -1,4 +1,4 @@
-"""The live path on a HiveServer2: looks leave the rows that they leave in the embedded warehouse, and that a run leaves."""
+"""The live path on a HiveServer2: looks leave the rows that they leave embedded, and `fraud watch` goes on."""
 
 from __future__ import annotations
 
