@@ -7,8 +7,8 @@ import datetime as dt
 import duckdb
 import pyarrow as pa
 
-from fraud_assets.engine import Engine
-from fraud_assets.schemas import API_TABLES
+from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.sources import API_TABLES
 from hive_io import EmbeddedWarehouse, Span
 
 COUNTRIES = 20
@@ -126,7 +126,7 @@ def fill(lake: EmbeddedWarehouse, world: BulkWorld, engine: Engine, span: Span) 
             lake.replace(API_TABLES[name].table, _typed(name, world.snapshot(name, day)), whole)
         reported = day + dt.timedelta(days=3)
         lake.replace(API_TABLES["fraud_reports"].table, world.reports(sold), Span.days(reported, reported))
-    for name in engine.groundwork:
+    for name in engine.upstream_features:
         # day by day: a range of profiles is computed from all its days at once, which takes gigabytes
         for day in span.each_day():
             whole = Span.days(day, day)

@@ -13,11 +13,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from fraud_assets.evaluation import average_precision
-from fraud_assets.rule_book import read_rule_book
-from fraud_assets.runs import run_days, source_process
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.evaluation.ranking import average_precision
+from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.runs.batch import run_days
+from fraud_assets.runs.source_process import source_process
 from fraud_assets.settings import read_settings
-from fraud_assets.source_client import SourceClient
 from hive_io import EmbeddedWarehouse, Span
 
 LAST = dt.date(2026, 3, 29)

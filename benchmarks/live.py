@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraud_assets.runs import run_days, source_process
+from fraud_assets.runs.batch import run_days
+from fraud_assets.runs.source_process import source_process
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
 

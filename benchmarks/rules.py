@@ -25,9 +25,9 @@ from bulk_lake import BulkWorld, fill
 from sqlglot import exp
 
 from fraud_assets.definitions import build_definitions
-from fraud_assets.engine import Engine
-from fraud_assets.rule_book import read_rule_book
-from fraud_assets.runs import dagster_instance
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.engine import Engine
+from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, HiveQL, Span
 from hive_io.table import DAY
@@ -116,7 +116,7 @@ def main() -> None:
         print("| --- | ---: | ---: | ---: | ---: | ---: |")
         print(bare.row("bare scan", bare))
         for rule in engine.book.evaluated:
-            query = engine.sifted(rule.name, span)
+            query = engine.counted_hits(rule.name, span)
             hits: list[int] = []
             cost = took(lambda query=query, hits=hits: hits.append(lake.query(query).num_rows))  # type: ignore[misc]
             print(cost.row(rule.name, bare, f"{hits[-1]:,} of {sum(query.counted.values()):,}"), flush=True)

@@ -1,5 +1,5 @@
 """`python -m fraud_assets` is the `fraud` command."""
 
-from fraud_assets.cli import main
+from fraud_assets.cli.main import main
 
 main()

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import dagster as dg
 
-from fraud_assets.defs import checks, claims, coverage
+from fraud_assets.defs import checks, consistency_checks, coverage_checks
+from fraud_assets.defs.asset_specs import daily, key
 from fraud_assets.defs.detection import detection_assets
 from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
-from fraud_assets.defs.latest_day import latest_days
-from fraud_assets.defs.partitions import daily, key
+from fraud_assets.defs.latest_partition import latest_partition_checks
+from fraud_assets.defs.maintenance import maintenance_job
 from fraud_assets.defs.resources import SourceResource
 from fraud_assets.defs.schedules import schedules
-from fraud_assets.defs.sensors import tell_people
 from fraud_assets.defs.service_levels import service_level_assets
-from fraud_assets.defs.upkeep import upkeep_job
-from fraud_assets.engine import Engine
-from fraud_assets.rule_book import read_rule_book
-from fraud_assets.schemas import API_TABLES, CUSTOMERS
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.engine import Engine
+from fraud_assets.monitoring.sensor import notification_sensor
+from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS
 from fraud_assets.settings import PREFIX, Settings, read_settings
-from hive_io.io_manager import HiveIOManagerFactory, WarehouseResource
+from hive_io.dagster.io_manager import HiveIOManagerFactory, WarehouseResource
 
 JOB = "fraud_detection"
 
@@ -35,11 +35,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     # by name, so that the password itself is in no config
     password = dg.EnvVar(f"{PREFIX}WAREHOUSE_PASSWORD") if settings.warehouse_password else None
     lake = WarehouseResource(location=settings.warehouse, password=password)
-    latest = latest_days(watched_tables(engine))
+    latest = latest_partition_checks(watched_tables(engine))
     # those are asked all the time, not once a run
     selection = dg.AssetSelection.all() - dg.AssetSelection.checks(latest)
     job = dg.define_asset_job(JOB, selection=selection, description="A day, or a range of days, from the sources to alerts.")
-    upkeep = upkeep_job(engine, settings.keep_days)
+    upkeep = maintenance_job(engine, settings.keep_days)
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),
@@ -49,7 +49,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         jobs=[job, upkeep],
         asset_checks=[latest],
-        sensors=[tell_people(settings, watched_tables(engine), advisory_checks(engine))],
+        sensors=[notification_sensor(settings, watched_tables(engine), advisory_checks(engine))],
         schedules=schedules(job, upkeep, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
@@ -68,8 +68,11 @@ def watched_tables(engine: Engine) -> list[str]:
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
     """Checks of the job that stop nothing when they fail."""
-    of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage.COULD_JUDGE)]
-    return [dg.AssetCheckKey(key(table), check) for table, check in [*of_rules, (CUSTOMERS.table.name, claims.CUSTOMERS_KNOWN)]]
+    of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage_checks.COULD_JUDGE)]
+    return [
+        dg.AssetCheckKey(key(table), check)
+        for table, check in [*of_rules, (CUSTOMERS.table.name, consistency_checks.CUSTOMERS_KNOWN)]
+    ]
 
 
 def defs() -> dg.Definitions:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+import hive_io
 from fraud_assets.errors import SettingsError
-from hive_io import HiveServer, NotAWarehouse
 
 PREFIX = "FRAUD_"
 _HAS_PASSWORD = re.compile(r"(?<=//)[^/@]*:[^/]*(?=@)")
@@ -65,8 +65,8 @@ class Settings(BaseSettings):
     def _is_folder_or_server(cls, value: str) -> str:
         if "://" in value:
             try:
-                HiveServer.of(value)
-            except NotAWarehouse as error:
+                hive_io.HiveServer.of(value)
+            except hive_io.NotAWarehouse as error:
                 where = f", as {PREFIX}WAREHOUSE_PASSWORD" if _HAS_PASSWORD.search(value) else ""
                 raise ValueError(f"{error}{where}") from None
         return value

@@ -1,7 +1,10 @@
 """Tables of a lake behind one small interface, and a Dagster IO manager on top. Knows nothing of fraud."""
 
-from hive_io.dialect import HiveQL
-from hive_io.embedded import EmbeddedWarehouse
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from hive_io.errors import (
     ColumnNotFound,
     HistoryGone,
@@ -14,16 +17,21 @@ from hive_io.errors import (
     SchemaMismatch,
     TableNotFound,
 )
-from hive_io.hive_connection import HiveServer
-from hive_io.hiveserver2 import HiveServer2Warehouse
-from hive_io.sift import Sift
 from hive_io.table import PARTITION, Column, Span, Table
-from hive_io.warehouse import Footprint, Reader, Receipt, Warehouse
+
+if TYPE_CHECKING:
+    from hive_io.counted_filter import CountedFilter
+    from hive_io.delta.warehouse import EmbeddedWarehouse
+    from hive_io.dialect import HiveQL
+    from hive_io.hive.connection import HiveServer
+    from hive_io.hive.warehouse import HiveServer2Warehouse
+    from hive_io.warehouse import Footprint, Reader, Receipt, Warehouse
 
 __all__ = [
     "PARTITION",
     "Column",
     "ColumnNotFound",
+    "CountedFilter",
     "EmbeddedWarehouse",
     "Footprint",
     "HistoryGone",
@@ -39,9 +47,27 @@ __all__ = [
     "Receipt",
     "RowsOutsideSpan",
     "SchemaMismatch",
-    "Sift",
     "Span",
     "Table",
     "TableNotFound",
     "Warehouse",
 ]
+
+_LAZY = {
+    "CountedFilter": "hive_io.counted_filter",
+    "EmbeddedWarehouse": "hive_io.delta.warehouse",
+    "Footprint": "hive_io.warehouse",
+    "HiveQL": "hive_io.dialect",
+    "HiveServer": "hive_io.hive.connection",
+    "HiveServer2Warehouse": "hive_io.hive.warehouse",
+    "Reader": "hive_io.warehouse",
+    "Receipt": "hive_io.warehouse",
+    "Warehouse": "hive_io.warehouse",
+}
+"""Names whose modules import an engine (DuckDB, Delta Lake, PyHive): imported when first used (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

@@ -98,7 +98,7 @@ def check_replaceable(table: Table, span: Span) -> None:
         raise SchemaMismatch(f"{table.full_name} has no time column, so only whole days of it can be replaced")
 
 
-def mergeable(table: Table, rows: pa.Table) -> pa.Table:
+def upsertable(table: Table, rows: pa.Table) -> pa.Table:
     """Rows as `conform` gives them, or an error for those that a merge could not tell apart.
 
     Raises:

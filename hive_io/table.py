@@ -59,11 +59,18 @@ def is_day(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its Hive type, and what it means to a person."""
+    """A column of a table.
+
+    Attributes:
+        type: a Hive type, `DECIMAL(18,2)`.
+        description: what it means, with its unit.
+        personal: whether it holds personal data, which must not reach logs, messages or previews.
+    """
 
     name: str
     type: str
     description: str = ""
+    personal: bool = False
 
     @property
     def arrow_type(self) -> pa.DataType:

@@ -103,7 +103,7 @@ class Warehouse(Reader):
         """Let go of connections and memory. It may be used again, and opens them anew."""
 
     @contextmanager
-    def holding(self, table: str, rows: HiveQL) -> Iterator[None]:
+    def preloaded(self, table: str, rows: HiveQL) -> Iterator[None]:
         """While it is open, queries of this thread may find only these rows in a table, fetched once for all of them.
 
         The caller answers for it that they need no others. They are not used any more once somebody has written the table. A
@@ -137,7 +137,7 @@ class Warehouse(Reader):
         """
 
     @abstractmethod
-    def merge(self, table: Table, rows: pa.Table) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table) -> Receipt:
         """Insert rows, or replace those with the same day and key; other rows stay.
 
         Raises:
@@ -164,7 +164,7 @@ class Warehouse(Reader):
         """
 
     @abstractmethod
-    def clean(self, table: str, keep: dt.timedelta) -> None:
+    def vacuum(self, table: str, keep: dt.timedelta) -> None:
         """Delete files that no row of the table is in any more, and what a table's log says of longer ago.
 
         Until then, the embedded warehouse's tables can be read as they were, with any reader of Delta Lake.

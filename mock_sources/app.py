@@ -10,7 +10,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from mock_sources import cursors, instants
+from mock_sources import cursors, timestamps
 from mock_sources.errors import BadParameter
 from mock_sources.http_faults import HttpFaults
 from mock_sources.source import DEFAULT_LIMIT, EXTERNAL_KEYS, MAX_LIMIT, Row, Source, Window
@@ -110,10 +110,12 @@ def _arguments(path: str) -> dict[str, str]:
 
 
 def _window(asked: dict[str, str], clock: Clock) -> Window:
-    since, until, as_of = (instants.parse(asked[name], name) if name in asked else None for name in ("since", "until", "as_of"))
+    since, until, as_of = (
+        timestamps.parse(asked[name], name) if name in asked else None for name in ("since", "until", "as_of")
+    )
     if since is not None and until is not None and since > until:
         raise BadParameter("since is later than until: swap them, or leave one of them out.")
-    return Window(instants.from_datetime(clock()) if as_of is None else as_of, since, until)
+    return Window(timestamps.from_datetime(clock()) if as_of is None else as_of, since, until)
 
 
 def _limit(asked: dict[str, str]) -> int:
@@ -148,7 +150,7 @@ def _slice(path: str, keyed: list[_Keyed], asked: dict[str, str], limit: int) ->
 
 def _answer(content: object, window: Window, asked: dict[str, str], cursor: str | None, more: bool) -> Response:
     response = _json(content, 200)
-    as_of = instants.text(window.as_of)
+    as_of = timestamps.text(window.as_of)
     response.headers["X-As-Of"] = as_of
     if cursor is not None:
         response.headers["X-Cursor"] = cursor

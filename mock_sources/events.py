@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mock_sources import instants
-from mock_sources.draws import Stream, scramble, uniform
+from mock_sources import timestamps
 from mock_sources.errors import BadParameter
+from mock_sources.hashed_random import Stream, scramble, uniform
 
 Events = npt.NDArray[np.void]
 """An array of `EVENT`."""
@@ -79,7 +79,7 @@ def build(
 
 def set_arrival(events: Events, seed: int) -> None:
     """Let each arrive 1 to 5 s after it happens."""
-    delay = (1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * instants.SECOND
+    delay = (1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * timestamps.SECOND
     events["arrival"] = events["event"] + delay.astype(np.int64)
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from mock_sources import events, instants
-from mock_sources.draws import Stream, uniform
+from mock_sources import events, timestamps
 from mock_sources.errors import BadConfiguration
 from mock_sources.events import Events
+from mock_sources.hashed_random import Stream, uniform
 from mock_sources.source import Row
 
-_LATE_FROM, _LATE_TO = 2 * instants.MINUTE, 2 * instants.DAY
-_DUPLICATE_WITHIN = instants.HOUR
-_CORRECTED_WITHIN = instants.DAY
+_LATE_FROM, _LATE_TO = 2 * timestamps.MINUTE, 2 * timestamps.DAY
+_DUPLICATE_WITHIN = timestamps.HOUR
+_CORRECTED_WITHIN = timestamps.DAY
 _MEGABYTE = 2**20
 
 # One salt for each draw about a row.
@@ -56,7 +56,7 @@ class Faults:
     @property
     def longest_delay(self) -> int:
         """No version arrives more than these microseconds after its event."""
-        usual = 5 * instants.SECOND
+        usual = 5 * timestamps.SECOND
         return (
             usual
             + (_LATE_TO if self.late else 0)
@@ -99,7 +99,7 @@ class Faults:
 
 
 def _later(draws: npt.NDArray[np.float64], within: int) -> npt.NDArray[np.int64]:
-    return instants.SECOND + (draws * (within - instants.SECOND)).astype(np.int64)
+    return timestamps.SECOND + (draws * (within - timestamps.SECOND)).astype(np.int64)
 
 
 def spoil(row: Row, defect: int) -> None:
@@ -159,7 +159,7 @@ def _absurd_amount(row: Row) -> None:
 
 
 def _date_as_number(row: Row) -> None:
-    row["date_time"] = instants.parse(row["date_time"], "date_time") // instants.SECOND
+    row["date_time"] = timestamps.parse(row["date_time"], "date_time") // timestamps.SECOND
 
 
 def _customer_as_number(row: Row) -> None:

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode
 from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
-from mock_sources.draws import Stream, uniform
 from mock_sources.errors import BadConfiguration
+from mock_sources.hashed_random import Stream, uniform
 from mock_sources.source import DEFAULT_LIMIT, MAX_LIMIT
 
 if TYPE_CHECKING:

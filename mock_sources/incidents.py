@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mock_sources import events, instants
-from mock_sources.draws import Stream, generator
+from mock_sources import events, timestamps
 from mock_sources.events import Events
+from mock_sources.hashed_random import Stream, generator
 from mock_sources.places import CITIES, UTC_OFFSET_HOURS
 from mock_sources.population import Bools, Customers, Floats, Ints, Population
 from mock_sources.traffic import cents
@@ -52,7 +52,7 @@ class _Strokes(NamedTuple):
 def starting_on(population: Population, seed: int, rate: float, day: int) -> list[Incident]:
     """The incidents of a day, so many that on average `rate` of all transactions are fraudulent."""
     customers = population.customers
-    eligible = np.flatnonzero(customers.open_before(day * instants.DAY))
+    eligible = np.flatnonzero(customers.open_before(day * timestamps.DAY))
     if not len(eligible) or rate == 0:
         return []
     rng = generator(seed, Stream.INCIDENTS, day)
@@ -80,7 +80,7 @@ def fraud_events(population: Population, seed: int, incident: Incident) -> Event
     return events.build(
         seed,
         ordinals,
-        incident.day * instants.DAY + (strokes.seconds * instants.SECOND).astype(np.int64),
+        incident.day * timestamps.DAY + (strokes.seconds * timestamps.SECOND).astype(np.int64),
         strokes.customer,
         strokes.merchant,
         cents(population.customers, strokes.customer, strokes.amount),
@@ -140,7 +140,7 @@ def _account_takeover(population: Population, incident: Incident, rng: np.random
 def _compromised_merchant(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
     """For weeks the cards of many customers are abused at one merchant, a small one."""
     customers, days = population.customers, int(rng.integers(8, LONGEST_DAYS))
-    eligible = np.flatnonzero(customers.open_before(incident.day * instants.DAY))
+    eligible = np.flatnonzero(customers.open_before(incident.day * timestamps.DAY))
     count = int(rng.integers(12, 45))
     # The cards were copied when they were used here, so most belong to people who live nearby.
     nearby = customers.home[eligible] == population.merchants.city[incident.merchant]

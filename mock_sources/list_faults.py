@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from mock_sources.draws import Stream, uniform
+from mock_sources.hashed_random import Stream, uniform
 from mock_sources.source import EXTERNAL_KEYS, Row
 
 _MALFORMED, _DEFECT = range(2)

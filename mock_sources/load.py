@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
-from mock_sources import events, instants
-from mock_sources.draws import Stream, generator, scramble
+from mock_sources import events, timestamps
 from mock_sources.errors import BadConfiguration
 from mock_sources.events import Events
+from mock_sources.hashed_random import Stream, generator, scramble
 from mock_sources.world import World
 
 
@@ -34,9 +34,9 @@ class LoadedWorld(World):
         if not 0 < rate <= 1_000_000:
             raise BadConfiguration(f"rate is {rate}: give transactions a second, above 0 and up to a million.")
         self.rate = rate
-        self.since = since - since % instants.SECOND
+        self.since = since - since % timestamps.SECOND
         self.lasts = lasts
-        self._pool = self._plain_day(self.since // instants.DAY)
+        self._pool = self._plain_day(self.since // timestamps.DAY)
         if not len(self._pool):
             raise BadConfiguration("Nothing happens in this world on the day the load begins: give it more customers.")
         self._drawing = Lock()
@@ -50,8 +50,8 @@ class LoadedWorld(World):
             for rows in super()._arrivals(first, min(last, self.since - 1)):
                 yield rows[rows["arrival"] < self.since]
         if self.lasts is not None:
-            last = min(last, self.since + self.lasts * instants.SECOND + self.faults.longest_delay)
-        for second in range(max(0, (first - self.since) // instants.SECOND), (last - self.since) // instants.SECOND + 1):
+            last = min(last, self.since + self.lasts * timestamps.SECOND + self.faults.longest_delay)
+        for second in range(max(0, (first - self.since) // timestamps.SECOND), (last - self.since) // timestamps.SECOND + 1):
             yield self._second(second)
 
     def _second(self, second: int) -> Events:
@@ -66,7 +66,7 @@ class LoadedWorld(World):
 
     def _let_wait(self, rows: Events) -> None:
         """Keep rows for the second in which they arrive; nothing arrives before it happens."""
-        seconds = (rows["arrival"] - self.since) // instants.SECOND
+        seconds = (rows["arrival"] - self.since) // timestamps.SECOND
         for second in set(seconds.tolist()):
             self._waiting.setdefault(second, []).append(rows[seconds == second])
 
@@ -80,7 +80,7 @@ class LoadedWorld(World):
         rng = generator(self.seed, Stream.LOAD, self.since, second)
         rows = self._pool[rng.integers(len(self._pool), size=end - first)]
         rows["id"] = scramble(range(first, end), self.seed, Stream.LOAD, self.since)
-        rows["event"] = self.since + second * instants.SECOND + rng.integers(instants.SECOND, size=len(rows))
+        rows["event"] = self.since + second * timestamps.SECOND + rng.integers(timestamps.SECOND, size=len(rows))
         events.set_arrival(rows, self.seed)
         return self.faults.applied(rows, self.seed)
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mock_sources import instants
-from mock_sources.draws import Stream, generator, uniform
+from mock_sources import timestamps
 from mock_sources.errors import BadConfiguration
+from mock_sources.hashed_random import Stream, generator, uniform
 from mock_sources.people import person, shop_name
 from mock_sources.places import CITIES, UNIT, WHOLE_UNITS, distances_km
 from mock_sources.source import Row
@@ -161,7 +161,7 @@ class Customers:
 
     def open_for(self, day: int) -> Ints:
         """For each customer the whole days since the account was opened, under 0 before."""
-        passed: Ints = (day * instants.DAY - self.opened) // instants.DAY
+        passed: Ints = (day * timestamps.DAY - self.opened) // timestamps.DAY
         return passed
 
     def quiet_for(self, day: int) -> Ints:
@@ -191,7 +191,7 @@ class Customers:
         details: dict[str, Any] = dict(person(city, number, self._seed, rng))
         return {
             "customer_id": customer_id(number),
-            "account_history": {"opened_at": instants.text(int(self.opened[number])), "status": "active"},
+            "account_history": {"opened_at": timestamps.text(int(self.opened[number])), "status": "active"},
             "demographics": details
             | {
                 "city": city.name,
@@ -230,5 +230,5 @@ def merchant_id(number: int) -> str:
 def _openings(rng: np.random.Generator, count: int, start: int) -> Ints:
     """A third of the accounts is older than the world, the others open over its first fifteen years."""
     years = np.where(rng.random(count) < 0.35, rng.uniform(-4, 0, count), rng.uniform(0, 15, count))
-    instant: Ints = start + (years * 365.25 * instants.DAY).astype(np.int64)
-    return instant // instants.SECOND * instants.SECOND
+    instant: Ints = start + (years * 365.25 * timestamps.DAY).astype(np.int64)
+    return instant // timestamps.SECOND * timestamps.SECOND

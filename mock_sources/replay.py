@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mock_sources import instants
+from mock_sources import timestamps
 from mock_sources.errors import BadColumn, MissingColumns, UnreadableFile
 from mock_sources.source import ArrivalKey, Page, Row, Window
 
 COLUMNS = ("transaction_id", "tx_datetime", "customer_id", "terminal_id", "tx_amount", "tx_fraud")
 """All that is read of a file; whatever else it holds (a scenario, say) stays unread."""
 
-REPORT_DELAY = 7 * instants.DAY
+REPORT_DELAY = 7 * timestamps.DAY
 """A fraud becomes known, as a report, this many microseconds after it happened."""
 
 
@@ -75,7 +75,7 @@ class LabelledReplay:
         return [
             {"transaction_id": transaction_id, "date_time": moment, "kind": None, "incident": None}
             for transaction_id, moment in zip(
-                self._ids.take(chosen).to_pylist(), instants.texts(self._event[chosen]), strict=True
+                self._ids.take(chosen).to_pylist(), timestamps.texts(self._event[chosen]), strict=True
             )
         ]
 
@@ -112,7 +112,7 @@ class LabelledReplay:
             }
             for transaction_id, moment, amount, merchant, customer in zip(
                 self._ids[place].to_numpy(zero_copy_only=False).tolist(),
-                instants.texts(self._event[place]),
+                timestamps.texts(self._event[place]),
                 self._amount[place].tolist(),
                 self._merchant[place].tolist(),
                 self._customer[place].tolist(),
@@ -138,7 +138,7 @@ class LabelledReplay:
             }
             for transaction_id, moment, customer, merchant in zip(
                 self._ids.take(chosen).to_pylist(),
-                instants.texts(self._event[chosen] + REPORT_DELAY),
+                timestamps.texts(self._event[chosen] + REPORT_DELAY),
                 self._customer[chosen].tolist(),
                 self._merchant[chosen].tolist(),
                 strict=True,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from mock_sources import events, instants
-from mock_sources.draws import Stream, generator
+from mock_sources import events, timestamps
 from mock_sources.events import Events
+from mock_sources.hashed_random import Stream, generator
 from mock_sources.places import UTC_OFFSET_HOURS
 from mock_sources.population import Customers, Floats, Ints, Population
 
@@ -23,7 +23,7 @@ def honest_day(population: Population, seed: int, day: int) -> Events:
     customers, merchants = population.customers, population.merchants
     rng = generator(seed, Stream.TRAFFIC, day)
     date = datetime.fromtimestamp(day * 86_400, UTC)
-    open_now = customers.open_before(day * instants.DAY) & (customers.quiet_for(day) == 0)
+    open_now = customers.open_before(day * timestamps.DAY) & (customers.quiet_for(day) == 0)
     spree = rng.random(customers.count) < _SPREE
     mean = customers.rate * _WEEKDAY[date.weekday()] * np.where(spree, 3.0, 1.0)
     who = np.repeat(np.arange(customers.count), rng.poisson(mean) * open_now)
@@ -51,7 +51,7 @@ def honest_day(population: Population, seed: int, day: int) -> Events:
     paid = events.build(
         seed,
         _ordinals(day, 0, count),
-        day * instants.DAY + (hour % 24 * instants.HOUR).astype(np.int64) % instants.DAY,
+        day * timestamps.DAY + (hour % 24 * timestamps.HOUR).astype(np.int64) % timestamps.DAY,
         who,
         merchant,
         cents(customers, who, amount),
@@ -87,7 +87,7 @@ def _standing_orders(
     return events.build(
         seed,
         _ordinals(day, first, len(who)),
-        day * instants.DAY + (rng.uniform(5, 9, len(who)) * instants.HOUR).astype(np.int64),
+        day * timestamps.DAY + (rng.uniform(5, 9, len(who)) * timestamps.HOUR).astype(np.int64),
         who,
         customers.bank[who],
         cents(customers, who, amount),

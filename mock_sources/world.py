@@ -10,18 +10,18 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from mock_sources import events, instants
+from mock_sources import events, timestamps
 from mock_sources.errors import BadConfiguration
 from mock_sources.events import Events
+from mock_sources.external_data import LONGEST_LISTING, LONGEST_REPORT_DELAY, blacklist, credit_scores, fraud_reports
 from mock_sources.faults import Faults, make_odd, spoil
 from mock_sources.incidents import LONGEST_DAYS, Incident, fraud_events, kind_name, starting_on
-from mock_sources.knowledge import LONGEST_LISTING, LONGEST_REPORT_DELAY, blacklist, credit_scores, fraud_reports
 from mock_sources.list_faults import spoiled
 from mock_sources.population import Population, customer_id
 from mock_sources.source import ArrivalKey, Page, Row, Window
 from mock_sources.traffic import honest_day
 
-LAST = instants.from_datetime(datetime(2100, 1, 1)) - 1
+LAST = timestamps.from_datetime(datetime(2100, 1, 1)) - 1
 """Nothing happens, and nothing becomes known, after this instant."""
 
 _FIRST_START, _LAST_START = date(1980, 1, 1), date(2080, 1, 1)
@@ -54,7 +54,7 @@ class World:
         self.seed = seed
         self.fraud_rate = fraud_rate
         self.faults = faults or Faults()
-        self.start = instants.from_datetime(datetime(start.year, start.month, start.day))
+        self.start = timestamps.from_datetime(datetime(start.year, start.month, start.day))
         self.population = Population(seed, customers, merchants, self.start)
         self._incidents = lru_cache(maxsize=8_192)(self._draw_incidents)
         self._frauds = lru_cache(maxsize=8_192)(self._draw_frauds)
@@ -109,7 +109,7 @@ class World:
             {"transaction_id": transaction_id, "date_time": moment, "kind": kind_name(kind), "incident": f"i{incident:x}"}
             for transaction_id, moment, kind, incident in zip(
                 events.id_texts(frauds["id"]),
-                instants.texts(frauds["event"]),
+                timestamps.texts(frauds["event"]),
                 frauds["kind"].tolist(),
                 frauds["incident"].tolist(),
                 strict=True,
@@ -118,16 +118,16 @@ class World:
 
     def _arrivals(self, first: int, last: int) -> Iterator[Events]:
         """Batches, in the order of arrival, with at least all that arrives from instant `first` to instant `last`."""
-        for day in range(first // instants.DAY, last // instants.DAY + 1):
+        for day in range(first // timestamps.DAY, last // timestamps.DAY + 1):
             yield self._arrival_day(day)
 
     def _days(self, first: int, last: int) -> range:
         """The world's days from that of instant `first` to that of instant `last`."""
-        return range(max(first, self.start) // instants.DAY, min(last, LAST) // instants.DAY + 1)
+        return range(max(first, self.start) // timestamps.DAY, min(last, LAST) // timestamps.DAY + 1)
 
     def _frauds_within(self, window: Window, last: int, reach: int = 0) -> Events:
         """The fraud of every incident that can matter in the window, when something matters for `reach` after it."""
-        first = self.start if window.since is None else window.since - reach - LONGEST_DAYS * instants.DAY
+        first = self.start if window.since is None else window.since - reach - LONGEST_DAYS * timestamps.DAY
         last = last if window.until is None else min(last, window.until)
         return events.joined([self._frauds(day) for day in self._days(first, last)])
 
@@ -147,16 +147,16 @@ class World:
 
     def _plain_day(self, day: int) -> Events:
         """What happens on `day`, each once."""
-        instant = day * instants.DAY
-        frauds = events.joined([self._frauds(start) for start in self._days(instant - LONGEST_DAYS * instants.DAY, instant)])
-        frauds = frauds[frauds["event"] // instants.DAY == day]
+        instant = day * timestamps.DAY
+        frauds = events.joined([self._frauds(start) for start in self._days(instant - LONGEST_DAYS * timestamps.DAY, instant)])
+        frauds = frauds[frauds["event"] // timestamps.DAY == day]
         return events.joined([honest_day(self.population, self.seed, day), frauds])
 
     def _draw_arrival_day(self, day: int) -> Events:
         """What arrives on `day`, in the order of arrival."""
-        instant = day * instants.DAY
+        instant = day * timestamps.DAY
         rows = events.joined([self._event_day(start) for start in self._days(instant - self.faults.longest_delay, instant)])
-        return events.by_arrival(rows[rows["arrival"] // instants.DAY == day])
+        return events.by_arrival(rows[rows["arrival"] // timestamps.DAY == day])
 
     def _page(self, rows: Events, more: bool) -> Page:
         currencies, merchants = self.population.customers.currency, self.population.merchants.details
@@ -176,14 +176,14 @@ class World:
             }
             for transaction_id, moment, amount, customer, merchant, type_, channel, status, ingested_at in zip(
                 ids,
-                instants.texts(rows["event"]),
+                timestamps.texts(rows["event"]),
                 (rows["cents"] / 100).tolist(),
                 rows["customer"].tolist(),
                 rows["merchant"].tolist(),
                 rows["type"].tolist(),
                 rows["channel"].tolist(),
                 rows["status"].tolist(),
-                instants.texts(rows["arrival"]),
+                timestamps.texts(rows["arrival"]),
                 strict=True,
             )
         ]

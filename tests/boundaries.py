@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fraud_assets.engine import Engine
-from fraud_assets.rule_book import RULES_FOLDER, Rule, RuleBook, RuleFrontMatter
-from fraud_assets.sql_files import read_file
+from fraud_assets.detection.rule import Rule, RuleFrontMatter
+from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook
+from fraud_assets.engine.engine import Engine
+from fraud_assets.sql.files import read_file
 from hive_io import EmbeddedWarehouse
 from tests.fraud_fixtures import SPAN, fill
 

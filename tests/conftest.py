@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_bridge.dagster_graphql import Address, DagsterClient
+from airflow_bridge.in_airflow.dagster_graphql import Address, DagsterClient
 from fraud_assets.settings import PREFIX
 from hive_io import EmbeddedWarehouse
 from tests.airflow_runtime.webserver import Webserver

@@ -18,9 +18,9 @@ from flask import Flask
 from waitress import wasyncore
 from waitress.server import create_server
 
-from fraud_assets.engine import Engine
-from fraud_assets.rule_book import RULES_FOLDER, RuleBook, read_rule_book
-from fraud_assets.schemas import fixed_tables
+from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
+from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.catalog import fixed_tables
 from hive_io import EmbeddedWarehouse, Receipt, Span, Table
 
 DAY = dt.date(2026, 1, 5)
@@ -179,7 +179,7 @@ def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable
     [counted] = lake.query(engine.coverage(rule, SPAN)).to_pylist()
     assert counted["ds"] == DAY.isoformat()
     assert counted["hits"] == len(hits)
-    sift = engine.sifted(rule, SPAN)
+    sift = engine.counted_hits(rule, SPAN)
     assert sorted(lake.query(sift).to_pylist(), key=_id) == sorted(rows, key=_id)
     assert sift.counted == ({DAY.isoformat(): int(counted["judged"])} if counted["judged"] else {})
     return Judged(hits, int(counted["transactions"]), int(counted["judged"]))

@@ -6,11 +6,12 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-from fraud_assets.engine import Engine
-from fraud_assets.schemas import FEATURE_TABLES, FRAUD_ALERTS
+from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.catalog import FEATURE_TABLES
+from fraud_assets.schemas.detection import FRAUD_ALERTS
 from hive_io import EmbeddedWarehouse
+from tests.fraud_assets.cli.test_main import fraud, refused
 from tests.fraud_fixtures import all_tables, book_with, compute, judge, transaction
-from tests.test_cli import fraud, refused
 
 TEXT = (Path(__file__).parent.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
 BLOCKS: dict[str, str] = dict(re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import dagster as dg
 from sqlglot import exp
 
-from fraud_assets.defs.partitions import key, previews
-from fraud_assets.queries import hiveql, within
-from fraud_assets.schemas import TRANSACTIONS
+from fraud_assets.defs.asset_specs import key, previews
+from fraud_assets.schemas.sources import TRANSACTIONS
+from fraud_assets.sql.windows import hiveql, within
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 
 HAS_HIT = "has_hit_lately"

@@ -9,9 +9,9 @@ import dagster as dg
 from sqlglot import exp
 from sqlglot.lineage import Node, lineage
 
-from fraud_assets.defs.partitions import key
-from fraud_assets.engine import Engine
-from fraud_assets.schemas import DATABASE
+from fraud_assets.defs.asset_specs import key
+from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.names import DATABASE
 from hive_io import Span
 
 _ANY_DAY = Span.days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))

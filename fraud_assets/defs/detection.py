@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from fraud_assets.defs import checks, claims, coverage
+from fraud_assets.defs import checks, consistency_checks, coverage_checks
+from fraud_assets.defs.asset_specs import BACKFILL, deps, key, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
-from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
-from fraud_assets.engine import Engine
-from fraud_assets.rule_book import Rule
-from fraud_assets.schemas import FRAUD_ALERTS
-from hive_io.io_manager import WarehouseResource
+from fraud_assets.detection.rule import Rule
+from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.detection import FRAUD_ALERTS
+from hive_io.dagster.io_manager import WarehouseResource
 
 GROUP = "detection"
 OWNER = "team:fraud-analytics"
@@ -39,17 +39,17 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
         selected = [rule for rule in rules if rule.name in context.op_execution_context.selected_output_names]
-        there = coverage.transactions(lake.warehouse, span)
+        there = coverage_checks.transactions(lake.warehouse, span)
         for rule in selected:
-            telling = coverage.Telling(context, rule.name, there)
-            query = engine.sifted(rule.name, span)
-            query.then = telling
+            recorder = coverage_checks.CoverageRecorder(context, rule.name, there)
+            query = engine.counted_hits(rule.name, span)
+            query.then = recorder
             yield dg.Output(query, rule.name, metadata=lineage_metadata(engine, rule.name))
             yield from checks.results(lake.warehouse, rule.table, span)
-            yield checks.has_hit(lake.warehouse, rule.table, telling.hits, telling.judged, span)
-            yield coverage.could_judge(context.instance, rule.name, telling.days)
+            yield checks.has_hit(lake.warehouse, rule.table, recorder.hits, recorder.judged, span)
+            yield coverage_checks.could_judge(context.instance, rule.name, recorder.days)
         # one query for all, once they are written
-        yield from claims.hits_have_transactions(lake.warehouse, [rule.table for rule in selected], span)
+        yield from consistency_checks.hits_have_transactions(lake.warehouse, [rule.table for rule in selected], span)
 
     return asset
 
@@ -58,9 +58,9 @@ def _rule_checks(rule: Rule, partitions: dg.PartitionsDefinition) -> list[dg.Ass
     has_hit = f"It hit something in the last {checks.DEAD_AFTER} days with transactions, if it could judge any."
     return [
         *checks.specs(rule.table, partitions),
-        claims.hits_spec(rule.table, partitions),
+        consistency_checks.hits_spec(rule.table, partitions),
         checks.advisory(rule.name, checks.HAS_HIT, has_hit, partitions),
-        coverage.could_judge_spec(rule, partitions),
+        coverage_checks.could_judge_spec(rule, partitions),
     ]
 
 
@@ -83,7 +83,7 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
         name=name,
         outs={name: dg.AssetOut.from_spec(spec(FRAUD_ALERTS, group=GROUP, kinds={"hive", "sql"}, owner=OWNER))},
         deps=deps(engine.reads(name)),
-        check_specs=[*checks.specs(FRAUD_ALERTS, partitions), claims.alerts_spec(partitions)],
+        check_specs=[*checks.specs(FRAUD_ALERTS, partitions), consistency_checks.alerts_spec(partitions)],
         partitions_def=partitions,
         backfill_policy=BACKFILL,
     )
@@ -91,6 +91,6 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
         span = span_of(context)
         yield dg.Output(engine.query(name, span), name)
         yield from checks.results(lake.warehouse, FRAUD_ALERTS, span)
-        yield claims.alerts_are_the_active_hits(lake.warehouse, [rule.table for rule in engine.book.alerting], span)
+        yield consistency_checks.alerts_are_the_active_hits(lake.warehouse, [rule.table for rule in engine.book.alerting], span)
 
     return asset

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from fraud_assets.defs import checks
+from fraud_assets.defs.asset_specs import BACKFILL, deps, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
-from fraud_assets.defs.partitions import BACKFILL, deps, span_of, spec
-from fraud_assets.engine import Engine
+from fraud_assets.engine.engine import Engine
 from hive_io import HiveQL
-from hive_io.io_manager import WarehouseResource
+from hive_io.dagster.io_manager import WarehouseResource
 
 GROUP = "features"
 OWNER = "team:fraud-analytics"
@@ -17,7 +17,7 @@ OWNER = "team:fraud-analytics"
 
 def feature_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """An asset for each feature table that rules are made of."""
-    return [_feature_asset(engine, name, partitions) for name in engine.groundwork]
+    return [_feature_asset(engine, name, partitions) for name in engine.upstream_features]
 
 
 def _feature_asset(engine: Engine, name: str, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:

@@ -6,14 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from fraud_assets.defs import checks, claims
-from fraud_assets.defs.partitions import BACKFILL, key, span_of, spec
+from fraud_assets.defs import checks, consistency_checks
+from fraud_assets.defs.asset_specs import BACKFILL, key, span_of, spec
 from fraud_assets.defs.resources import SourceResource
-from fraud_assets.engine import RejectedShareTooHigh, audit, fetch
-from fraud_assets.intake import Batch, Counts
-from fraud_assets.schemas import API_TABLES, CUSTOMERS, TRANSACTIONS, ApiTable
+from fraud_assets.ingestion.batch import Batch, Counts
+from fraud_assets.ingestion.load import RejectedShareTooHigh, audit, fetch
+from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS, ApiTable
 from hive_io import Span, Warehouse
-from hive_io.io_manager import WarehouseResource
+from hive_io.dagster.io_manager import WarehouseResource
 
 GROUP = "ingestion"
 OWNER = "team:data-platform"
@@ -30,7 +30,7 @@ def api_assets(partitions: dg.PartitionsDefinition, rejected_limit: float) -> li
 def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float) -> dg.AssetsDefinition:
     table, twin = api.table, api.rejected
     good = spec(table, group=GROUP, kinds={"python", "hive"}, owner=OWNER, skippable=True)
-    bad = spec(twin, group=GROUP, kinds={"python", "hive"}, owner=OWNER, merge=True)
+    bad = spec(twin, group=GROUP, kinds={"python", "hive"}, owner=OWNER, upsert=True)
 
     @dg.multi_asset(
         name=table.name,
@@ -40,7 +40,7 @@ def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float)
         },
         check_specs=[
             *checks.specs(table, partitions),
-            *([claims.customers_spec(partitions)] if api is CUSTOMERS else []),
+            *([consistency_checks.customers_spec(partitions)] if api is CUSTOMERS else []),
             checks.blocking(
                 table, AUDIT, f"At most {limit:.0%} of the rows were refused; else the table keeps what it had.", partitions
             ),
@@ -73,7 +73,7 @@ def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float)
 def _results(api: ApiTable, warehouse: Warehouse, span: Span) -> Iterator[dg.AssetCheckResult]:
     yield from checks.results(warehouse, api.table, span)
     if api is CUSTOMERS:
-        yield claims.customers_are_known(warehouse, span)
+        yield consistency_checks.customers_are_known(warehouse, span)
 
 
 def _audit(api: ApiTable, batch: Batch, *, passed: bool, why: str | None = None) -> dg.AssetCheckResult:
@@ -98,5 +98,5 @@ def _refused(batch: Batch) -> dict[str, Any]:
     columns = dg.TableSchema([dg.TableColumn("claim"), dg.TableColumn("rows", type="int")])
     return {
         "rejected share": batch.rejected_share,
-        "broken claims": dg.MetadataValue.table(records, schema=columns),
+        "broken consistency_checks": dg.MetadataValue.table(records, schema=columns),
     }

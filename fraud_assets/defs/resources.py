@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from pydantic import PrivateAttr
 
-from fraud_assets.source_client import SourceClient
+from fraud_assets.ingestion.http_source import SourceClient
 
 
 class SourceResource(dg.ConfigurableResource[SourceClient]):

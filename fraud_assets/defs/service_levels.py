@@ -8,14 +8,14 @@ import dagster as dg
 import pyarrow as pa
 
 from fraud_assets.defs import checks
+from fraud_assets.defs.asset_specs import BACKFILL, deps, key, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
-from fraud_assets.defs.partitions import BACKFILL, deps, key, span_of, spec
-from fraud_assets.engine import Engine
-from fraud_assets.schemas import LATENCIES, SERVICE_LEVELS
+from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.monitoring import LATENCIES, SERVICE_LEVELS
 from hive_io import Span
-from hive_io.io_manager import WarehouseResource
+from hive_io.dagster.io_manager import WarehouseResource
+from hive_io.dagster.table_slices import asset_metadata
 from hive_io.rows import conform
-from hive_io.slices import asset_metadata
 from hive_io.table import DAY
 
 GROUP = "detection"
@@ -50,7 +50,7 @@ def _levels_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
         backfill_policy=BACKFILL,
     )
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
-        from fraud_assets.service_plot import plot  # half a second that this step alone needs
+        from fraud_assets.defs.service_plot import plot  # half a second that this step alone needs
 
         span = span_of(context)
         lake.warehouse.ensure_table(LATENCIES)

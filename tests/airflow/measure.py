@@ -19,7 +19,7 @@ from statistics import mean
 
 import dagster as dg
 
-from fraud_assets.runs import run_days
+from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
 from hive_io import Span
 from tests.airflow.sites import CLOSE, Site, site, today

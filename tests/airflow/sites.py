@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 from flask import Flask
 
-from fraud_assets.cli import main
+from fraud_assets.cli.main import main
 from mock_sources import Faults, World, create_app
 from tests.fraud_fixtures import serving
 from tests.services.airflow import Airflow

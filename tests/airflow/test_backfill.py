@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from fraud_assets.runs import run_days
+from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
 from tests.airflow.sites import CLOSE, site, today

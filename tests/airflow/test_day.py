@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fraud_assets.rule_book import read_rule_book
-from fraud_assets.runs import run_days
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
 from tests.airflow.sites import CLOSE, REFRESH, Site, site, today

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_bridge.graph import Grain, read_graph, tasks
+from airflow_bridge.export.graph import Grain, read_graph, tasks
 from fraud_assets.definitions import JOB, build_definitions
 from fraud_assets.settings import read_settings
 from tests.airflow.sites import CLOSE, REFRESH, export_dags

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from airflow_bridge.graph import Grain, read_graph, tasks
-from fraud_assets.cli import main
+from airflow_bridge.export.graph import Grain, read_graph, tasks
+from fraud_assets.cli.main import main
 from fraud_assets.definitions import JOB, build_definitions
 from fraud_assets.settings import read_settings
 from tests.airflow.sites import CLOSE, REFRESH

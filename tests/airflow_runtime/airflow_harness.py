@@ -22,8 +22,8 @@ from airflow.utils.session import create_session
 from dags.sample_dags import DAGS, FAILURES
 from webserver import Webserver
 
-from airflow_bridge.compat import AIRFLOW_3, BaseTrigger
-from airflow_bridge.dagster_graphql import Address, DagsterClient, Run
+from airflow_bridge.in_airflow.compat import AIRFLOW_3, BaseTrigger
+from airflow_bridge.in_airflow.dagster_graphql import Address, DagsterClient, Run
 
 if AIRFLOW_3:
     from airflow.models.xcom import XComModel as XCom

@@ -8,9 +8,9 @@ import pytest
 from airflow_harness import Harness
 from webserver import free_port
 
-from airflow_bridge import triggers
-from airflow_bridge.compat import AIRFLOW_3
-from airflow_bridge.operators import MaterializeAssets
+from airflow_bridge.in_airflow import triggers
+from airflow_bridge.in_airflow.compat import AIRFLOW_3
+from airflow_bridge.in_airflow.operators import MaterializeAssets
 
 WAYS = pytest.mark.parametrize("way", ["deferred", "waiting"])
 

@@ -11,9 +11,9 @@ import pytest
 from airflow.utils.session import create_session
 from airflow_harness import Harness
 
-from airflow_bridge.compat import AIRFLOW_3
-from airflow_bridge.dagster_graphql import Run
-from airflow_bridge.triggers import FIRST_LOOK, DagsterTrigger, PartitionsTrigger, RunTrigger
+from airflow_bridge.in_airflow.compat import AIRFLOW_3
+from airflow_bridge.in_airflow.dagster_graphql import Run
+from airflow_bridge.in_airflow.triggers import FIRST_LOOK, DagsterTrigger, PartitionsTrigger, RunTrigger
 
 CONN = "dagster_default"
 
@@ -56,7 +56,7 @@ def cancelled(trigger: DagsterTrigger, killed: bool = False) -> None:
 def test_a_trigger_is_the_same_after_it_was_stored(trigger: DagsterTrigger) -> None:
     name, arguments = trigger.serialize()
     again = type(trigger)(**arguments)
-    assert name == f"airflow_bridge.triggers.{type(trigger).__name__}"
+    assert name == f"airflow_bridge.in_airflow.triggers.{type(trigger).__name__}"
     assert again.serialize() == (name, arguments)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hive_io import EmbeddedWarehouse, Warehouse
-from hive_io.hive_connection import HiveServer
-from hive_io.hiveserver2 import HiveServer2Warehouse
+from hive_io.hive.connection import HiveServer
+from hive_io.hive.warehouse import HiveServer2Warehouse
 from tests.services import drop_tables
 
 

@@ -378,7 +378,7 @@ def test_names_that_are_words_of_sql_or_begin_with_a_digit(warehouse: Warehouse,
     noon, evening = dt.datetime(2026, 1, 1, 12), dt.datetime(2026, 1, 1, 18)
     warehouse.replace(table, table_of(table, ("a", noon, 1, 5, ds(1)), ("b", evening, 2, 5, ds(1))), days(1))
     warehouse.replace(table, table_of(table, ("c", noon, 3, 5, ds(1))), Span(at(1, 12), at(1, 13)))
-    warehouse.merge(table, table_of(table, ("b", evening, 4, 5, ds(1))))
+    warehouse.upsert(table, table_of(table, ("b", evening, 4, 5, ds(1))))
     text = f"SELECT `order`, `{name}`.`group`, `from` + `1st` AS `from`, `1st`, ds FROM fintech.`{name}`"
     assert rows_of(warehouse.query(HiveQL(text))) == [("b", evening, 9, 5, ds(1)), ("c", noon, 8, 5, ds(1))]
     warehouse.replace(table, HiveQL(text), days(1))

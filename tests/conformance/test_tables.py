@@ -153,7 +153,7 @@ def test_gained_columns_are_null_in_old_rows_and_filled_in_new_ones(filled: Ware
 
 def test_a_write_of_a_description_that_gained_columns_adds_them(filled: Warehouse) -> None:
     row = ("b", "NL", at(2, 8).replace(tzinfo=None), Decimal("3.00"), [], ds(2))
-    filled.merge(GREW, table_of(GREW, row))
+    filled.upsert(GREW, table_of(GREW, row))
     assert rows_of(filled.read(NAME, GREW.arrow_schema.names, days(2))) == sorted(
         [row, ("c", None, ROWS[2][1], ROWS[2][2], None, ds(2))], key=repr
     )
@@ -184,7 +184,7 @@ def test_a_column_lost_or_of_another_type_is_refused_and_the_old_rows_stay(fille
     for write in (
         lambda: filled.ensure_table(table),
         lambda: filled.replace(table, rows, days(1)),
-        lambda: filled.merge(table, rows),
+        lambda: filled.upsert(table, rows),
     ):
         with pytest.raises(SchemaMismatch, match=rf"{NAME}.*amount"):
             write()

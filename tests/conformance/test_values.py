@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hive_io import Column, HiveQL, HiveServer2Warehouse, Table, Warehouse
-from hive_io.hive_connection import HIVE
+from hive_io.hive.connection import HIVE
 from tests.hive_io_fixtures import days, ds, table_of
 
 EVERY_TYPE = Table(

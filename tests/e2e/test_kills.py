@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fraud_assets.runs import run_days
+from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, World, running

@@ -20,10 +20,11 @@ import pyarrow as pa
 import pytest
 from flask import Flask
 
-from fraud_assets.engine import bring, fetch
-from fraud_assets.intake import Counts, take_in
-from fraud_assets.schemas import API_TABLES, ApiTable
-from fraud_assets.source_client import SourceClient
+from fraud_assets.ingestion.batch import Counts
+from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.ingestion.load import fetch, load
+from fraud_assets.ingestion.validate import validate
+from fraud_assets.schemas.sources import API_TABLES, ApiTable
 from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, HttpFaults, World, create_app
 from mock_sources.faults import MALFORMATIONS, ODDITIES
@@ -66,7 +67,7 @@ def test_every_way_in_which_other_rows_are_malformed_is_refused_and_kept_as_serv
 
 def _refused(table: str, row: dict[str, Any]) -> None:
     good = served(table)
-    batch = take_in(API_TABLES[table], [good, row], SPAN)
+    batch = validate(API_TABLES[table], [good, row], SPAN)
     assert [json.loads(payload) for payload in batch.rejected.column("payload").to_pylist()] == [row]
     assert batch.rows.num_rows == 1
 
@@ -77,7 +78,7 @@ def test_every_odd_name_arrives_in_the_table_byte_for_byte(way: str, lake: Embed
     app = Flask("odd")
     app.get("/api/transactions")(lambda: [served("transactions", merchant_details__name=name)])
     with serving(app) as url, SourceClient(url) as client:
-        bring(API_TABLES["transactions"], client, lake, SPAN, 0.0)
+        load(API_TABLES["transactions"], client, lake, SPAN, 0.0)
     [loaded] = lake.read("fintech.transactions").column("merchant_name").to_pylist()
     assert loaded.encode() == name.encode()
 
@@ -113,7 +114,7 @@ def _one_world(folder: Path, seed: int, requests: Counter[str]) -> Counter[str]:
         client = servers.enter_context(SourceClient(url, page_size=15, attempts=15, backoff=0.001))
         for name, api in API_TABLES.items():
             days = [Expected.of(api, Span.days(day, day), whole, meant) for day in DAYS.each_day()]
-            bring(api, client, lake, DAYS, 1.0)
+            load(api, client, lake, DAYS, 1.0)
             loaded = _by_key(name, lake.read(f"fintech.{name}").to_pylist())
             assert loaded == {key: row for day in days for key, row in day.loaded.items()}
             refused = lake.read(f"fintech.{name}_rejected").to_pylist()

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from click.testing import CliRunner
 
-from fraud_assets.cli import main
+from fraud_assets.cli.main import main
 from hive_io import EmbeddedWarehouse, Warehouse
 from tests.e2e.lakes import assert_same, labelled_file, rows_of
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from fraud_assets.engine import Engine, refresh
-from fraud_assets.rule_book import read_rule_book
-from fraud_assets.runs import run_days
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.engine import Engine
+from fraud_assets.engine.refresh import refresh
+from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
-from fraud_assets.source_client import SourceClient
 from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, LabelledReplay, Source, World, running
 from tests.e2e.lakes import Rows, assert_same, labelled_file, rows_of

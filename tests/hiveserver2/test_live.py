@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fraud_assets.engine import Engine, refresh
-from fraud_assets.live import Live
-from fraud_assets.rule_book import read_rule_book
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.engine import Engine
+from fraud_assets.engine.refresh import refresh
+from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.live.micro_batch import MicroBatcher
 from fraud_assets.settings import read_settings
-from fraud_assets.source_client import SourceClient
 from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
 from mock_sources import Faults, World, running
 from tests.e2e.lakes import assert_parity
@@ -36,13 +37,13 @@ def test_looks_leave_the_same_rows(tmp_path: Path, server: HiveServer) -> None:
         for warehouse in (embedded, remote):
             refresh(engine, client, warehouse, HISTORY, 1.0)
             file = tmp_path / f"{type(warehouse).__name__}.json"
-            paths.append(Live(engine, client, warehouse, file, HISTORY.first_day, 1.0))
+            paths.append(MicroBatcher(engine, client, warehouse, file, HISTORY.first_day, 1.0))
         for now in LOOKS:
             clock = now
-            one, other = ([(look.served, look.days, look.spans) for look in path.looks(DAY)] for path in paths)
+            one, other = ([(look.served, look.days, look.spans) for look in path.poll(DAY)] for path in paths)
             assert one == other and one, "each look brings something, and the same"
-            assert not any(path.overtaken() for path in paths)
-        assert paths[0].bookmark == paths[1].bookmark and paths[0].bookmark.reopened
+            assert not any(path.concurrent_write() for path in paths)
+        assert paths[0].checkpoint == paths[1].checkpoint and paths[0].checkpoint.reopened
     assert_parity(embedded, remote)
     assert embedded.read("fintech.fraud_alerts", span=Span.days(DAY, DAY)).num_rows, "a day without alerts shows nothing"
     remote.close()

@@ -11,12 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from fraud_assets.engine import Engine, refresh
-from fraud_assets.latencies import Latencies
-from fraud_assets.rule_book import read_rule_book
-from fraud_assets.runs import run_days
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.engine import Engine
+from fraud_assets.engine.refresh import refresh
+from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.live.latencies import Latencies
+from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
-from fraud_assets.source_client import SourceClient
 from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
 from mock_sources import Faults, World, running
 from tests.e2e.lakes import assert_parity

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from fraud_assets.runs import run_days
+from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
 from hive_io import HiveServer, HiveServer2Warehouse, NotAWarehouse, Span
 from mock_sources import World, running

@@ -12,7 +12,8 @@ from threading import Thread
 import pyarrow as pa
 import pytest
 
-from hive_io import HiveIOError, HiveQL, HiveServer, HiveServer2Warehouse, NotAWarehouse, local_hive
+from fraud_assets.local_hive import server
+from hive_io import HiveIOError, HiveQL, HiveServer, HiveServer2Warehouse, NotAWarehouse
 from hive_io.warehouse import Data
 from tests.hive_io_fixtures import PAYMENTS, at, days, payment, payments
 from tests.services import ZONE, drop_tables
@@ -86,14 +87,14 @@ def _counted(warehouse: HiveServer2Warehouse) -> list[dict[str, object]]:
 def _write_while_killed(
     warehouse: HiveServer2Warehouse, folder: Path, jars: Path, data: Data, after: float
 ) -> HiveIOError | None:
-    running = local_hive.status(folder)
+    running = server.status(folder)
     assert running is not None
 
     def kill_and_start() -> None:
         time.sleep(after)
         os.kill(running.pid, signal.SIGKILL)
         os.waitpid(running.pid, 0)
-        local_hive.start(folder, jars, port=running.port, zone=ZONE)
+        server.start(folder, jars, port=running.port, zone=ZONE)
 
     killer = Thread(target=kill_and_start)
     killer.start()
@@ -108,14 +109,14 @@ def _write_while_killed(
 
 def test_a_server_that_stays_away_is_an_error_that_says_so(warehouse: HiveServer2Warehouse, folder: Path, jars: Path) -> None:
     warehouse.replace(PAYMENTS, payments(payment("a", at(1))), days(1))
-    running = local_hive.status(folder)
+    running = server.status(folder)
     assert running is not None
     hasty = HiveServer2Warehouse(HiveServer.of(running.url + "&patience=2"))
-    local_hive.stop(folder)
+    server.stop(folder)
     with pytest.raises(NotAWarehouse, match=f"127.0.0.1:{running.port} does not answer.*is it running"):
         hasty.replace(PAYMENTS, payments(payment("b", at(1))), days(1))
     with pytest.raises(NotAWarehouse, match="does not answer"):
         HiveServer2Warehouse(HiveServer.of(running.url + "&patience=1"))
-    local_hive.start(folder, jars, port=running.port, zone=ZONE)
+    server.start(folder, jars, port=running.port, zone=ZONE)
     assert hasty.read(PAYMENTS.full_name, ["id"]).to_pylist() == [{"id": "a"}]
     hasty.close()

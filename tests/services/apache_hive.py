@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hive_io import local_hive
-from hive_io.local_hive import LocalHive
+from fraud_assets.local_hive import server
+from fraud_assets.local_hive.server import LocalHive
 from tests.services import ZONE
 from tests.services.processes import free_port
 
@@ -21,11 +21,11 @@ from tests.services.processes import free_port
 @contextmanager
 def apache_hive(jars: Path, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[LocalHive]:
     """A running server; it may be stopped and started again meanwhile."""
-    server = local_hive.start(folder, jars, port=free_port(), zone=ZONE, more=more)
+    running = server.start(folder, jars, port=free_port(), zone=ZONE, more=more)
     try:
-        yield server
+        yield running
     finally:
-        local_hive.stop(folder)
+        server.stop(folder)
 
 
 @contextmanager

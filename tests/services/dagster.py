@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from fraud_assets.runs import dagster_instance
+from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.settings import read_settings
 from tests.services.processes import Process, free_port, listening, wait_until
 

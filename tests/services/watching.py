@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from fraud_assets.live.service import watch
 from fraud_assets.settings import Settings
-from fraud_assets.watch import watch
-from mock_sources import Faults, LoadedWorld, instants
+from mock_sources import Faults, LoadedWorld, timestamps
 
 RATE = 20
 """Transactions a second."""
@@ -21,7 +21,7 @@ def today() -> dt.date:
 
 def loaded(lasts: int | None = None, faults: Faults | None = None) -> LoadedWorld:
     """A world that began today, and its load now."""
-    now = instants.from_datetime(dt.datetime.now(dt.UTC))
+    now = timestamps.from_datetime(dt.datetime.now(dt.UTC))
     return LoadedWorld(RATE, now, lasts, seed=3, customers=400, merchants=60, fraud_rate=0.05, faults=faults, start=today())
 
 

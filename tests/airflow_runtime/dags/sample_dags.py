@@ -4,8 +4,8 @@ import datetime as dt
 
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_bridge.compat import AIRFLOW_3
-from airflow_bridge.operators import MaterializeAssets
+from airflow_bridge.in_airflow.compat import AIRFLOW_3
+from airflow_bridge.in_airflow.operators import MaterializeAssets
 
 if AIRFLOW_3:
     from airflow.sdk import DAG

@@ -1,0 +1,1 @@
+"""The asset graph as DAG files. Runs where Dagster is installed."""

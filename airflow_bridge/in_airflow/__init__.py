@@ -1,0 +1,1 @@
+"""What the exported DAGs import. Runs inside Airflow, where Dagster is not installed."""

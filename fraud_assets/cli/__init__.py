@@ -1,0 +1,1 @@
+"""The `fraud` command, one module for each command group. Nothing imports this package."""

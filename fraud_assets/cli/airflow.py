@@ -1,0 +1,57 @@
+"""`fraud airflow`: the asset graph as DAG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from airflow_bridge.export.files import difference, write
+from airflow_bridge.export.graph import Grain, read_graph, tasks
+from airflow_bridge.export.render import VERSIONS, render
+from fraud_assets.definitions import JOB, build_definitions
+from fraud_assets.settings import read_settings
+
+
+@click.group()
+def airflow() -> None:
+    """The asset graph as DAGs for Airflow."""
+
+
+@airflow.command()
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), required=True, help="The DAG folder.")
+@click.option("--check", is_flag=True, help="Write nothing; show what would change, and exit with 1 if anything would.")
+@click.option("--airflow", "version", type=click.Choice(["3", "2"]), default="3", show_default=True, help="Airflow's version.")
+@click.option(
+    "--dagster-url",
+    metavar="URL",
+    default="http://127.0.0.1:3000",
+    show_default=True,
+    help="Where people open Dagster, for links to its assets.",
+)
+@click.option(
+    "--grain",
+    type=click.Choice(["step", "stage"]),
+    default="step",
+    show_default=True,
+    help="A task is a step of Dagster, or a whole stage: fewer, longer tasks.",
+)
+def export(out: Path, check: bool, version: str, dagster_url: str, grain: str) -> None:
+    """Write the DAGs that close each day and refresh today, one file each."""
+    graph = read_graph(build_definitions(read_settings()), JOB)
+    files = render(graph, tasks(graph, Grain(grain)), VERSIONS[version], dagster_url)
+    if check:
+        lag = difference(out, files)
+        click.echo(lag, nl=False)
+        if lag:
+            raise SystemExit(1)
+        click.echo(f"{out} is up to date", err=True)
+        return
+    try:
+        changed = write(out, files)
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written: {error.strerror}") from error
+    for path in changed:
+        click.echo(f"{'wrote' if path.exists() else 'deleted'} {path}")
+    if not changed:
+        click.echo(f"{out} is up to date")

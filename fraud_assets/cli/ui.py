@@ -1,0 +1,59 @@
+"""`fraud ui`: Dagster with the same assets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import click
+
+from fraud_assets.checkout import CHECKOUT
+from fraud_assets.cli.demo import DEMO_WORLD
+from fraud_assets.cli.options import console, warehouse_option
+from fraud_assets.runs.instance import dagster_instance
+from fraud_assets.runs.source_process import source_process
+from fraud_assets.settings import read_settings
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@warehouse_option
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+def ui(warehouse: str | None, port: int) -> None:
+    """Open Dagster with the same assets, and a synthetic source beside it when FRAUD_SOURCE_URL names none."""
+    settings = read_settings(warehouse=warehouse)
+    dagster_instance(settings).dispose()
+    env = {
+        **os.environ,
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "FRAUD_WAREHOUSE": settings.warehouse,
+        "FRAUD_FIRST_DAY": str(settings.first_day),
+        "FRAUD_SCHEDULES": os.environ.get("FRAUD_SCHEDULES", "on"),
+    }
+    with nullcontext() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *DEMO_WORLD]) as url:
+        env["FRAUD_SOURCE_URL"] = url or settings.source_url
+        console().print(f"Dagster: http://127.0.0.1:{port}   source: {env['FRAUD_SOURCE_URL']}   end it with Ctrl-C")
+        raise SystemExit(_serve_dagster(port, env))
+
+
+def _serve_dagster(port: int, env: dict[str, str]) -> int:
+    """Dagster's webserver and daemon, until they end or this process is told to; gives the exit code."""
+    workspace = CHECKOUT / "workspace.yaml"
+    if not workspace.exists():
+        raise click.ClickException(f"{workspace} is missing: `fraud ui` runs from a checkout, `pip install -e .`")
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def end_dagster(*_: object) -> None:
+        for process in started:
+            process.terminate()
+
+    # Dagster ends its own processes when it is told to, and this one must outlive it to end the source. Set before Dagster
+    # starts, since it would inherit that a signal is ignored, as it is in a shell's background jobs
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_dagster)
+    with subprocess.Popen(command, env=env) as process:
+        started.append(process)
+        return process.wait()

@@ -1,0 +1,113 @@
+"""Rule files: one HiveQL SELECT each, with the front matter that makes it a rule; and all of them together.
+
+A rule's SELECT returns `transaction_id`, `customer_id`, `event_time`, and what the rule used as evidence, each under its
+own name; `hit` where it returns every transaction that it could judge and not only the hits; `weight` where a hit's
+weight depends on its values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fraud_assets.detection.overrides import Overrides, read_overrides
+from fraud_assets.detection.rule import ANY_DAY, FeatureFrontMatter, Rule, RuleFrontMatter, readable
+from fraud_assets.detection.rule_check import check_rule
+from fraud_assets.errors import RuleError
+from fraud_assets.schemas.catalog import FEATURE_TABLES, fixed_tables
+from fraud_assets.sql.files import SqlFile, read_file
+from fraud_assets.sql.windows import hiveql, window_query
+from hive_io import QueryError, Table
+from hive_io.dry_run import result_schema
+
+RULES_FOLDER = Path(__file__).parents[1] / "rules"
+
+
+FEATURES_FOLDER = Path(__file__).parents[1] / "features"
+
+
+@dataclass(frozen=True)
+class RuleBook:
+    """All rules and features in force."""
+
+    rules: Mapping[str, Rule]
+    features: Mapping[str, SqlFile[FeatureFrontMatter]]
+
+    @property
+    def evaluated(self) -> list[Rule]:
+        """Active and shadow rules, by name."""
+        return [rule for rule in self.rules.values() if rule.status != "retired"]
+
+    @property
+    def alerting(self) -> list[Rule]:
+        """Active rules, by name: those whose hits make alerts."""
+        return [rule for rule in self.rules.values() if rule.status == "active"]
+
+    def tables(self) -> dict[str, Table]:
+        """Every table of the lake, by name."""
+        return {**fixed_tables(), **{rule.name: rule.table for rule in self.evaluated}}
+
+
+def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER, overrides: Path | None = None) -> RuleBook:
+    """Read and check every file.
+
+    Args:
+        overrides: a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
+
+    Raises:
+        RuleError: everything that is wrong, a line each, with file and line.
+    """
+    over = read_overrides(overrides) if overrides else Overrides()
+    wrong = [*over.wrong]
+    read: dict[str, Rule] = {}
+    for path in sorted(rules.glob("*.sql")):
+        try:
+            read[path.stem] = _read_rule(path, over)
+        except RuleError as error:
+            wrong.append(str(error))
+    tables: dict[str, SqlFile[FeatureFrontMatter]] = {}
+    for path in sorted(features.glob("*.sql")):
+        try:
+            tables[path.stem] = _read_feature(path, over)
+        except RuleError as error:
+            wrong.append(str(error))
+    wrong += [f"{features}: there is no {name}.sql" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
+    known = {path.stem for folder in (rules, features) for path in folder.glob("*.sql")}
+    wrong += [over.message("is neither rule nor feature", name) for name in over.said if name not in known]
+    if wrong:
+        raise RuleError("\n".join(wrong))
+    return RuleBook(read, tables)
+
+
+def _read_rule(path: Path, rules_file: Overrides) -> Rule:
+    file = read_file(path, RuleFrontMatter)
+    file = file.with_values(rules_file.params(file.name, file.meta.params))
+    meta, over = file.meta, rules_file.of(file.name)
+    rule = Rule(file, over.severity or meta.severity, over.status or meta.status, over.weight or meta.weight)
+    check_rule(rule, readable(fixed_tables()))
+    return rule
+
+
+def _read_feature(path: Path, rules_file: Overrides) -> SqlFile[FeatureFrontMatter]:
+    feature = read_file(path, FeatureFrontMatter)
+    over = rules_file.of(feature.name)
+    if not_params := [key for key in ("status", "weight", "severity") if getattr(over, key) is not None]:
+        raise RuleError(
+            rules_file.message("is a feature; a rules file can change its params only", feature.name, not_params[0])
+        )
+    feature = feature.with_values(rules_file.params(feature.name, feature.meta.params))
+    if feature.name not in FEATURE_TABLES:
+        raise feature.error("there is no such table in schemas.py")
+    feature.check(fixed_tables())
+    try:
+        schema = result_schema(
+            hiveql(window_query(feature, fixed_tables(), ANY_DAY, feature.meta.history)),
+            {t.full_name: t for t in fixed_tables().values()},
+        )
+    except QueryError as error:
+        raise feature.error(str(error), error.line or feature.select_line) from None
+    table = FEATURE_TABLES[feature.name]
+    if missing := [name for name in table.arrow_schema.names if name not in schema.names]:
+        raise feature.error(f"the SELECT must return {', '.join(missing)}", feature.select_line)
+    return feature

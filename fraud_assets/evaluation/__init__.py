@@ -1,0 +1,1 @@
+"""How good alerts are, measured against labels."""

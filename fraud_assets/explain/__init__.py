@@ -1,0 +1,1 @@
+"""Why a transaction was flagged, or was not."""

@@ -1,0 +1,101 @@
+"""From rows as an API served them to rows of a table, and rows refused with the claims they broke. No I/O."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pandera.errors
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraud_assets.ingestion.batch import Batch, Row, batch_of, last_versions, payload, row_id, without_repeats
+from fraud_assets.ingestion.parse import read_column, values_at
+from fraud_assets.schemas.sources import ApiTable
+from hive_io import PARTITION, Span
+
+
+def validate(api: ApiTable, served: Sequence[Row], span: Span, arrived_on: dt.date | None = None) -> Batch:
+    """Read, check and sort rows that an API served.
+
+    Args:
+        served: rows as decoded from JSON, in the order they were served.
+        span: what was asked for; its first day is that of a snapshot.
+        arrived_on: the day of refused rows whose arrival is unreadable; the span's first, unless given.
+    """
+    day = arrived_on or span.first_day
+    columns: dict[str, pa.Array] = {}
+    broken: dict[int, set[str]] = {}
+    for column in api.table.columns:
+        columns[column.name], unreadable = read_column(values_at(served, api.paths[column.name]), column.arrow_type)
+        for index in unreadable:
+            broken.setdefault(index, set()).add(api.readable_claim(column.name))
+    frame = pa.table(columns)
+    for index, claim in _broken_claims(api, frame):
+        # a value that could not be read is NULL here; what that NULL breaks in turn says nothing new
+        if api.readable_claim(claim.column) not in broken.get(index, ()):
+            broken.setdefault(index, set()).add(claim.name)
+    for index in _outside(api, frame, span):
+        broken.setdefault(index, set()).add(api.span_claim or "")
+
+    kept = _with_day(api, frame, day).filter(_mask(len(served), broken)) if broken else _with_day(api, frame, day)
+    rows = last_versions(api, kept)
+    rejected = _rejected(api, served, frame, broken, day)
+    return batch_of(rows, rejected, len(served), day)
+
+
+def _broken_claims(api: ApiTable, frame: pa.Table) -> list[tuple[int, Any]]:
+    claims = {claim.name: claim for claim in api.claims}
+    if not frame.num_rows:
+        return []
+    try:
+        api.pandera_schema.validate(frame.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases
+        unplaced = cases[cases["index"].isna() | ~cases["check"].isin(list(claims))]
+        if len(unplaced):
+            # a claim that raised is a fault of ours, not of the row
+            raise ValueError(f"{api.table.full_name}: {unplaced['check'].iloc[0]} could not be checked") from errors
+        return [(int(i), claims[name]) for i, name in zip(cases["index"], cases["check"], strict=True)]
+    return []
+
+
+def _outside(api: ApiTable, frame: pa.Table, span: Span) -> list[int]:
+    """Rows that did not happen when they were asked for; a source that gives those would have them replace each other."""
+    if api.day_column is None:
+        return []
+    time = frame.column(api.day_column)
+    start, end = (pa.scalar(value.replace(tzinfo=None), time.type) for value in (span.start, span.end))
+    outside = pc.or_(pc.less(time, start), pc.greater_equal(time, end))
+    return [int(index) for index in pc.indices_nonzero(pc.fill_null(outside, False)).to_pylist()]
+
+
+def _mask(length: int, broken: dict[int, set[str]]) -> pa.Array:
+    return pa.array([index not in broken for index in range(length)])
+
+
+def _with_day(api: ApiTable, frame: pa.Table, day: dt.date) -> pa.Table:
+    if api.day_column is not None:
+        days = pc.strftime(frame.column(api.day_column), "%Y-%m-%d")
+    else:
+        days = pa.repeat(pa.scalar(day.isoformat()), frame.num_rows)
+    return frame.append_column(PARTITION, days)
+
+
+def _rejected(api: ApiTable, served: Sequence[Row], frame: pa.Table, broken: dict[int, set[str]], day: dt.date) -> pa.Table:
+    arrival = frame.column("ingested_at") if "ingested_at" in frame.column_names else None
+    rows = []
+    for index in sorted(broken):
+        arrived = arrival[index].as_py() if arrival is not None else None
+        arrived_on = arrived.date() if arrived and "ingested_at_is_plausible" not in broken[index] else day
+        rows.append(
+            {
+                "row_id": row_id(served[index]),
+                "payload": payload(served[index]),
+                "claims": sorted(broken[index]),
+                PARTITION: arrived_on.isoformat(),
+            }
+        )
+    return without_repeats(pa.Table.from_pylist(rows, schema=api.rejected.arrow_schema))

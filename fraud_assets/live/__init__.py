@@ -1,0 +1,1 @@
+"""The live path: micro-batches of arrivals, judged within seconds."""

@@ -1,0 +1,1 @@
+"""An Apache Hive on this machine, for development and tests."""

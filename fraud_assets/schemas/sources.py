@@ -1,0 +1,304 @@
+"""The tables that sources fill: columns, claims, and the place of each value in a row of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+import pandera.pandas as pa_
+
+from fraud_assets.schemas.claims import (
+    COUNTRY_CODE,
+    CURRENCY_CODE,
+    Claim,
+    is_between,
+    is_given,
+    is_one_of,
+    is_plausible_time,
+    is_short,
+    matches,
+)
+from fraud_assets.schemas.names import DATABASE, MONEY
+from hive_io import Column, Table
+
+
+@dataclass(frozen=True)
+class ApiTable:
+    """A table that an API fills.
+
+    Attributes:
+        table: name, columns, key.
+        paths: for each column, where its value stands in a row of the API (keys, outermost first).
+        claims: what a row must fulfil, beyond being readable as the column types.
+        day_column: the TIMESTAMP whose day is the partition, or None for snapshots, whose partition is asked for.
+    """
+
+    table: Table
+    paths: dict[str, tuple[str, ...]]
+    claims: tuple[Claim, ...]
+    day_column: str | None = None
+
+    @property
+    def rejected(self) -> Table:
+        return rejected_twin(self.table)
+
+    def readable_claim(self, column: str) -> str:
+        """The name of the claim that a value can be read as its column's type."""
+        return f"{column}_is_readable"
+
+    @property
+    def span_claim(self) -> str | None:
+        """The name of the claim that a row happened when it was asked for; None for snapshots."""
+        return f"{self.day_column}_is_in_the_span_asked_for" if self.day_column else None
+
+    @property
+    def claim_names(self) -> list[str]:
+        """Every claim that a row can break."""
+        names = [self.readable_claim(c.name) for c in self.table.columns] + [claim.name for claim in self.claims]
+        return [*names, self.span_claim] if self.span_claim else names
+
+    @cached_property
+    def pandera_schema(self) -> pa_.DataFrameSchema:
+        """A pandera schema of all claims, for a frame with the table's columns; to be validated lazily."""
+        columns = {
+            column.name: pa_.Column(
+                nullable=True,
+                checks=[
+                    pa_.Check(claim.holds, name=claim.name, error=claim.name, ignore_na=not claim.on_null)
+                    for claim in self.claims
+                    if claim.column == column.name
+                ],
+            )
+            for column in self.table.columns
+        }
+        return pa_.DataFrameSchema(columns, name=self.table.full_name)
+
+
+TRANSACTIONS = ApiTable(
+    Table(
+        DATABASE,
+        "transactions",
+        (
+            Column("transaction_id", "STRING", "Identifies the transaction, across versions of it."),
+            Column("event_time", "TIMESTAMP", "When it happened, UTC."),
+            Column("amount", MONEY, "In units of `currency`."),
+            Column("currency", "STRING", "ISO 4217; NULL where the source has one currency and does not name it."),
+            Column("merchant_id", "STRING", "Who was paid, or who paid."),
+            Column("merchant_name", "STRING"),
+            Column("merchant_category", "STRING"),
+            Column("merchant_city", "STRING"),
+            Column("merchant_country", "STRING", "ISO 3166-1 alpha-2."),
+            Column("merchant_latitude", "DOUBLE", "Degrees, WGS 84."),
+            Column("merchant_longitude", "DOUBLE", "Degrees, WGS 84."),
+            Column("customer_id", "STRING", "Whose account it is."),
+            Column("transaction_type", "STRING", "purchase, withdrawal, transfer_in, transfer_out, refund …"),
+            Column("channel", "STRING", "pos, online, atm …"),
+            Column("status", "STRING", "approved, declined …"),
+            Column("ingested_at", "TIMESTAMP", "When it arrived at the API, as the API reports it, UTC."),
+        ),
+        key=("transaction_id",),
+        time_column="event_time",
+        description="Every transaction once, in the last version that the API gave, on the day it happened.",
+    ),
+    paths={
+        "transaction_id": ("transaction_id",),
+        "event_time": ("date_time",),
+        "amount": ("amount",),
+        "currency": ("currency",),
+        "merchant_id": ("merchant_details", "merchant_id"),
+        "merchant_name": ("merchant_details", "name"),
+        "merchant_category": ("merchant_details", "category"),
+        "merchant_city": ("merchant_details", "city"),
+        "merchant_country": ("merchant_details", "country"),
+        "merchant_latitude": ("merchant_details", "latitude"),
+        "merchant_longitude": ("merchant_details", "longitude"),
+        "customer_id": ("customer_id",),
+        "transaction_type": ("transaction_type",),
+        "channel": ("channel",),
+        "status": ("status",),
+        "ingested_at": ("ingested_at",),
+    },
+    claims=(
+        is_given("transaction_id"),
+        is_short("transaction_id"),
+        is_given("event_time"),
+        is_plausible_time("event_time"),
+        is_given("amount"),
+        is_between("amount", Decimal(0), Decimal("1e12"), "amount_is_not_negative_nor_absurd"),
+        matches("currency", CURRENCY_CODE, "currency_is_iso_4217"),
+        is_given("merchant_id"),
+        is_short("merchant_id"),
+        is_short("merchant_name"),
+        is_short("merchant_city"),
+        matches("merchant_country", COUNTRY_CODE, "merchant_country_is_iso_3166"),
+        is_between("merchant_latitude", -90.0, 90.0, "merchant_latitude_is_on_earth"),
+        is_between("merchant_longitude", -180.0, 180.0, "merchant_longitude_is_on_earth"),
+        is_given("customer_id"),
+        is_short("customer_id"),
+        is_one_of("transaction_type", ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")),
+        is_one_of("status", ("approved", "declined", "reversed", "pending")),
+        is_plausible_time("ingested_at"),
+    ),
+    day_column="event_time",
+)
+
+
+CUSTOMERS = ApiTable(
+    Table(
+        DATABASE,
+        "customers",
+        (
+            Column("customer_id", "STRING"),
+            Column("opened_at", "TIMESTAMP", "When the account was opened, UTC."),
+            Column("account_status", "STRING"),
+            Column("name", "STRING", personal=True),
+            Column("email", "STRING", personal=True),
+            Column("date_of_birth", "STRING", "ISO 8601.", personal=True),
+            Column("city", "STRING"),
+            Column("country", "STRING", "ISO 3166-1 alpha-2."),
+            Column("latitude", "DOUBLE", "Degrees, WGS 84."),
+            Column("longitude", "DOUBLE", "Degrees, WGS 84."),
+            Column("home_currency", "STRING", "ISO 4217."),
+            Column("usual_countries", "ARRAY<STRING>"),
+            Column("usual_channels", "ARRAY<STRING>"),
+            Column("transactions_per_week", "DOUBLE"),
+        ),
+        key=("customer_id",),
+        description="Every customer as known when the day began.",
+    ),
+    paths={
+        "customer_id": ("customer_id",),
+        "opened_at": ("account_history", "opened_at"),
+        "account_status": ("account_history", "status"),
+        "name": ("demographics", "name"),
+        "email": ("demographics", "email"),
+        "date_of_birth": ("demographics", "date_of_birth"),
+        "city": ("demographics", "city"),
+        "country": ("demographics", "country"),
+        "latitude": ("demographics", "latitude"),
+        "longitude": ("demographics", "longitude"),
+        "home_currency": ("behavioral_patterns", "home_currency"),
+        "usual_countries": ("behavioral_patterns", "usual_countries"),
+        "usual_channels": ("behavioral_patterns", "usual_channels"),
+        "transactions_per_week": ("behavioral_patterns", "transactions_per_week"),
+    },
+    claims=(
+        is_given("customer_id"),
+        is_short("customer_id"),
+        is_plausible_time("opened_at"),
+        is_short("name"),
+        matches("date_of_birth", r"\d{4}-\d{2}-\d{2}", "date_of_birth_is_a_date"),
+        matches("country", COUNTRY_CODE, "country_is_iso_3166"),
+        is_between("latitude", -90.0, 90.0, "latitude_is_on_earth"),
+        is_between("longitude", -180.0, 180.0, "longitude_is_on_earth"),
+        matches("home_currency", CURRENCY_CODE, "home_currency_is_iso_4217"),
+        is_between("transactions_per_week", 0.0, 1e6, "transactions_per_week_is_not_negative"),
+    ),
+)
+
+
+BLACKLIST = ApiTable(
+    Table(
+        DATABASE,
+        "blacklist",
+        (
+            Column("merchant_id", "STRING"),
+            Column("merchant_name", "STRING"),
+            Column("listed_because", "STRING"),
+            Column("listed_at", "TIMESTAMP", "UTC."),
+        ),
+        key=("merchant_id",),
+        description="Blacklisted merchants as known when the day began.",
+    ),
+    paths={
+        "merchant_id": ("merchant_id",),
+        "merchant_name": ("name",),
+        "listed_because": ("reason",),
+        "listed_at": ("listed_at",),
+    },
+    claims=(is_given("merchant_id"), is_short("merchant_id"), is_plausible_time("listed_at")),
+)
+
+
+CREDIT_SCORES = ApiTable(
+    Table(
+        DATABASE,
+        "credit_scores",
+        (
+            Column("customer_id", "STRING"),
+            Column("score", "INT", "300 (worst) to 850 (best)."),
+            Column("scored_at", "TIMESTAMP", "UTC."),
+        ),
+        key=("customer_id",),
+        description="Credit scores as known when the day began.",
+    ),
+    paths={"customer_id": ("customer_id",), "score": ("score",), "scored_at": ("scored_at",)},
+    claims=(
+        is_given("customer_id"),
+        is_short("customer_id"),
+        is_given("score"),
+        is_between("score", 300, 850, "score_is_between_300_and_850"),
+        is_plausible_time("scored_at"),
+    ),
+)
+
+
+FRAUD_REPORTS = ApiTable(
+    Table(
+        DATABASE,
+        "fraud_reports",
+        (
+            Column("report_id", "STRING"),
+            Column("reported_at", "TIMESTAMP", "When it was reported, UTC."),
+            Column("customer_id", "STRING"),
+            Column("merchant_id", "STRING"),
+            Column("transaction_id", "STRING", "NULL where the report names none."),
+            Column("kind", "STRING"),
+        ),
+        key=("report_id",),
+        time_column="reported_at",
+        description="Every fraud report once, on the day it was made.",
+    ),
+    paths={
+        "report_id": ("report_id",),
+        "reported_at": ("reported_at",),
+        "customer_id": ("customer_id",),
+        "merchant_id": ("merchant_id",),
+        "transaction_id": ("transaction_id",),
+        "kind": ("kind",),
+    },
+    claims=(
+        is_given("report_id"),
+        is_short("report_id"),
+        is_given("reported_at"),
+        is_plausible_time("reported_at"),
+        is_given("customer_id"),
+        is_short("customer_id"),
+        is_short("merchant_id"),
+    ),
+    day_column="reported_at",
+)
+
+
+API_TABLES: dict[str, ApiTable] = {
+    api.table.name: api for api in (TRANSACTIONS, CUSTOMERS, BLACKLIST, CREDIT_SCORES, FRAUD_REPORTS)
+}
+
+
+def rejected_twin(table: Table) -> Table:
+    """`<table>_rejected`: rows that were served and refused, once each, on the day they arrived.
+
+    A row whose claims are NULL was taken in by a retry, and is about to be removed.
+    """
+    return Table(
+        table.database,
+        f"{table.name}_rejected",
+        (
+            Column("row_id", "STRING", "SHA-256 of the payload: the same row served again is the same row."),
+            Column("payload", "STRING", "The row as it was served, JSON."),
+            Column("claims", "ARRAY<STRING>", "The claims it broke, sorted."),
+        ),
+        key=("row_id",),
+        description=f"Rows for `{table.name}` that broke a claim: kept as served, with the claims they broke.",
+    )

@@ -1,0 +1,1 @@
+"""The Dagster IO manager over a warehouse."""

@@ -1,0 +1,1 @@
+"""The embedded warehouse: Delta Lake tables in a folder, queried by DuckDB."""

@@ -1,0 +1,100 @@
+"""Merging: rows with the same day and key are replaced, others are added, all the rest stays."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from hive_io import Column, HiveIOError, RowsOutsideSpan, SchemaMismatch, Table, Warehouse
+from tests.hive_io_fixtures import PAYMENTS, Payment, at, days, ds, payment, payments, rows_of, table_of
+
+NAME = PAYMENTS.full_name
+OLD = [payment("a", at(1, 6)), payment("b", at(1, 7)), payment("a", at(2, 6))]
+
+
+@pytest.fixture
+def filled(warehouse: Warehouse) -> Warehouse:
+    warehouse.replace(PAYMENTS, payments(*OLD), days(1, 2))
+    return warehouse
+
+
+def test_a_row_with_the_same_day_and_key_is_replaced_others_stay(filled: Warehouse) -> None:
+    receipt = filled.upsert(PAYMENTS, payments(payment("a", at(1, 9), "7.00"), payment("c", at(1, 5), None)))
+    expected = [payment("a", at(1, 9), "7.00"), OLD[1], payment("c", at(1, 5), None), OLD[2]]
+    assert rows_of(filled.read(NAME)) == sorted(expected, key=repr)
+    assert (receipt.table, receipt.partitions, receipt.before) == (NAME, {ds(1): 3}, {ds(1): 2})
+
+
+def test_the_same_merge_twice_changes_nothing(filled: Warehouse) -> None:
+    new = payments(payment("a", at(1, 9), "7.00"), payment("c", at(3)))
+    first = filled.upsert(PAYMENTS, new)
+    rows = rows_of(filled.read(NAME))
+    second = filled.upsert(PAYMENTS, new)
+    assert first.before == {ds(1): 2, ds(3): 0} and second.before == second.partitions == first.partitions
+    assert rows_of(filled.read(NAME)) == rows
+    assert filled.partitions(NAME) == {ds(1): 2, ds(2): 1, ds(3): 1}
+
+
+def test_a_merge_makes_the_table(warehouse: Warehouse) -> None:
+    warehouse.upsert(PAYMENTS, payments(OLD[0]))
+    assert rows_of(warehouse.read(NAME)) == [OLD[0]]
+
+
+def test_a_merge_of_no_rows_makes_the_table_and_changes_no_rows(warehouse: Warehouse) -> None:
+    assert warehouse.upsert(PAYMENTS, payments()).partitions == {}
+    assert warehouse.read(NAME).schema == PAYMENTS.arrow_schema
+    warehouse.upsert(PAYMENTS, payments(*OLD))
+    assert warehouse.upsert(PAYMENTS, payments()).partitions == {}
+    assert rows_of(warehouse.read(NAME)) == sorted(OLD, key=repr)
+
+
+def test_a_key_of_two_columns_with_long_and_odd_texts(warehouse: Warehouse) -> None:
+    table = Table(
+        "fintech", "pairs", (Column("one", "STRING"), Column("two", "STRING"), Column("n", "BIGINT")), key=("one", "two")
+    )
+    same = "x" * 200  # statistics of files keep only the beginning of a text
+    keys = [(same + "1", "😀"), (same + "1", "it's"), (same + "2", "😀"), ("", "\\")]
+    for n in (1, 2):
+        warehouse.upsert(table, table_of(table, *[(*key, n, ds(1)) for key in keys]))
+    warehouse.upsert(table, table_of(table, (same + "1", "it's", 3, ds(1))))
+    expected = [(*key, 3 if key[1] == "it's" else 2, ds(1)) for key in keys]
+    assert rows_of(warehouse.read("fintech.pairs")) == sorted(expected, key=repr)
+
+
+SECRET = dt.datetime(2026, 1, 1)
+REFUSED: dict[str, tuple[list[Payment], type[HiveIOError]]] = {
+    "a row given twice": ([("SECRET", SECRET, Decimal(1), ds(1)), ("SECRET", SECRET, Decimal(2), ds(1))], HiveIOError),
+    "a new row given twice": ([("SECRET", SECRET, None, ds(9)), ("SECRET", SECRET, None, ds(9))], HiveIOError),
+    "a key that is NULL": ([(None, SECRET, Decimal(1), ds(1))], HiveIOError),
+    "a day that is NULL": ([("SECRET", SECRET, Decimal(1), None)], RowsOutsideSpan),
+    "a text that is no day": ([("SECRET", SECRET, Decimal(1), "2026-02-30")], RowsOutsideSpan),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_rows_that_cannot_be_told_apart_are_refused_and_the_old_rows_stay(filled: Warehouse, why: str) -> None:
+    rows, error = REFUSED[why]
+    with pytest.raises(error, match=NAME) as refused:
+        filled.upsert(PAYMENTS, payments(payment("good", at(1)), *rows))
+    assert "SECRET" not in str(refused.value)
+    assert rows_of(filled.read(NAME)) == sorted(OLD, key=repr)
+    assert filled.partitions(NAME) == {ds(1): 2, ds(2): 1}
+
+
+def test_other_columns_are_refused_as_by_replace(filled: Warehouse) -> None:
+    rows = payments(payment("a", at(1)))
+    with pytest.raises(SchemaMismatch, match="amount"):
+        filled.upsert(PAYMENTS, rows.drop_columns(["amount"]))
+    with pytest.raises(SchemaMismatch, match="DECIMAL"):
+        filled.upsert(PAYMENTS, rows.set_column(2, "amount", pa.array([0.5])))
+    assert rows_of(filled.read(NAME)) == sorted(OLD, key=repr)
+
+
+def test_a_table_without_a_key_cannot_be_merged(filled: Warehouse) -> None:
+    with pytest.raises(SchemaMismatch, match=f"{NAME} has no key"):
+        filled.upsert(replace(PAYMENTS, key=()), payments(payment("a", at(1))))
+    assert rows_of(filled.read(NAME)) == sorted(OLD, key=repr)

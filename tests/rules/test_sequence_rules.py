@@ -1,0 +1,434 @@
+"""Rules that look at what came before: what completes a pattern, what is just not enough, what is of somebody else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.engine import Engine
+from hive_io import EmbeddedWarehouse, Span
+from tests.fraud_fixtures import DAY, NOON, SPAN, compute, fill, judge, profile, transaction
+
+D = Decimal
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(read_rule_book())
+
+
+def after(seconds: float, transaction_id: str, customer_id: str = "c1", amount: str = "10.00", **more: Any) -> dict[str, Any]:
+    """A transaction so many seconds after noon."""
+    return transaction(transaction_id, customer_id, amount, event_time=NOON + dt.timedelta(seconds=seconds), **more)
+
+
+# --- velocity -----------------------------------------------------------------------------------------------------------
+
+
+def burst(customer_id: str, count: int, every: float) -> list[dict[str, Any]]:
+    return [after(number * every, f"{customer_id} {number + 1}", customer_id) for number in range(count)]
+
+
+def test_velocity_counts_the_last_ten_minutes_hour_and_day_of_the_customer(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "velocity",
+        transactions=[
+            # the first of six falls out of the ten minutes when the sixth is 600 s later
+            *burst("six in 595 s", 6, 119),
+            *burst("six in 600 s", 6, 120),
+            *burst("twenty-one in 3580 s", 21, 179),
+            *burst("twenty-one in 3600 s", 21, 180),
+            *(after(number, f"many {number}", f"customer {number}") for number in range(20)),
+        ],
+    )
+    many = "more than 5, 20 or 70 are many"
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "six in 595 s 6": f"6 transactions in 10 minutes, 6 in an hour, 6 in 24 hours; {many}",
+        "twenty-one in 3580 s 21": f"4 transactions in 10 minutes, 21 in an hour, 21 in 24 hours; {many}",
+    }
+    assert result.transactions == result.judged == 74
+    assert {hit["severity"] for hit in result.hits.values()} == {"low"}
+
+
+def test_velocity_looks_over_midnight(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    midnight = dt.datetime.combine(DAY, dt.time())
+    times = [midnight + dt.timedelta(seconds=seconds) for seconds in (-300, -200, -100, -50, -1, 0)]
+    both = Span.days(DAY - dt.timedelta(days=1), DAY)
+    fill(lake, "transactions", [transaction(f"t{n}", event_time=at) for n, at in enumerate(times)], both)
+    assert [hit["transaction_id"] for hit in compute(engine, lake, "velocity")] == ["t5"]
+
+
+def test_velocity_looks_back_24_hours_and_no_longer(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def spread(customer_id: str, seconds: int) -> list[dict[str, Any]]:
+        """70 transactions, and one at noon, so many seconds after the first."""
+        since = NOON - dt.timedelta(seconds=seconds)
+        rows = [
+            transaction(f"{customer_id} {n}", customer_id, event_time=since + n * dt.timedelta(seconds=1200)) for n in range(70)
+        ]
+        return [*rows, transaction(customer_id, customer_id, event_time=NOON)]
+
+    both = Span.days(DAY - dt.timedelta(days=1), DAY)
+    fill(lake, "transactions", [*spread("inside", 86_399), *spread("outside", 86_400)], both)
+    [hit] = compute(engine, lake, "velocity")
+    assert hit["transaction_id"] == "inside"
+    assert hit["reason"] == "1 transactions in 10 minutes, 2 in an hour, 71 in 24 hours; more than 5, 20 or 70 are many"
+
+
+# --- card_testing -------------------------------------------------------------------------------------------------------
+
+
+def test_card_testing_is_small_or_declined_payments_and_then_a_large_one(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def tests(customer: str, count: int = 3, amount: str = "25.00", **more: Any) -> list[dict[str, Any]]:
+        return [after(number, f"{customer} test {number}", customer, amount, **more) for number in range(count)]
+
+    result = judge(
+        engine,
+        lake,
+        "card_testing",
+        customer_profiles=[
+            profile(name) for name in ("c1", "declined", "two", "dearer", "small", "late", "same second", "paid")
+        ],
+        transactions=[
+            *tests("c1"),
+            after(60, "large", "c1", "300.00"),
+            after(61, "not large", "c1", "299.99"),
+            after(62, "in another currency", "c1", "500.00", currency="USD"),
+            *tests("declined", amount="99.00", status="declined"),
+            after(60, "after declined", "declined", "300.00"),
+            *tests("two", 2),
+            after(60, "after two", "two", "500.00"),
+            *tests("dearer", amount="25.01"),
+            after(60, "after dearer", "dearer", "500.00"),
+            *tests("late"),
+            after(7199, "at the end of two hours", "late", "300.00"),
+            after(7200, "too late", "late", "300.00"),
+            *(after(0, f"same second {number}", "same second", "1.00") for number in range(3)),
+            after(0.5, "in the same second", "same second", "500.00"),
+            *tests("nobody knows"),
+            after(60, "no profile", "nobody knows", "500.00"),
+            *tests("paid", transaction_type="transfer_out"),
+            after(60, "after transfers", "paid", "500.00"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "large": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
+        "after declined": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
+        "at the end of two hours": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
+    }
+    assert result.transactions - result.judged == 1 + 4 + 3
+    assert (result.hits["large"]["weight"], result.hits["large"]["severity"]) == (0.7, "critical")
+    assert result.evidence("large") == {"amount": D("300.00"), "currency": "EUR", "tests": 3, "mean": D("100.00")}
+
+
+# --- structuring --------------------------------------------------------------------------------------------------------
+
+
+def test_structuring_is_three_transfers_just_under_the_limit_in_a_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def sent(customer: str, *amounts: str, every: float = 3600, **more: Any) -> list[dict[str, Any]]:
+        made = {"transaction_type": "transfer_out", **more}
+        # backwards from noon, so that a day back is still yesterday
+        return [after(n * every, f"{customer} {n + 1}", customer, amount, **made) for n, amount in enumerate(amounts)]
+
+    under = "9999.99"
+    result = judge(
+        engine,
+        lake,
+        "structuring",
+        transactions=[
+            *sent("three", under, "8000.00", under),
+            *sent("two", under, under),
+            *sent("at the limit", under, under, "10000.00"),
+            *sent("well under", under, under, "7999.99"),
+            *sent("a large one between", under, "12000.00", under, under),
+            *sent("yen", "999999.00", "900000.00", "800000.00", currency="JPY"),
+            *sent("declined", under, under, under, status="declined"),
+            *sent("purchases", under, under, under, transaction_type="purchase"),
+            *sent("no limit", under, under, under, currency="XXX"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "three 3": "3 transfers just under 10000.00 EUR in 24 hours, 27999.98 together",
+        "a large one between 4": "3 transfers just under 10000.00 EUR in 24 hours, 29999.97 together",
+        "yen 3": "3 transfers just under 1000000.00 JPY in 24 hours, 2699999.00 together",
+    }
+    assert result.transactions - result.judged == 9
+    assert result.hits["three 3"]["severity"] == "high"
+
+
+def test_structuring_looks_back_24_hours_and_no_longer(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    both = Span.days(DAY - dt.timedelta(days=1), DAY)
+    made = {"transaction_type": "transfer_out", "amount": "9000.00"}
+    rows = [
+        after(seconds - start, f"{name} {n}", name, **made)
+        for name, start in (("in a day", 86_399), ("longer", 86_400))
+        for n, seconds in enumerate((0, start - 10, start))
+    ]
+    fill(lake, "transactions", rows, both)
+    assert [hit["transaction_id"] for hit in compute(engine, lake, "structuring")] == ["in a day 2"]
+
+
+# --- pass_through -------------------------------------------------------------------------------------------------------
+
+
+def test_pass_through_is_about_as_much_out_as_came_in(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def moved(customer: str, came_in: str, *went_out: str, **more: Any) -> list[dict[str, Any]]:
+        first = after(0, f"{customer} in", customer, came_in, transaction_type="transfer_in", **more)
+        made = {"transaction_type": "transfer_out", **more}
+        return [
+            first,
+            *(after(60 * n, f"{customer} out {n}", customer, amount, **made) for n, amount in enumerate(went_out, 1)),
+        ]
+
+    result = judge(
+        engine,
+        lake,
+        "pass_through",
+        transactions=[
+            *moved("least", "1000.00", "900.00"),
+            *moved("too little", "1000.00", "899.99"),
+            *moved("most", "1000.00", "1100.00"),
+            *moved("too much", "1000.00", "1100.01"),
+            *moved("pieces", "1000.00", "300.00", "300.00", "350.00"),
+            *moved("small sums", "499.99", "499.99"),
+            *moved("small sums in yen", "74999.00", "74999.00", currency="JPY"),
+            after(0, "out first", "before", "1000.00", transaction_type="transfer_out"),
+            after(60, "in after", "before", "1000.00", transaction_type="transfer_in"),
+            after(0, "nothing in", "nothing", "1000.00", transaction_type="transfer_out"),
+            after(0, "a purchase", "shopper", "1000.00"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "least out 1": "1000.00 EUR came in and 900.00 went out within 24 hours",
+        "most out 1": "1000.00 EUR came in and 1100.00 went out within 24 hours",
+        "pieces out 3": "1000.00 EUR came in and 950.00 went out within 24 hours",
+    }
+    assert result.transactions - result.judged == 1
+    assert (result.hits["least out 1"]["weight"], result.hits["least out 1"]["severity"]) == (0.6, "high")
+
+
+# --- impossible_travel --------------------------------------------------------------------------------------------------
+
+PLACES = {"Wien": (48.2082, 16.3738), "Graz": (47.0707, 15.4395), "Paris": (48.8566, 2.3522), "Sydney": (-33.8688, 151.2093)}
+
+
+def there(seconds: float, transaction_id: str, customer: str, city: str, **more: Any) -> dict[str, Any]:
+    latitude, longitude = PLACES[city]
+    place = {"merchant_city": city, "merchant_latitude": latitude, "merchant_longitude": longitude, "channel": "pos"}
+    return after(seconds, transaction_id, customer, **{**place, **more})
+
+
+def test_travel_faster_than_an_airliner_is_impossible(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    # Vienna to Paris, 1033 km by the law of cosines, at 900 km/h: 4132 s
+    result = judge(
+        engine,
+        lake,
+        "impossible_travel",
+        transactions=[
+            there(0, "a1", "fast", "Wien"),
+            there(4131, "a2", "fast", "Paris"),
+            there(0, "b1", "just", "Wien"),
+            there(4132, "b2", "just", "Paris"),
+            there(0, "c1", "near", "Wien"),
+            there(1, "c2", "near", "Graz"),
+            there(0, "d1", "at once", "Sydney"),
+            there(0.1, "d2", "at once", "Wien"),
+            there(0, "e1", "online", "Wien"),
+            there(1, "e2", "online", "Sydney", channel="online"),
+            there(2, "e3", "online", "Wien"),
+            there(0, "f1", "nowhere", "Wien"),
+            there(1, "f2", "nowhere", "Sydney", merchant_latitude=None),
+            there(0, "g1", "one", "Wien"),
+            there(1, "g2", "other", "Sydney"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "a2": "1033 km from Wien to Paris in 68 minutes",
+        "d2": "15976 km from Sydney to Wien in 0 minutes",
+    }
+    # the first of each customer has nothing before it, and what has no place cannot be judged
+    assert result.judged == 5
+    assert result.evidence("a2") == {"distance": 1033, "minutes": 68, "city": "Paris", "city_before": "Wien"}
+
+
+# --- rapid_follow_up ----------------------------------------------------------------------------------------------------
+
+
+def test_two_payments_well_above_the_mean_within_half_an_hour(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = judge(
+        engine,
+        lake,
+        "rapid_follow_up",
+        customer_profiles=[profile(name) for name in ("c1", "late", "less", "between")],
+        transactions=[
+            after(0, "first", amount="300.00"),
+            after(1799, "second", amount="310.00"),
+            after(1800, "small", amount="10.00"),
+            after(0, "late 1", "late", "300.00"),
+            after(1800, "late 2", "late", "300.00"),
+            after(0, "less 1", "less", "300.00"),
+            after(1, "less 2", "less", "299.99"),
+            after(0, "sent 1", "between", "300.00", transaction_type="transfer_out"),
+            after(1, "sent 2", "between", "300.00", transaction_type="transfer_out"),
+            after(0, "unknown 1", "unknown", "300.00"),
+            after(1, "unknown 2", "unknown", "300.00"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "second": "2 payments of 3 times this customer's mean of 100.00 or more in half an hour, 610.00 EUR together"
+    }
+    assert result.transactions - result.judged == 4
+
+
+# --- new_account_activity, dormant_account, risky_merchant ---------------------------------------------------------------
+
+
+def customer(customer_id: str, opened_at: dt.datetime | None) -> dict[str, Any]:
+    return {"customer_id": customer_id, "opened_at": opened_at}
+
+
+def test_a_new_account_that_spends_much(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    week = dt.timedelta(days=7)
+    result = judge(
+        engine,
+        lake,
+        "new_account_activity",
+        customers=[
+            customer("new", NOON - week + dt.timedelta(days=1)),
+            customer("old", NOON - week),
+            customer("yen", NOON - dt.timedelta(days=1)),
+            customer("unknown age", None),
+        ],
+        transactions=[
+            after(0, "half", "new", "200.00"),
+            after(60, "all", "new", "200.00"),
+            after(61, "over", "new", "0.01"),
+            after(62, "declined", "new", "500.00", status="declined"),
+            after(63, "income", "new", "500.00", transaction_type="transfer_in"),
+            after(0, "old", "old", "5000.00"),
+            after(0, "yen", "yen", "60000.00", currency="JPY"),
+            after(0, "unknown age", "unknown age", "5000.00"),
+            after(0, "not in the snapshot", "stranger", "5000.00"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "over": "400.01 EUR in 24 hours, with an account that is 6 days old"
+    }
+    assert result.judged == 5
+
+
+def test_a_dormant_account_that_pays_a_large_amount(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def quiet(customer_id: str, days: int, **more: Any) -> dict[str, Any]:
+        return profile(customer_id, last_day=(DAY - dt.timedelta(days=days)).isoformat(), **more)
+
+    result = judge(
+        engine,
+        lake,
+        "dormant_account",
+        customer_profiles=[
+            quiet("45", 45),
+            quiet("44", 44),
+            quiet("other currency", 80),
+            quiet("other currency", 1, currency="USD"),
+        ],
+        transactions=[
+            transaction("large", "45", "200.00"),
+            transaction("small", "45", "199.99"),
+            transaction("transfer", "45", "200.00", transaction_type="transfer_out"),
+            transaction("income", "45", "200.00", transaction_type="transfer_in"),
+            transaction("a day early", "44", "9999.00"),
+            transaction("used in dollars", "other currency", "9999.00"),
+            transaction("no history", "stranger", "9999.00"),
+        ],
+    )
+    last = (DAY - dt.timedelta(days=45)).isoformat()
+    said = f"200.00 EUR from an account that was last used 45 days before, on {last}; its mean is 100.00"
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {"large": said, "transfer": said}
+    assert result.judged == 5
+
+
+def test_a_merchant_of_whom_a_large_share_is_reported(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def sold(merchant_id: str, transactions: int, in_28_days: int, in_7: int = 0, yesterday: int = 0) -> dict[str, Any]:
+        reports = {"reports": in_28_days, "reports_7": in_7, "reports_1": yesterday}
+        return {"merchant_id": merchant_id, "place": "Graz, AT", "transactions": transactions, **reports}
+
+    result = judge(
+        engine,
+        lake,
+        "risky_merchant",
+        merchant_profiles=[
+            # 18 of a usual week and the 2 that all are granted
+            sold("at", 72, 2, 2),
+            sold("under", 73, 2, 2),
+            sold("one", 0, 1, 1),
+            sold("half", 24, 5, 4),
+            sold("half, goes on", 28, 5, 4, 3),
+            sold("all", 4, 3, 3, 9),
+            sold("calmer now", 30, 3, 1),
+            sold("calmer, under", 31, 3, 1),
+            sold("calm for a week", 30, 3),
+            sold("calmer, two", 2, 2, 1),
+            sold("no sales", 0, 3, 3),
+        ],
+        transactions=[
+            *(
+                transaction(name, merchant_id=name)
+                for name in (
+                    "at", "under", "one", "half", "half, goes on", "all", "calmer now", "calmer, under", "calmer, two",
+                    "calm for a week", "no sales", "stranger",
+                )
+            ),
+            transaction("bank", merchant_id="all", transaction_type="transfer_out"),
+        ],
+    )  # fmt: skip
+    assert {name: hit["weight"] for name, hit in result.hits.items()} == {
+        "at": pytest.approx(0.05 + 0.49 * 0.1, abs=1e-12),
+        "half": pytest.approx(0.05 + 0.49 * 0.5, abs=1e-12),
+        # 4 of 9, and of yesterday 3 of 3
+        "half, goes on": pytest.approx(0.05 + 0.49 * 0.4444 + 0.21, abs=1e-12),
+        "all": pytest.approx(0.75, abs=1e-12),
+        "calmer now": 0.05,
+        "no sales": pytest.approx(0.05 + 0.49, abs=1e-12),
+    }
+    assert result.hits["half"]["reason"] == (
+        "4 fraud reports in 7 days and 5 in 28 for 24 transactions of merchant half in 28 days: 0.5000 of a usual week, "
+        "0.1 is risky"
+    )
+    assert result.hits["half, goes on"]["evidence"] == (
+        '{"merchant_id": "half, goes on", "reports_1": 3, "reports_7": 4, "reports": 5, "sales": 28, "share": 0.4444}'
+    )
+    assert (result.transactions, result.judged) == (13, 11)
+
+
+def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    largest = "1000000000000.00"
+    names = ("tiny", "huge")
+    means = {"tiny": D("0.01"), "huge": D(largest)}
+    profiles = [profile(name, amount_mean=means[name], amount_max=means[name], last_day="2025-11-01") for name in names]
+    rows = [
+        after(seconds, f"{amount} of {name} {seconds}", name, amount, transaction_type=kind)
+        for name in names
+        for seconds, (amount, kind) in enumerate(
+            [("0.00", "purchase"), (largest, "purchase"), (largest, "transfer_in"), (largest, "transfer_out"), (largest, None)]
+        )
+    ]
+    fill(lake, "customers", [customer(name, NOON) for name in names], SPAN)
+    most = dict.fromkeys(("transactions", "reports", "reports_7", "reports_1"), 2**62)
+    fill(lake, "merchant_profiles", [{"merchant_id": "m1", **most}], SPAN)
+    fill(lake, "customer_profiles", profiles, SPAN)
+    often = {"currency": "EUR", "anomalies": 2**62, "anomalies_7": 2**62}
+    fill(lake, "customer_anomalies", [{"customer_id": name, **often} for name in names], SPAN)
+    fill(lake, "transactions", rows, SPAN)
+    hits = {rule.name: len(compute(engine, lake, rule.name)) for rule in engine.book.evaluated if rule.name in NEW}
+    assert hits.keys() == NEW and hits["dormant_account"] > 0 and hits["new_account_activity"] > 0
+
+
+NEW = {
+    "card_testing", "dormant_account", "impossible_travel", "new_account_activity", "pass_through", "rapid_follow_up",
+    "repeated_anomalies", "risky_merchant", "structuring", "velocity",
+}  # fmt: skip
