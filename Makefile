@@ -12,7 +12,7 @@ AIRFLOW3 := build/airflow3
 AIRFLOW2 := build/airflow2
 ROUND_TRIP := build/dagster-airflow
 
-.PHONY: demo demo-hive test test-slow test-hive test-hive-short test-apache-hive test-spark test-airflow test-airflow-short ui lint format clean
+.PHONY: demo demo-hive test test-slow test-long test-hive test-hive-short test-apache-hive test-spark test-airflow test-airflow-short ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
@@ -27,13 +27,16 @@ demo-hive: $(READY)  ## the same on an Apache Hive of this machine; needs Java 1
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2
 
-test-slow: $(READY)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+test-slow: $(READY)  ## kills, replays, processes that are watched: whole runs, minutes in all
+	$(BIN)/python -m pytest -n 2 -m "slow and not long"
+
+test-long: $(READY)  ## dozens of kills, for a quarter of an hour
+	$(BIN)/python -m pytest -m long
 
 test-hive: test-apache-hive test-spark  ## what runs on a HiveServer2, on both real ones
 
 test-hive-short: $(READY)  ## merges, what HiveQL means, and a run of the graph, every table row for row, on both
-	$(MAKE) test-hive HIVE_TESTS='tests/conformance/test_upsert.py tests/hiveserver2/test_language.py tests/hiveserver2/test_parity.py'
+	$(MAKE) test-hive HIVE_TESTS="tests/conformance/test_upsert.py tests/hiveserver2/test_language.py tests/hiveserver2/test_generated.py tests/hiveserver2/test_parity.py"
 
 test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 17
 	$(BIN)/python -m tests.services.apache_hive $(HIVE)/jars $(HIVE_TESTS) -k 'not embedded'

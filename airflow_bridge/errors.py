@@ -1,4 +1,4 @@
-"""One tree of errors; each message says what happened in Dagster and what to do. Needs neither Airflow nor Dagster."""
+"""Errors of the bridge. Each message states what happened in Dagster and what to do. Needs neither Airflow nor Dagster."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import ClassVar
 
 
 class BridgeError(Exception):
-    """Why a task could not have its assets materialized."""
+    """A task could not materialize its assets."""
 
     retry_may_cure: ClassVar[bool] = True
-    """Whether Airflow should try the task again; false where the next try would end the same way."""
+    """True if Airflow should retry the task; False if every retry would fail the same way."""
 
 
 class DagsterUnreachable(BridgeError):
-    """Dagster did not answer, for longer than the patience that was asked for.
+    """Dagster did not answer within the configured patience.
 
     Attributes:
-        sent: whether the request may have reached it.
+        sent: True if the request may have reached Dagster.
     """
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
@@ -25,60 +25,60 @@ class DagsterUnreachable(BridgeError):
 
 
 class UnexpectedAnswer(BridgeError):
-    """Something answered, but not as Dagster's GraphQL does."""
+    """The answer is not one of Dagster's GraphQL API."""
 
     retry_may_cure = False
 
 
 class AccessDenied(BridgeError):
-    """Dagster, or what stands before it, refused the credentials of the Airflow Connection."""
+    """Dagster, or a proxy in front of it, rejected the credentials of the Airflow Connection."""
 
     retry_may_cure = False
 
 
 class BadConnection(BridgeError):
-    """The Airflow Connection lacks something, or has a value that cannot be used."""
+    """A field of the Airflow Connection is missing or has an invalid value."""
 
     retry_may_cure = False
 
 
 class UnknownAsset(BridgeError):
-    """Dagster does not have the asset, or the job does not contain it."""
+    """Dagster does not have the asset or the job."""
 
     retry_may_cure = False
 
 
 class NoPartition(BridgeError):
-    """It cannot be told which Dagster partition the Airflow run is for, or the asset has no such partition."""
+    """The Airflow run does not determine a Dagster partition, or the asset does not have that partition."""
 
     retry_may_cure = False
 
 
 class LaunchRefused(BridgeError):
-    """Dagster would not start the run."""
+    """Dagster did not start the run."""
 
 
 class PartitionNotReady(BridgeError):
-    """An earlier partition that the assets read was not materialized in time."""
+    """An earlier partition that the assets read was not materialized before the deadline."""
 
 
 class RunFailed(BridgeError):
-    """The Dagster run failed: at which step, because of what."""
+    """The Dagster run failed; the message names the step and the cause."""
 
 
 class CheckFailed(RunFailed):
-    """A blocking asset check failed; what is downstream must not start."""
+    """A blocking asset check failed, so nothing downstream may start."""
 
 
 class RunCanceled(BridgeError):
-    """Somebody stopped the run in Dagster. Clearing the Airflow task starts it again."""
+    """The run was canceled in Dagster. Clearing the Airflow task starts a new run."""
 
     retry_may_cure = False
 
 
 class RunTimedOut(BridgeError):
-    """The run did not end before the task's deadline, and was told to stop."""
+    """The run did not end before the task's deadline; Dagster was asked to stop it."""
 
 
 class NotStopped(BridgeError):
-    """A run that should stop goes on, because Dagster cannot reach its process."""
+    """A run that was asked to stop is still running, because Dagster cannot reach its process."""

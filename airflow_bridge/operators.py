@@ -1,4 +1,4 @@
-"""Where DAG files that were exported by version 0.1 look for the operator; `airflow_bridge.in_airflow` has it."""
+"""Alias of `airflow_bridge.in_airflow.operators`, for DAG files that version 0.1 exported."""
 
 from airflow_bridge.in_airflow.operators import MaterializeAssets
 

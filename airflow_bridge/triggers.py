@@ -1,4 +1,4 @@
-"""Where tasks that were deferred by version 0.1 look for their triggers; `airflow_bridge.in_airflow` has them."""
+"""Alias of `airflow_bridge.in_airflow.triggers`, for tasks that version 0.1 deferred."""
 
 from airflow_bridge.in_airflow.triggers import PartitionsTrigger, RunTrigger
 

@@ -1,7 +1,7 @@
-"""What each rule finds in synthetic worlds, and whom it bothers: `python benchmarks/detection.py --seeds 101 102 103`.
+"""What each rule finds in synthetic worlds, and how many honest customers it hits.
 
-Each world is served over HTTP and brought through every asset; the labels of its source are only read afterwards. The last
-days are judged, the days before give the rules their history.
+`python benchmarks/detection.py --seeds 101 102 103`. Each world is served over HTTP and loaded into every asset; the labels of
+its source are read only afterwards. The last days are evaluated; the days before give the rules their history.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OWN = {
     "unusual_transaction": {"account_takeover", "card_testing", "stolen_card_abroad"},
     "velocity": {"card_testing", "cash_out"},
 }
-"""The kinds of incident that a rule is made for."""
+"""The kinds of fraud that each rule is designed to find."""
 
 
 class Fraud(NamedTuple):
@@ -53,8 +53,8 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "–"
 
 
-def judge(seed: int, customers: int, merchants: int, rate: float, days: int, judged: int) -> None:
-    """Print a world's table."""
+def evaluate(seed: int, customers: int, merchants: int, rate: float, days: int, judged: int) -> None:
+    """Print the table of one world."""
     span = Span.days(LAST - (days - 1) * DAY, LAST)
     tail = Span.days(LAST - (judged - 1) * DAY, LAST)
     world = ["serve", "--seed", str(seed), "--customers", str(customers), "--merchants", str(merchants)]
@@ -87,15 +87,15 @@ def judge(seed: int, customers: int, merchants: int, rate: float, days: int, jud
             hits = set(lake.read(f"fintech.{name}", ["transaction_id"], tail).column(0).to_pylist())
             own = OWN.get(name, set(incidents))
             found = {labels[t].incident for t in hits & labels.keys()}
-            mine = set[str]().union(*(incidents[kind] for kind in own))
-            bothered = {customer_of[t] for t in hits} & honest
+            own_incidents = set[str]().union(*(incidents[kind] for kind in own))
+            honest_hit = {customer_of[t] for t in hits} & honest
             cells = [
                 f"{len(hits):,}",
                 share(len(hits), len(customer_of)),
                 share(len(hits & labels.keys()), len(hits)),
-                f"{len(found & mine)} of {len(mine)}",
+                f"{len(found & own_incidents)} of {len(own_incidents)}",
                 f"{len(found)} of {sum(map(len, incidents.values()))}",
-                share(len(bothered), len(honest)),
+                share(len(honest_hit), len(honest)),
             ]
             print(f"| {'all rules' if name == 'fraud_alerts' else name} | {' | '.join(cells)} |", flush=True)
         found_by_kind = {
@@ -116,9 +116,9 @@ def main() -> None:
     parser.add_argument("--fraud-rate", type=float, default=0.004)
     parser.add_argument("--days", type=int, default=42)
     parser.add_argument("--judged", type=int, default=14)
-    asked = parser.parse_args()
-    for seed in asked.seeds:
-        judge(seed, asked.customers, asked.merchants, asked.fraud_rate, asked.days, asked.judged)
+    args = parser.parse_args()
+    for seed in args.seeds:
+        evaluate(seed, args.customers, args.merchants, args.fraud_rate, args.days, args.judged)
 
 
 if __name__ == "__main__":

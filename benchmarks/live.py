@@ -1,8 +1,8 @@
-"""Seconds from a transaction's arrival at the API to its row in `fraud_alerts`, with a source that makes so many a second.
+"""Seconds from a transaction's arrival at the API to its row in `fraud_alerts`, with a source under constant load.
 
-`python benchmarks/live.py --rate 500 --seconds 600`. The source and `fraud watch` are processes of their own, on this machine.
-The moment of an alert is that of the commit which first has it; the arrival is what the source says. At the end every
-transaction is counted against the source: none lost, none twice.
+`python benchmarks/live.py --rate 500 --seconds 600`. The source and `fraud watch` are separate processes on this machine. The
+time of an alert is that of the first commit that contains it; the arrival time is reported by the source. At the end, the
+transactions are compared with those that the source has served: none may be lost or duplicated.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -34,13 +35,13 @@ DAY = dt.timedelta(days=1)
 
 
 def first_seen(table: Path) -> dict[str, float]:
-    """For each transaction of a Delta table, the epoch seconds of the commit that first had it."""
+    """For each transaction of a Delta table, the time of the first commit that contains it, in seconds since the epoch."""
     seen: dict[str, float] = {}
     for log in sorted((table / "_delta_log").glob("*.json")):
         actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         committed = next(action["commitInfo"]["timestamp"] / 1000 for action in actions if "commitInfo" in action)
         for action in actions:
-            # replaced rows go after an hour
+            # files of replaced rows are deleted after an hour
             if "add" in action and (table / action["add"]["path"]).exists():
                 file = pq.ParquetFile(table / action["add"]["path"])
                 for transaction in file.read(["transaction_id"]).column(0).to_pylist():
@@ -49,7 +50,7 @@ def first_seen(table: Path) -> dict[str, float]:
 
 
 def served(url: str, since: dt.datetime) -> list[str]:
-    """The ids of all that the source has served since then, each version of each."""
+    """The transaction ids that the source has served since a time, once for each version."""
     ids: list[str] = []
     params: dict[str, str] | None = {"since": since.isoformat(), "limit": "50000"}
     address: str | None = f"{url}/api/transactions"
@@ -61,25 +62,25 @@ def served(url: str, since: dt.datetime) -> list[str]:
     return ids
 
 
-def wait_until_it_stays(lake: Path) -> float:
-    """Seconds until no transaction had come any more for a quarter of a minute; what is late by more than that stays out."""
-    began = changed = time.monotonic()
+def wait_until_caught_up(lake: Path) -> float:
+    """Seconds until the last new transaction, after which none arrived for 15 s. Later arrivals are not waited for."""
+    started = last_change = time.monotonic()
     rows = 0
-    while time.monotonic() - changed < 15:
+    while time.monotonic() - last_change < 15:
         time.sleep(1)
-        now = sum(EmbeddedWarehouse(lake).partitions("fintech.transactions").values())
-        if now != rows:
-            rows, changed = now, time.monotonic()
-    return changed - began
+        count = sum(EmbeddedWarehouse(lake).partitions("fintech.transactions").values())
+        if count != rows:
+            rows, last_change = count, time.monotonic()
+    return last_change - started
 
 
-def print_quantiles(name: str, waited: list[float]) -> None:
-    median, high, most = pc.quantile(pa.array(waited), q=[0.5, 0.95, 1]).to_pylist()
-    print(f"{name:>14}: {len(waited):>9,} alerts, median {median:.2f}, 95 % {high:.2f}, longest {most:.2f}")
+def print_quantiles(name: str, latencies: list[float]) -> None:
+    median, high, maximum = pc.quantile(pa.array(latencies), q=[0.5, 0.95, 1]).to_pylist()
+    print(f"{name:>14}: {len(latencies):>9,} alerts, median {median:.2f}, 95th percentile {high:.2f}, maximum {maximum:.2f}")
 
 
 def megabytes(folder: Path) -> float:
-    """On disk, at this moment; files that go meanwhile do not count."""
+    """Size of a folder on disk, in MiB. Files that are deleted meanwhile do not count."""
     sizes = []
     for file in folder.rglob("*"):
         with suppress(FileNotFoundError):
@@ -87,13 +88,91 @@ def megabytes(folder: Path) -> float:
     return sum(sizes) / 2**20
 
 
-def weigh(lake: Path) -> dict[str, float]:
-    """MiB of Dagster's records, and of each table and its log of commits."""
-    found = {"Dagster's records": megabytes(lake / "dagster")}
+def sizes_on_disk(lake: Path) -> dict[str, float]:
+    """MiB of Dagster's records, and of each table and its transaction log."""
+    sizes = {"Dagster's records": megabytes(lake / "dagster")}
     for table in sorted((lake / "fintech.db").iterdir()):
-        found[table.name] = megabytes(table)
-        found[f"{table.name}, log"] = megabytes(table / "_delta_log")
-    return found
+        sizes[table.name] = megabytes(table)
+        sizes[f"{table.name}, log"] = megabytes(table / "_delta_log")
+    return sizes
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What `fraud watch` did under load.
+
+    Attributes:
+        began, ended: of the load; `ended` in seconds since the epoch.
+        last_arrival: arrival time of the newest transaction in the lake at the end, in seconds since the epoch.
+        caught_up_after: seconds from the end until the lake had every transaction.
+        sizes: `sizes_on_disk` at the beginning, in the middle and at the end.
+        served: ids of the transactions that the source has served, once for each version.
+    """
+
+    began: dt.datetime
+    ended: float
+    last_arrival: float
+    caught_up_after: float
+    sizes: list[dict[str, float]]
+    served: list[str]
+
+
+def load_history(lake: Path, world: list[str], days: int) -> None:
+    """Load the days before today, and today so far, from the same world without load."""
+    today = dt.datetime.now(dt.UTC).date()
+    with source_process(world) as url:
+        settings = read_settings(warehouse=str(lake), source_url=url)
+        run_days(settings, Span.days(today - days * DAY, today - DAY))
+        run_days(settings, Span.days(today, today))
+
+
+def watch_under_load(lake: Path, world: list[str], rate: float, seconds: int, watch_options: list[str]) -> Watched:
+    """Run `fraud watch` against the world under load, until it has caught up after the load ended."""
+    began = dt.datetime.now(dt.UTC)
+    with source_process([*world, "--rate", str(rate), "--lasts", str(seconds)]) as url:
+        env = {**os.environ, "FRAUD_WAREHOUSE": str(lake), "FRAUD_SOURCE_URL": url}
+        with subprocess.Popen([sys.executable, "-m", "fraud_assets", "watch", *watch_options], env=env) as watch:
+            # files of replaced rows are kept for an hour: what still grows in the second half grows without bound
+            sizes = []
+            for share in (0.0, 0.5, 1.0):
+                passed = (dt.datetime.now(dt.UTC) - began).total_seconds()
+                time.sleep(max(0.0, seconds * share - passed))
+                sizes.append(sizes_on_disk(lake))
+            ended = time.time()
+            arrivals = EmbeddedWarehouse(lake).read("fintech.transactions", ["ingested_at"])
+            last_arrival = pc.max(arrivals.column(0)).as_py().replace(tzinfo=dt.UTC).timestamp()
+            caught_up_after = wait_until_caught_up(lake)
+            watch.send_signal(signal.SIGTERM)
+            watch.wait()
+        return Watched(began, ended, last_arrival, caught_up_after, sizes, served(url, began - DAY))
+
+
+def print_report(lake: Path, watched: Watched, rate: float, seconds: int) -> None:
+    """Print completeness, latencies and sizes."""
+    table = EmbeddedWarehouse(lake).read("fintech.transactions", ["transaction_id", "event_time", "ingested_at"])
+    since = pa.scalar(watched.began.replace(tzinfo=None), pa.timestamp("us"))
+    loaded = table.filter(pc.greater_equal(table.column("event_time"), since))
+    ids = loaded.column("transaction_id").to_pylist()
+    lost = set(watched.served) - set(table.column("transaction_id").to_pylist())
+    print(f"{rate:g} per second for {seconds} s: {len(ids):,} transactions")
+    print(f"lost {len(lost):,}, duplicated {len(ids) - len(set(ids)):,}")
+    print(f"lag at the end: {watched.ended - watched.last_arrival:.1f} s; caught up after {watched.caught_up_after:.0f} s")
+    seen = first_seen(lake / "fintech.db" / "fraud_alerts")
+    arrivals = zip(ids, loaded.column("ingested_at").to_pylist(), strict=True)
+    arrived = {transaction: at.replace(tzinfo=dt.UTC).timestamp() for transaction, at in arrivals if transaction in seen}
+    # the file that first contained an older alert may be deleted already
+    oldest = watched.ended - 45 * 60
+    latencies = [(at, seen[transaction] - at) for transaction, at in arrived.items() if at >= oldest]
+    print("seconds from arrival to alert, for all and for each ten minutes")
+    print_quantiles("all", [latency for _, latency in latencies])
+    for start in range(0, seconds, 600):
+        part = [latency for at, latency in latencies if start <= at - watched.began.timestamp() < start + 600]
+        if part:
+            print_quantiles(f"from minute {start // 60}", part)
+    print("MiB on disk at the beginning, in the middle and at the end")
+    for name in watched.sizes[-1]:
+        print(f"{name:>40}" + "".join(f"{sizes.get(name, 0.0):10.1f}" for sizes in watched.sizes))
+    print(f"processor time of all child processes: {sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]):.0f} s")
 
 
 def main() -> None:
@@ -101,69 +180,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--customers", type=int, default=20_000)
-    parser.add_argument("--history", type=int, default=14, help="days before today that are brought first")
+    parser.add_argument("--history", type=int, default=14, help="days before today that are loaded first")
     parser.add_argument("--reconcile", type=float, default=300)
     parser.add_argument("--every", type=float, default=1)
-    parser.add_argument("--keep", type=Path, help="a new folder, for a look at the lake afterwards")
-    asked = parser.parse_args()
+    parser.add_argument("--keep", type=Path, help="a new folder in which to keep the lake")
+    args = parser.parse_args()
 
-    now = dt.datetime.now(dt.UTC)
-    world = ["serve", "--customers", str(asked.customers), "--merchants", "2000"]
+    world = ["serve", "--customers", str(args.customers), "--merchants", "2000"]
+    watch_options = ["--every", str(args.every), "--reconcile", str(args.reconcile)]
     with tempfile.TemporaryDirectory() as folder:
-        lake = (asked.keep or Path(folder)).absolute() / "lake"
-        # the history without the load: it is the same world
-        with source_process(world) as url:
-            settings = read_settings(warehouse=str(lake), source_url=url)
-            run_days(settings, Span.days(now.date() - asked.history * DAY, now.date() - DAY))
-            run_days(settings, Span.days(now.date(), now.date()))
-        # it begins a little later, when the day so far has been looked at
-        began = dt.datetime.now(dt.UTC)
-        load = [*world, "--rate", str(asked.rate), "--lasts", str(asked.seconds)]
-        with source_process(load) as url:
-            env = {**os.environ, "FRAUD_WAREHOUSE": str(lake), "FRAUD_SOURCE_URL": url}
-            command = [sys.executable, "-m", "fraud_assets", "watch"]
-            command += ["--every", str(asked.every), "--reconcile", str(asked.reconcile)]
-            with subprocess.Popen(command, env=env) as watch:
-                # files of replaced rows are kept for an hour: weighed at each half, the second shows what goes on growing
-                weights = []
-                for share in (0.0, 0.5, 1.0):
-                    passed = (dt.datetime.now(dt.UTC) - began).total_seconds()
-                    time.sleep(max(0.0, asked.seconds * share - passed))
-                    weights.append(weigh(lake))
-                ended = time.time()
-                table = EmbeddedWarehouse(lake).read("fintech.transactions", ["ingested_at"])
-                last = pc.max(table.column(0)).as_py().replace(tzinfo=dt.UTC).timestamp()
-                caught_up_after = wait_until_it_stays(lake)
-                watch.send_signal(signal.SIGTERM)
-                watch.wait()
-            ids = served(url, began - DAY)
-        whole = EmbeddedWarehouse(lake)
-        kept = whole.read("fintech.transactions", ["transaction_id", "event_time", "ingested_at"])
-        mine = kept.filter(
-            pc.greater_equal(kept.column("event_time"), pa.scalar(began.replace(tzinfo=None), pa.timestamp("us")))
-        )
-        found = mine.column("transaction_id").to_pylist()
-        print(f"{asked.rate:g} a second for {asked.seconds} s: {len(found):,} transactions")
-        print(
-            f"lost {len(set(ids) - set(kept.column('transaction_id').to_pylist())):,}, doubled {len(found) - len(set(found)):,}"
-        )
-        print(f"behind at the end: {ended - last:.1f} s; caught up {caught_up_after:.0f} s later")
-        seen = first_seen(lake / "fintech.db" / "fraud_alerts")
-        arrived = dict(zip(found, mine.column("ingested_at").to_pylist(), strict=True))
-        # what is older may have been written before, in a file that is gone
-        since = ended - 45 * 60
-        arrivals = ((t, at.replace(tzinfo=dt.UTC).timestamp()) for t, at in arrived.items() if t in seen)
-        waited = [(at, seen[t] - at) for t, at in arrivals if at >= since]
-        print("seconds from arrival to alert: all, and each ten minutes")
-        print_quantiles("all", [wait for _, wait in waited])
-        for start in range(0, asked.seconds, 600):
-            part = [wait for at, wait in waited if start <= at - began.timestamp() < start + 600]
-            if part:
-                print_quantiles(f"minute {start // 60} on", part)
-        print("MiB on disk: at the beginning, in the middle, at the end")
-        for name in weights[-1]:
-            print(f"{name:>40}" + "".join(f"{weight.get(name, 0.0):10.1f}" for weight in weights))
-        print(f"processor of all children: {sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]):.0f} s")
+        lake = (args.keep or Path(folder)).absolute() / "lake"
+        load_history(lake, world, args.history)
+        watched = watch_under_load(lake, world, args.rate, args.seconds, watch_options)
+        print_report(lake, watched, args.rate, args.seconds)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m fraud_assets` is the `fraud` command."""
+"""`python -m fraud_assets` runs the `fraud` command."""
 
 from fraud_assets.cli.main import main
 

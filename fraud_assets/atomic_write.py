@@ -1,11 +1,11 @@
-"""Small files that are written whole or not at all."""
+"""Atomic writes of small text files."""
 
 from pathlib import Path
 
 
 def write_atomically(file: Path, text: str) -> None:
-    """Write a file by rename: who reads it, or is killed meanwhile, finds the old one or the new one."""
+    """Write a file by rename: a reader finds either the old or the new text, even if the writer is killed."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    whole = file.with_name(file.name + ".new")
-    whole.write_text(text, encoding="utf-8")
-    whole.replace(file)
+    new = file.with_name(file.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)

@@ -1,6 +1,6 @@
-"""The checkout that this package runs from."""
+"""Location of the checkout that this package runs from."""
 
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
-"""The repository's root, with `workspace.yaml`, `tests/` and `fraud_assets/rules`."""
+"""Root of the repository, which holds `workspace.yaml`, `tests/` and `fraud_assets/rules`."""

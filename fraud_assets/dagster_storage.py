@@ -1,4 +1,4 @@
-"""Where a `dagster.yaml` of version 0.1 looks for the event log storage; `fraud_assets.runs.event_log` has it."""
+"""Alias of `fraud_assets.runs.event_log` for a `dagster.yaml` written by version 0.1."""
 
 from fraud_assets.runs.event_log import KeptSqliteEventLogStorage
 

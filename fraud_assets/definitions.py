@@ -1,9 +1,10 @@
-"""Where everything meets. Reads settings and rule files; connects to nothing."""
+"""The Dagster definitions of the project. Reads settings and rule files; opens no connection."""
 
 from __future__ import annotations
 
 import dagster as dg
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.defs import checks, consistency_checks, coverage_checks
 from fraud_assets.defs.asset_specs import daily, key
 from fraud_assets.defs.detection import detection_assets
@@ -24,22 +25,22 @@ from hive_io.dagster.io_manager import HiveIOManagerFactory, WarehouseResource
 JOB = "fraud_detection"
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """All assets, checks, resources and jobs, for these settings.
+def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Definitions:
+    """All assets, checks, jobs, schedules, sensors and resources for these settings.
 
     Raises:
-        RuleError: a rule file cannot be used; nothing has run.
+        RuleError: a rule file is not valid.
     """
     engine = Engine(read_rule_book(overrides=settings.rules_file))
     partitions = daily(settings.first_day)
-    # by name, so that the password itself is in no config
+    # by name, so that no run config contains the password itself
     password = dg.EnvVar(f"{PREFIX}WAREHOUSE_PASSWORD") if settings.warehouse_password else None
     lake = WarehouseResource(location=settings.warehouse, password=password)
-    latest = latest_partition_checks(watched_tables(engine))
-    # those are asked all the time, not once a run
+    latest = latest_partition_checks(watched_tables(engine), clock)
+    # the health monitor evaluates these checks every minute, so runs leave them out
     selection = dg.AssetSelection.all() - dg.AssetSelection.checks(latest)
-    job = dg.define_asset_job(JOB, selection=selection, description="A day, or a range of days, from the sources to alerts.")
-    upkeep = maintenance_job(engine, settings.keep_days)
+    job = dg.define_asset_job(JOB, selection=selection, description="Every asset for a range of days, from sources to alerts.")
+    maintenance = maintenance_job(engine, settings.keep_days, clock)
     return dg.Definitions(
         assets=[
             *api_assets(partitions, settings.rejected_limit),
@@ -47,27 +48,27 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *detection_assets(engine, partitions),
             *service_level_assets(engine, partitions),
         ],
-        jobs=[job, upkeep],
+        jobs=[job, maintenance],
         asset_checks=[latest],
-        sensors=[notification_sensor(settings, watched_tables(engine), advisory_checks(engine))],
-        schedules=schedules(job, upkeep, running=settings.schedules == "on") if settings.scheduler == "dagster" else [],
+        sensors=[notification_sensor(settings, watched_tables(engine), advisory_checks(engine), clock)],
+        schedules=(schedules(job, maintenance, running=settings.schedules == "on") if settings.scheduler == "dagster" else []),
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,
             "source": SourceResource(base_url=settings.source_url),
         },
-        # a process a step costs seconds each; the work itself is in the warehouse
+        # a process for each step would cost seconds; the work itself happens in the warehouse
         executor=dg.in_process_executor,
     )
 
 
 def watched_tables(engine: Engine) -> list[str]:
-    """Tables that people rely on: all but refused rows."""
+    """Names of the tables that are monitored: all but those of rejected rows and latency counts."""
     return [*API_TABLES, *engine.order]
 
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
-    """Checks of the job that stop nothing when they fail."""
+    """Checks of the job whose failure stops nothing."""
     of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage_checks.COULD_JUDGE)]
     return [
         dg.AssetCheckKey(key(table), check)
@@ -76,5 +77,5 @@ def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
 
 
 def defs() -> dg.Definitions:
-    """What `workspace.yaml` loads."""
+    """The definitions that `workspace.yaml` loads."""
     return build_definitions(read_settings())

@@ -1,15 +1,15 @@
-"""One tree of errors; each message says what to do."""
+"""The exceptions of this package. Each message says what was expected, what was found, and what to do."""
 
 
 class FraudError(Exception):
-    """Something that the person who runs the pipeline can act on."""
+    """An error that the operator can act on; commands print its message without a traceback."""
 
 
 class SourceError(FraudError):
-    """A source did not answer, or not with what was agreed.
+    """A source does not answer, or its answer breaks the protocol.
 
     Attributes:
-        wait: seconds that it asks to be left alone for.
+        wait: seconds until the next attempt, from the source's Retry-After header; 0 if it named none.
     """
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
@@ -18,12 +18,12 @@ class SourceError(FraudError):
 
 
 class RuleError(FraudError):
-    """A rule (or feature) file cannot be used: which file, which line, and why."""
+    """A rule or feature file is invalid; the message names file and line."""
 
 
 class SettingsError(FraudError):
-    """A setting is unknown or has a value that cannot be used."""
+    """A setting is unknown or has an invalid value."""
 
 
 class TransactionNotFound(FraudError):
-    """No transaction with this id in the warehouse."""
+    """The warehouse has no transaction with this id."""

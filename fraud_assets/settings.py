@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment. Every variable starts with FRAUD_."""
+"""Settings from the environment, in variables that start with FRAUD_. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ _HAS_PASSWORD = re.compile(r"(?<=//)[^/@]*:[^/]*(?=@)")
 
 
 class Settings(BaseSettings):
-    """What can be set from outside; see the README for what each is for.
+    """Settings of the pipeline.
 
     Attributes:
-        warehouse: the folder of the embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`.
-        warehouse_password: of the user of a HiveServer2; a password in the address itself is refused.
-        source_url: where the three source APIs are.
-        rules_file: a YAML file with params, weights and states of rules that differ from their files.
-        first_day: the first partition of every asset.
-        rejected_limit: share of refused rows over which a load is not trusted.
-        notify: whom to tell when something is wrong: targets as apprise reads them, with blanks between.
-        notify_severity: the lowest severity of alerts that people are told of, or none.
-        dagster_url: where people open Dagster, for the links in messages.
-        silent_after: seconds without a transaction after which the source is called silent.
-        keep_days: how long files of replaced rows are kept, of the tables that the live path does not write.
-        scheduler: who starts runs. With airflow, Dagster's own schedules do not exist.
-        schedules: whether Dagster's own schedules run before somebody starts them in the UI.
+        warehouse: folder of the embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`.
+        warehouse_password: password of the HiveServer2 user, which the URL must not contain; None for no password.
+        source_url: base URL of the three source APIs.
+        rules_file: YAML file with params, weights, severities and statuses that override the rule files; None for no overrides.
+        first_day: first partition of every asset, a UTC day.
+        rejected_limit: largest share of rejected rows in a load, 0 to 1; above it, the table keeps its previous rows.
+        notify: notification targets as apprise URLs, separated by blanks; None sends nothing.
+        notify_severity: lowest severity of alerts to notify about; `none` sends no alerts.
+        dagster_url: base URL of the Dagster UI, for links in messages.
+        silent_after: seconds without a transaction before the source counts as silent.
+        log_format: format of the log lines of `fraud watch`, as text or as JSON, one object per line.
+        keep_days: retention of replaced files in days, for tables that the live path does not write.
+        scheduler: the scheduler that starts runs; `airflow` removes Dagster's schedules.
+        schedules: initial state of Dagster's schedules; the UI can change it.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     notify_severity: Literal["low", "medium", "high", "critical", "none"] = "high"
     dagster_url: str = "http://127.0.0.1:3000"
     silent_after: Annotated[float, Field(gt=0)] = 300
+    log_format: Literal["text", "json"] = "text"
     keep_days: Annotated[int, Field(ge=1)] = 7
     scheduler: Literal["dagster", "airflow"] = "dagster"
     schedules: Literal["on", "off"] = "off"
@@ -57,7 +59,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
-            raise ValueError("starts with http:// or https://")
+            raise ValueError("expected a URL that starts with http:// or https://")
         return value
 
     @field_validator("warehouse")
@@ -73,9 +75,10 @@ class Settings(BaseSettings):
 
     @property
     def dagster_home(self) -> Path:
-        """Where Dagster keeps what it knows of this warehouse, unless DAGSTER_HOME says otherwise.
+        """Folder of Dagster's records of this warehouse; DAGSTER_HOME takes precedence.
 
-        Beside the tables of an embedded warehouse; for a HiveServer2, `./dagster`: its database wants a local disk.
+        By default it is beside the tables of an embedded warehouse, or `./dagster` for a HiveServer2: Dagster's SQLite database
+        needs a local disk.
         """
         home = os.environ.get("DAGSTER_HOME")
         if home:
@@ -89,20 +92,23 @@ class Settings(BaseSettings):
 
     @property
     def state_folder(self) -> Path:
-        """Where `fraud watch` keeps how far it has come: beside the tables that it speaks of, where they are in a folder."""
+        """Folder of the checkpoint of `fraud watch`: that of the embedded warehouse, or Dagster's folder for a HiveServer2."""
         return self.dagster_home if "://" in self.warehouse else Path(self.warehouse).absolute()
 
 
 def read_settings(**given: Any) -> Settings:
-    """The settings from the environment; `given` goes before it, None is as if not given.
+    """Read the settings from the environment.
+
+    Args:
+        given: values by setting name. A value takes precedence over the environment; None leaves the environment's value.
 
     Raises:
-        SettingsError: an unknown FRAUD_ variable, or a value that cannot be used.
+        SettingsError: an unknown FRAUD_ variable, or an invalid value.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
-            raise SettingsError(f"{name} is not a setting; there are {', '.join(sorted(known))}")
+            raise SettingsError(f"{name} is not a setting; the settings are {', '.join(sorted(known))}")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:

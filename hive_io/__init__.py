@@ -1,9 +1,9 @@
-"""Tables of a lake behind one small interface, and a Dagster IO manager on top. Knows nothing of fraud."""
+"""Tables of a lake behind one small interface, and a Dagster IO manager on top. Contains nothing about fraud."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import typing as _typing
+from importlib import import_module as _import_module
 
 from hive_io.errors import (
     ColumnNotFound,
@@ -19,16 +19,17 @@ from hive_io.errors import (
 )
 from hive_io.table import PARTITION, Column, Span, Table
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from hive_io.counted_filter import CountedFilter
     from hive_io.delta.warehouse import EmbeddedWarehouse
     from hive_io.dialect import HiveQL
     from hive_io.hive.connection import HiveServer
     from hive_io.hive.warehouse import HiveServer2Warehouse
-    from hive_io.warehouse import Footprint, Reader, Receipt, Warehouse
+    from hive_io.warehouse import Capability, Footprint, Reader, Receipt, Warehouse
 
 __all__ = [
     "PARTITION",
+    "Capability",
     "Column",
     "ColumnNotFound",
     "CountedFilter",
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Capability": "hive_io.warehouse",
     "CountedFilter": "hive_io.counted_filter",
     "EmbeddedWarehouse": "hive_io.delta.warehouse",
     "Footprint": "hive_io.warehouse",
@@ -64,10 +66,10 @@ _LAZY = {
     "Receipt": "hive_io.warehouse",
     "Warehouse": "hive_io.warehouse",
 }
-"""Names whose modules import an engine (DuckDB, Delta Lake, PyHive): imported when first used (PEP 562)."""
+"""Names whose modules import an engine (DuckDB, Delta Lake, PyHive); imported on first use (PEP 562)."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    return getattr(_import_module(_LAZY[name]), name)

@@ -1,4 +1,4 @@
-"""A query that looks at many rows and keeps few: all are counted, in the same pass where a warehouse can."""
+"""A query that reads many rows and keeps few. All rows are counted by day, in the same pass where the warehouse can."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from hive_io.dialect import HiveQL
 from hive_io.table import PARTITION
 
 Counts: TypeAlias = Mapping[str, int]
-KEPT = "sift.kept"
-"""The table that `CountedFilter.projected` reads: the rows that are kept, before they are put into the form that is written."""
+"""Rows by day."""
+KEPT = "counted_filter.kept"
+"""Table that `CountedFilter.projected` reads: the kept rows, before the projection."""
 _DAY = "looked_at_on"
 
 
 class CountedFilter(HiveQL):
-    """The SELECT of the rows that are kept, which any warehouse can run; and its parts, for one that can do better.
+    """The SELECT of the kept rows, which any warehouse can run, together with its parts, for a warehouse that can do better.
 
     Attributes:
-        rows: what is looked at, a SELECT with its common table expressions.
-        keep: the BOOLEAN column of `rows` that is true for what is kept; None if everything is.
-        time: the TIMESTAMP column of `rows` of whose days the rows are.
-        counted: rows that were looked at on each day that has some, when a warehouse computed it last; empty before.
-        then: told how many rows each day has, and `counted`, when the IO manager has written.
+        rows: SELECT of all rows, with its common table expressions.
+        keep: BOOLEAN column of `rows` that is true for kept rows; None to keep all.
+        time: TIMESTAMP column of `rows` that gives a row's day.
+        counted: number of `rows` on each day that has any, from the last computation; empty before the first.
+        then: callback of the IO manager after the write, with the rows written by day and with `counted`.
     """
 
     def __init__(self, rows: exp.Select, keep: str | None, time: str, projection: Sequence[exp.Expr]) -> None:
-        """Take the parts, syntax trees that `parse` let through.
+        """Build the query from syntax trees that `parse` accepted.
 
         Args:
-            projection: what is made of a row that is kept; `ds`, the day of `time`, is among it.
+            projection: columns to write, computed from a kept row; includes `ds`, the day of `time`.
         """
         super().__init__("")
         self.rows, self.keep, self.time, self._projection = rows, keep, time, projection
@@ -41,7 +42,7 @@ class CountedFilter(HiveQL):
 
     def bound(self) -> exp.Query:
         if self._bound is None:
-            kept = _over(self.rows, *self._projected)
+            kept = _select_over(self.rows, *self._projected)
             self._bound = kept if self.keep is None else kept.where(exp.column(self.keep), copy=False)
         return self._bound
 
@@ -51,21 +52,21 @@ class CountedFilter(HiveQL):
 
     @property
     def projected(self) -> exp.Select:
-        """What is written, of `KEPT`."""
+        """SELECT of the columns to write, from the table `KEPT`."""
         return exp.select(*self._projected).from_(KEPT)
 
     @property
     def counts(self) -> HiveQL:
-        """A row for each day that has rows: `ds` and `counted`."""
-        # a date to group by, a text of each group only: texts of ten million rows take a second
+        """Query with a row for each day that has rows: `ds` and `counted`."""
+        # grouped by a date and formatted per group: formatting ten million rows takes a second
         day = exp.TsOrDsToDate(this=exp.column(self.time))
-        days = _over(self.rows, exp.alias_(day, _DAY), exp.alias_(exp.Count(this=exp.Star()), "counted")).group_by(day)
+        days = _select_over(self.rows, day.as_(_DAY), exp.Count(this=exp.Star()).as_("counted")).group_by(day)
         ds = exp.TimeToStr(this=exp.column(_DAY), format=exp.Literal.string("%Y-%m-%d"))
-        return HiveQL.of(_over(days, exp.alias_(ds, PARTITION), exp.column("counted")))
+        return HiveQL.of(_select_over(days, ds.as_(PARTITION), exp.column("counted")))
 
 
-def _over(rows: exp.Select, *selected: exp.Expr) -> exp.Select:
-    """A SELECT of the rows of another, whose common table expressions stay in front: Hive allows them there only."""
+def _select_over(rows: exp.Select, *selected: exp.Expr) -> exp.Select:
+    """A SELECT from another SELECT. The common table expressions stay in front, the only place where Hive allows them."""
     inner = rows.copy()
     ctes = inner.ctes
     inner.set("with_", None)

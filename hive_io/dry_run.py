@@ -1,4 +1,4 @@
-"""What a query would give, without data: its columns and their types, from empty tables in memory."""
+"""Dry run of a query: the columns and types of its result, computed on empty tables in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 import duckdb
 import pyarrow as pa
 
-from hive_io.dialect import HiveQL, to_duckdb
+from hive_io.dialect import HiveQL, columns_in, to_duckdb
 from hive_io.errors import QueryError
 from hive_io.table import Table
 
@@ -19,27 +19,27 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 
 def result_schema(query: HiveQL, tables: Mapping[str, Table]) -> pa.Schema:
-    """The columns of the query's result, as the embedded engine gives them.
+    """Return the columns and types of a query's result in the embedded engine.
 
     Args:
-        tables: by `database.name`; only those that the query reads are looked at.
+        tables: by `database.name`; only those that the query reads are used.
 
     Raises:
-        QueryError: the engine refuses the query.
+        QueryError: the engine rejects the query.
     """
     with _database().cursor() as connection:
-        made: set[str] = set()
+        registered: set[str] = set()
 
         def relation(name: str) -> str:
-            if name not in made:
+            if name not in registered:
                 if name not in tables:
                     raise QueryError(f"There is no table {name}")
-                # registered, so seen by this cursor only
+                # visible to this cursor only
                 connection.register(name, tables[name].arrow_schema.empty_table())
-                made.add(name)
+                registered.add(name)
             return name
 
-        sql = to_duckdb(query.bound(), relation)
+        sql = to_duckdb(query.bound(), relation, columns_in(tables), strict=query.is_text)
         try:
             return connection.sql(sql).to_arrow_table().schema
         except duckdb.Error as error:

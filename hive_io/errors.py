@@ -1,47 +1,47 @@
-"""One tree of errors; each message says what to do."""
+"""The tree of errors. Each message says what to do."""
 
 
 class HiveIOError(Exception):
-    """Something about the lake that the caller can act on."""
+    """A problem with the lake that the caller can act on."""
 
 
 class NotAWarehouse(HiveIOError):
-    """The folder cannot be used as a warehouse: not writable, not a folder, or somebody else's."""
+    """The location cannot be used as a warehouse: an unsuitable folder, or a server that does not answer."""
 
 
 class TableNotFound(HiveIOError):
-    """The table was never created in this warehouse."""
+    """The warehouse has no such table."""
 
 
 class ColumnNotFound(HiveIOError):
-    """A column was asked for that the table does not have."""
+    """The table has no such column."""
 
 
 class SchemaMismatch(HiveIOError):
-    """The data does not have the table's columns and types; nothing was written."""
+    """The data does not have the table's columns and types. Nothing was written."""
 
 
 class RowsOutsideSpan(HiveIOError):
-    """The data has rows that the replacement would not cover; nothing was written."""
+    """Some rows are outside the span to be replaced. Nothing was written."""
 
 
 class PartitionConflict(HiveIOError):
-    """Somebody else wrote the same partitions meanwhile; nothing was written."""
+    """Concurrent write detected: another writer committed to the same partitions first. Nothing was written."""
 
 
 class NoHistory(HiveIOError):
-    """The warehouse does not keep its tables as they were, or the moment has not come yet."""
+    """The warehouse has no time travel, or the moment lies in the future."""
 
 
 class HistoryGone(HiveIOError):
-    """A table is no longer kept as it was at that moment."""
+    """The version of a table at that moment is no longer retained."""
 
 
 class QueryError(HiveIOError):
-    """A HiveQL text was refused, before or by the engine.
+    """A HiveQL text was rejected, by the parser or by the engine.
 
     Attributes:
-        line: 1-based line in the text that was given, or None where it is not known.
+        line: 1-based line in the given text, or None if unknown.
     """
 
     def __init__(self, message: str, line: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Files of a table's folder, counted."""
+"""Size of a table's folder on disk."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hive_io.warehouse import Footprint
 
 
 def footprint_of(folder: Path) -> Footprint:
-    """The data files in a folder and below it, and the bytes of all files there; none where there is no folder."""
+    """Count data files and the bytes of all files in a folder and below; zero if the folder does not exist."""
     files = total = 0
     for where, _, names in os.walk(folder):
         for name in names:
-            # one that is deleted while they are counted takes no room
+            # a file that is deleted during the count takes no room
             with suppress(FileNotFoundError):
                 total += (Path(where) / name).stat().st_size
                 files += name.endswith(".parquet") and "_delta_log" not in Path(where).parts

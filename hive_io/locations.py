@@ -1,4 +1,4 @@
-"""Opens the warehouse that a location names."""
+"""Open the warehouse at a location: a folder, or the address of a HiveServer2."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from hive_io.warehouse import Warehouse
 
 
 def open_warehouse(location: str, password: SecretStr | None = None) -> Warehouse:
-    """Open the warehouse that a setting names.
+    """Open the warehouse at a location.
+
+    Args:
+        location: a folder, or `hive://user@host:10000/database?staging=/shared/folder`.
+        password: of the user of a HiveServer2.
 
     Raises:
-        NotAWarehouse: the location cannot be used, and why.
+        NotAWarehouse: the location cannot be used; the message says why.
     """
     if "://" in location:
-        # PyHive, Thrift and pandas take half a second to import, and the embedded warehouse needs none of them
+        # PyHive, Thrift and pandas take half a second to import; the embedded warehouse needs none of them
         from hive_io.hive.connection import HiveServer
         from hive_io.hive.warehouse import HiveServer2Warehouse
 
@@ -26,5 +30,5 @@ def open_warehouse(location: str, password: SecretStr | None = None) -> Warehous
 
 
 def warehouse_exists(location: str) -> bool:
-    """True if there is a warehouse at a location. Creates nothing; a HiveServer2 counts as existing without being asked."""
+    """True if a warehouse exists at a location. Creates nothing, and takes a HiveServer2 to exist without asking it."""
     return "://" in location or (Path(location) / MARKER).exists()

@@ -1,4 +1,4 @@
-"""What a table is: name, columns in Hive types, key, time column. Knows no engine."""
+"""Table descriptions and spans of time: names, columns in Hive types, keys, time columns. Independent of any engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError
 
 PARTITION = "ds"
-"""Every table is partitioned by the day, a text like 2026-01-31."""
+"""Name of the partition column of every table: the day in UTC, a text like 2026-01-31."""
 
 DAY = dt.timedelta(days=1)
 
@@ -28,15 +28,18 @@ _ARROW = {
 
 
 def arrow_type(hive_type: str) -> pa.DataType:
-    """The Arrow type of a Hive type: `DECIMAL(18,2)`, `ARRAY<STRING>`, `TIMESTAMP` (naive, UTC, microseconds) …
+    """Return the Arrow type of a Hive type: `DECIMAL(18,2)`, `ARRAY<STRING>`, `TIMESTAMP` (naive, UTC, microseconds) …
 
     Raises:
-        ValueError: a type that the tables of this project do not use.
+        ValueError: a type that tables of this project do not use.
     """
     try:
         return _to_arrow(exp.DataType.build(hive_type, dialect="hive"))
     except (ParseError, LookupError, ValueError):
-        raise ValueError(f"{hive_type} is no type that tables use here") from None
+        raise ValueError(
+            f"{hive_type!r} is not a supported column type; use STRING, BOOLEAN, INT, BIGINT, DOUBLE, TIMESTAMP, "
+            "DECIMAL(p,s) or an ARRAY of one of them"
+        ) from None
 
 
 def _to_arrow(parsed: exp.DataType) -> pa.DataType:
@@ -44,13 +47,13 @@ def _to_arrow(parsed: exp.DataType) -> pa.DataType:
         precision, scale = (int(p.this.this) for p in parsed.expressions)
         return pa.decimal128(precision, scale)
     if parsed.this == exp.DataType.Type.ARRAY:
-        # "element" is the name that Parquet gives to the items of a list
+        # Parquet calls the items of a list "element"
         return pa.list_(pa.field("element", _to_arrow(parsed.expressions[0])))
     return _ARROW[parsed.this]
 
 
 def is_day(text: str) -> bool:
-    """Whether a text is a `ds`: a day of the calendar, written like 2026-01-31."""
+    """True if a text is a valid `ds`: a day of the calendar, written like 2026-01-31."""
     try:
         return dt.date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -62,9 +65,9 @@ class Column:
     """A column of a table.
 
     Attributes:
-        type: a Hive type, `DECIMAL(18,2)`.
-        description: what it means, with its unit.
-        personal: whether it holds personal data, which must not reach logs, messages or previews.
+        type: Hive type, such as `DECIMAL(18,2)`.
+        description: meaning and unit.
+        personal: True for personal data, which must not reach logs, messages or previews.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Column:
 
     @property
     def arrow_type(self) -> pa.DataType:
+        """Arrow type of the column."""
         return arrow_type(self.type)
 
 
@@ -82,9 +86,9 @@ class Table:
     """A table `database.name`, partitioned by `ds STRING`.
 
     Attributes:
-        columns: without the partition column.
-        key: columns that identify a row within the table; what `Warehouse.merge` matches on.
-        time_column: the TIMESTAMP by which a part of a day can be replaced, or None for tables of whole days.
+        columns: all columns but the partition column.
+        key: columns that identify a row; `Warehouse.upsert` matches rows by day and key.
+        time_column: TIMESTAMP column by which a part of a day can be replaced, or None if only whole days can be.
     """
 
     database: str
@@ -96,6 +100,7 @@ class Table:
 
     @property
     def full_name(self) -> str:
+        """The name `database.name`."""
         return f"{self.database}.{self.name}"
 
     @cached_property
@@ -115,7 +120,7 @@ class Span:
     """A half-open span of time `[start, end)`, in aware UTC datetimes. The unit of replacement.
 
     Raises:
-        ValueError: times without a zone, or an end that is not after the start.
+        ValueError: a time without a zone, or an end that is not after the start.
     """
 
     start: dt.datetime
@@ -124,43 +129,49 @@ class Span:
     def __post_init__(self) -> None:
         for value in (self.start, self.end):
             if value.tzinfo is None:
-                raise ValueError(f"{value} has no time zone; times at the edges are aware, in UTC")
+                raise ValueError(f"{value} has no time zone; pass an aware datetime, in UTC")
         if self.end <= self.start:
-            raise ValueError(f"The span ends ({self.end}) before it starts ({self.start})")
+            raise ValueError(f"A span must end after its start; found start {self.start} and end {self.end}")
         object.__setattr__(self, "start", self.start.astimezone(dt.UTC))
         object.__setattr__(self, "end", self.end.astimezone(dt.UTC))
 
     @classmethod
     def days(cls, first: dt.date, last: dt.date) -> Span:
-        """Whole days, both ends included."""
+        """Return the span of whole days, both ends included."""
         start = dt.datetime.combine(first, dt.time.min, dt.UTC)
         return cls(start, dt.datetime.combine(last, dt.time.min, dt.UTC) + DAY)
 
     @property
     def first_day(self) -> dt.date:
+        """First day that the span touches."""
         return self.start.date()
 
     @property
     def last_day(self) -> dt.date:
+        """Last day that the span touches."""
         return (self.end - dt.timedelta(microseconds=1)).date()
 
     @property
     def first_ds(self) -> str:
+        """First day that the span touches, as `ds`."""
         return self.first_day.isoformat()
 
     @property
     def last_ds(self) -> str:
+        """Last day that the span touches, as `ds`."""
         return self.last_day.isoformat()
 
     @property
     def is_whole_days(self) -> bool:
+        """True if the span starts and ends at midnight UTC."""
         return self == self.whole_days()
 
     def whole_days(self) -> Span:
-        """The days that this span touches."""
+        """Return the span extended to the whole days that it touches."""
         return Span.days(self.first_day, self.last_day)
 
     def each_day(self) -> Iterator[dt.date]:
+        """Yield each day that the span touches, in order."""
         day = self.first_day
         while day <= self.last_day:
             yield day
@@ -173,7 +184,7 @@ class Span:
 
 
 def ranges(days: Iterable[dt.date]) -> list[Span]:
-    """The days, in order, as few spans: neighbouring ones share one."""
+    """Return the days as the fewest spans, in order: consecutive days share a span."""
     spans: list[Span] = []
     for day in sorted(set(days)):
         if spans and spans[-1].last_day + DAY == day:

@@ -1,8 +1,9 @@
-"""The interface of a warehouse. `embedded.py` implements it; any HiveServer2 can."""
+"""The interface of a warehouse. `delta/warehouse.py` implements it in a folder, `hive/warehouse.py` on a HiveServer2."""
 
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,18 +16,35 @@ from hive_io.dialect import HiveQL
 from hive_io.table import Span, Table
 
 Data: TypeAlias = pa.Table | HiveQL
-"""What can be written: rows as an Arrow table, or a query that the warehouse runs in place."""
+"""Data to write: rows as an Arrow table, or a query that the warehouse runs in place."""
+
+
+class Capability(enum.StrEnum):
+    """Features that some warehouses have and others do not. Everything else in the interface holds for every warehouse."""
+
+    COMPACTION = "compaction"
+    """Each write may add small files to a day, and `compact` merges them. Without it, there is nothing to compact."""
+    CONFLICT_DETECTION = "conflict detection"
+    """A write that rests on rows which another writer has replaced raises PartitionConflict. Without it, the last writer of a
+    day wins, with whole rows."""
+    PRELOADED_ROWS = "preloaded rows"
+    """Within `preloaded`, queries read the preloaded rows. Without it, they read the table."""
+    TIME_TRAVEL = "time travel"
+    """`as_of` reads earlier versions of the tables. Without it, it raises NoHistory."""
+    TIMES_BEFORE_1582 = "times before 1582"
+    """Times before 15 October 1582, the first day of the Gregorian calendar, are read as they were written. Without it, they
+    are shifted by days."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a write left behind.
+    """Result of a write.
 
     Attributes:
         table: `database.name`.
-        partitions: rows of each day that the write covered, counted after it. A day without rows is 0.
-        before: rows of the same days in the version that the write was made on.
-        query: what was run, for a person to read; None for rows.
+        partitions: rows of each day that the write covered, counted after it; 0 for a day without rows.
+        before: rows of the same days in the version that the write replaced.
+        query: the query that was run, for people to read; None for rows.
     """
 
     table: str
@@ -36,16 +54,17 @@ class Receipt:
 
     @property
     def rows(self) -> int:
+        """Rows of all days that the write covered."""
         return sum(self.partitions.values())
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a table takes on disk.
+    """Size of a table on disk.
 
     Attributes:
-        files: data files, those of replaced rows that are kept among them.
-        bytes: of all files in the table's folder, its log included.
+        files: number of data files, including retained files of replaced rows.
+        bytes: size of all files in the table's folder, its log included.
     """
 
     files: int
@@ -53,15 +72,15 @@ class Footprint:
 
 
 class Reader(ABC):
-    """Tables of a lake, to be read: as they are, or as they were."""
+    """Read access to the tables of a lake, at their latest version or at an earlier one."""
 
     @abstractmethod
     def tables(self, database: str) -> list[str]:
-        """Names of the tables in a database, sorted."""
+        """Return the names of the tables in a database, sorted."""
 
     @abstractmethod
     def schema(self, table: str) -> pa.Schema:
-        """Columns and types of a table as the lake has them, `ds` last.
+        """Return a table's columns and types in the lake, `ds` last.
 
         Raises:
             TableNotFound: there is no such table.
@@ -69,7 +88,7 @@ class Reader(ABC):
 
     @abstractmethod
     def partitions(self, table: str) -> dict[str, int]:
-        """Rows of each day that has some, by `ds`, sorted.
+        """Return the number of rows by `ds`, sorted, for each day that has any.
 
         Raises:
             TableNotFound: there is no such table.
@@ -77,7 +96,7 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        """Rows of `database.name`: all, or the days that `span` touches; all columns, or those named.
+        """Return rows of `database.name`: all days or those that `span` touches, all columns or those named.
 
         Raises:
             TableNotFound, ColumnNotFound: with the names that exist.
@@ -85,7 +104,7 @@ class Reader(ABC):
 
     @abstractmethod
     def query(self, query: HiveQL) -> pa.Table:
-        """The result of a HiveQL query.
+        """Return the result of a HiveQL query.
 
         Raises:
             TableNotFound, QueryError: as for `replace`.
@@ -93,94 +112,102 @@ class Reader(ABC):
 
 
 class Warehouse(Reader):
-    """Tables of a lake, partitioned by day. The only writer of them.
+    """Read and write access to the tables of a lake, partitioned by day. The only writer of them.
 
-    A write is all or nothing: readers see the rows from before or after it, a failed one leaves the old rows.
+    A day is replaced at once: readers see its old rows or its new ones, and a failed write leaves the old ones.
     """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> frozenset[Capability]:
+        """Optional features of this warehouse."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections and memory. It may be used again, and opens them anew."""
+        """Release connections and memory. The next use opens them again."""
 
     @contextmanager
     def preloaded(self, table: str, rows: HiveQL) -> Iterator[None]:
-        """While it is open, queries of this thread may find only these rows in a table, fetched once for all of them.
+        """Within the context, let this thread's queries read only these rows of a table, fetched once for all queries.
 
-        The caller answers for it that they need no others. They are not used any more once somebody has written the table. A
-        warehouse may do nothing here.
+        The caller guarantees that the queries need no other rows. A write to the table by anyone ends the use of the
+        preloaded rows. A warehouse without `Capability.PRELOADED_ROWS` does nothing here.
 
         Args:
-            table: `database.name`, with all of whose columns the query returns rows.
+            table: `database.name`.
+            rows: query that returns all columns of the table.
         """
         yield
 
     @abstractmethod
     def ensure_table(self, table: Table) -> None:
-        """Create the table, empty, if it is missing; add columns that its description gained.
+        """Create the table, empty, if it is missing; add the columns that its description gained.
 
         Raises:
-            SchemaMismatch: a column exists with another type, or the table has one that the description lost.
+            SchemaMismatch: a column exists with another type, or is missing from the description.
         """
 
     @abstractmethod
     def replace(self, table: Table, data: Data, span: Span) -> Receipt:
-        """Replace the rows of `span` by `data`, in one commit: a day, a range of days, or a part of a day.
+        """Replace the rows of `span`: a day, a range of days, or a part of a day.
 
-        Columns are matched by name. Rows bring their `ds`. Writing the same data twice leaves the same rows.
+        Columns are matched by name. Rows include their `ds`. Writing the same data twice leaves the same rows.
 
         Raises:
-            SchemaMismatch: columns missing, unknown or of a type that would lose something.
-            RowsOutsideSpan: rows whose day (or time, for a part of a day) is not in the span.
-            PartitionConflict: another writer was first, several times in a row for a query, once for rows:
-                rows may rest on what the other writer changed, so the caller computes them again.
-            QueryError: the query was refused.
+            SchemaMismatch: columns are missing, unknown, or of a type whose conversion would lose data.
+            RowsOutsideSpan: the day of a row (or its time, for a part of a day) is not in the span.
+            PartitionConflict: another writer was first: for rows at once, since they may rest on what that writer changed
+                and the caller must compute them again; for a query after several attempts.
+            QueryError: the query was rejected.
         """
 
     @abstractmethod
     def upsert(self, table: Table, rows: pa.Table) -> Receipt:
-        """Insert rows, or replace those with the same day and key; other rows stay.
+        """Insert rows, replacing those with the same day and key; other rows stay.
 
         Raises:
             SchemaMismatch, PartitionConflict: as for `replace`; a conflict is raised at once.
-            RowsOutsideSpan: rows whose `ds` is no day.
-            HiveIOError: rows without a key, or two of them with the same day and key.
+            RowsOutsideSpan: the `ds` of a row is not a valid day.
+            HiveIOError: a row lacks a key, or two rows have the same day and key.
         """
 
     @abstractmethod
     def compact(self, table: str, before: dt.date) -> list[str]:
-        """Write the many small files of a day into few large ones, each day in one commit. Changes no row.
+        """Compact the many small files of each day into few large ones, in one commit a day. Changes no row.
 
-        On a HiveServer2 there is nothing to do: each write of a day, or of a part of it, leaves a folder with one new file.
+        Without `Capability.COMPACTION` there is nothing to do: each write of a day, or of a part of it, leaves a folder with
+        one new file.
 
         Args:
-            before: only days before this one, to which nobody writes any more: a writer of the same day may be refused.
+            before: compact only days before this one. They should have no writers any more: a concurrent write of the same
+                day may raise PartitionConflict.
 
         Returns:
-            The days whose files were written anew, as `ds`.
+            The compacted days, as `ds`.
 
         Raises:
             TableNotFound: there is no such table.
-            PartitionConflict: others wrote one of the days, several times in a row; the days before it are done.
+            PartitionConflict: other writers were first several times in a row; earlier days are compacted.
         """
 
     @abstractmethod
     def vacuum(self, table: str, keep: dt.timedelta) -> None:
-        """Delete files that no row of the table is in any more, and what a table's log says of longer ago.
+        """Delete data files that hold no current rows, and log entries that have expired.
 
-        Until then, the embedded warehouse's tables can be read as they were, with any reader of Delta Lake.
+        Until then, with `Capability.TIME_TRAVEL`, earlier versions can be read, with any reader of Delta Lake too.
 
         Args:
-            keep: how long they stay after they were replaced, in whole hours: longer than any reader reads. A HiveServer2
-                has its own, the `grace` of its address.
+            keep: retention of files after their rows were replaced, in whole hours; longer than any reader reads. A
+                HiveServer2 uses the `grace` of its address instead.
 
         Raises:
             TableNotFound: there is no such table.
-            PartitionConflict: others wrote the table, several times in a row; nothing is lost.
+            PartitionConflict: other writers were first several times in a row; nothing is lost.
         """
 
     @abstractmethod
     def footprint(self, table: str) -> Footprint:
-        """What the table takes on disk at this moment.
+        """Return the current size of the table on disk.
 
         Raises:
             TableNotFound: there is no such table.
@@ -188,20 +215,20 @@ class Warehouse(Reader):
 
     @abstractmethod
     def as_of(self, moment: dt.datetime) -> Reader:
-        """The tables as they were at a moment: each in the last version that was written until then.
+        """Return a reader of all tables at a moment: each in its last version that was committed by then.
 
-        What it reads of a table raises TableNotFound where there was none yet, and HistoryGone where it is not kept.
+        Reading a table raises TableNotFound if it did not exist yet, and HistoryGone if that version is no longer retained.
 
         Args:
             moment: aware.
 
         Raises:
-            NoHistory: this warehouse keeps none, or the moment has not come yet.
+            NoHistory: the warehouse lacks `Capability.TIME_TRAVEL`, or the moment lies in the future.
         """
 
     @abstractmethod
     def explain(self, query: HiveQL) -> str:
-        """The engine's plan of a HiveQL query, which does not run: what only the engine can refuse is found.
+        """Return the engine's plan of a HiveQL query without running it. Finds errors that only the engine can find.
 
         Raises:
             TableNotFound, QueryError: as for `query`.

@@ -1,4 +1,4 @@
-"""The HTTP face of a source: a Flask application, and waitress in front of it."""
+"""HTTP API of a source, as a Flask application."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mock_sources.http_faults import HttpFaults
 from mock_sources.source import DEFAULT_LIMIT, EXTERNAL_KEYS, MAX_LIMIT, Row, Source, Window
 
 Clock = Callable[[], datetime]
-"""Gives the server's present; a time without a zone is UTC."""
+"""Returns the server's current time. A naive datetime is in UTC."""
 
 _TRANSACTIONS = "/api/transactions"
 _CUSTOMERS = "/api/customers"
@@ -31,9 +31,13 @@ _PARAMETERS = {
 
 
 def create_app(source: Source, now: Clock | None = None, http_faults: HttpFaults | None = None) -> Flask:
-    """The endpoints over `source`. `now` is the default of as_of (the machine's clock, unless given).
+    """Application with the endpoints of a source.
 
-    Every answer is JSON except the index; a parameter that cannot be used gets 400 with `{"error": ...}`.
+    Every response is JSON, except the index. An invalid parameter is answered with status 400 and `{"error": ...}`.
+
+    Args:
+        now: clock for the default of as_of; the system clock by default.
+        http_faults: faults of responses; none by default.
     """
     app = Flask("mock_sources", static_folder=None)
     clock = now or (lambda: datetime.now(UTC))
@@ -47,24 +51,24 @@ def create_app(source: Source, now: Clock | None = None, http_faults: HttpFaults
 
     @app.get(_TRANSACTIONS)
     def transactions() -> Response:
-        asked = _arguments(_TRANSACTIONS)
-        window, limit = _window(asked, clock), _limit(asked)
-        after = cursors.arrival_key(_TRANSACTIONS, asked["after"]) if "after" in asked else None
+        parameters = _arguments(_TRANSACTIONS)
+        window, limit = _window(parameters, clock), _limit(parameters)
+        after = cursors.arrival_key(_TRANSACTIONS, parameters["after"]) if "after" in parameters else None
         page = source.transactions(window, after, limit)
-        return _answer(page.rows, window, asked, page.last and cursors.encode(_TRANSACTIONS, page.last), page.more)
+        return _answer(page.rows, window, parameters, page.last and cursors.encode(_TRANSACTIONS, page.last), page.more)
 
     @app.get(_CUSTOMERS)
     def customers() -> Response:
-        asked = _arguments(_CUSTOMERS)
-        window, limit = _window(asked, clock), _limit(asked)
+        parameters = _arguments(_CUSTOMERS)
+        window, limit = _window(parameters, clock), _limit(parameters)
         keyed: list[_Keyed] = [((row["customer_id"],), row) for row in source.customers(window.as_of)]
-        rows, cursor, more = _slice(_CUSTOMERS, keyed, asked, limit)
-        return _answer([row for _, row in rows], window, asked, cursor, more)
+        rows, cursor, more = _slice(_CUSTOMERS, keyed, parameters, limit)
+        return _answer([row for _, row in rows], window, parameters, cursor, more)
 
     @app.get(_EXTERNAL)
     def external_data() -> Response:
-        asked = _arguments(_EXTERNAL)
-        window, limit, sections = _window(asked, clock), _limit(asked), _sections(asked)
+        parameters = _arguments(_EXTERNAL)
+        window, limit, sections = _window(parameters, clock), _limit(parameters), _sections(parameters)
         found = source.external_data(window, sections)
         order = list(EXTERNAL_KEYS)
         keyed = [
@@ -72,17 +76,17 @@ def create_app(source: Source, now: Clock | None = None, http_faults: HttpFaults
             for name in sections
             for row in found[name]
         ]
-        rows, cursor, more = _slice(_EXTERNAL, keyed, asked, limit)
+        rows, cursor, more = _slice(_EXTERNAL, keyed, parameters, limit)
         body: dict[str, list[Row]] = {name: [] for name in sections}
         for key, row in rows:
             body[order[int(key[0])]].append(row)
-        return _answer(body, window, asked, cursor, more)
+        return _answer(body, window, parameters, cursor, more)
 
     @app.get(_LABELS)
     def labels() -> Response:
-        asked = _arguments(_LABELS)
-        window = _window(asked, clock)
-        return _answer(source.labels(window), window, asked, None, False)
+        parameters = _arguments(_LABELS)
+        window = _window(parameters, clock)
+        return _answer(source.labels(window), window, parameters, None, False)
 
     @app.errorhandler(BadParameter)
     def bad_parameter(error: BadParameter) -> Response:
@@ -99,64 +103,66 @@ def create_app(source: Source, now: Clock | None = None, http_faults: HttpFaults
 
 def _arguments(path: str) -> dict[str, str]:
     allowed = _PARAMETERS[path]
-    asked = {}
+    parameters = {}
     for name, values in request.args.lists():
         if name not in allowed:
-            raise BadParameter(f"{path} has no parameter {name!r}: use only {', '.join(allowed)}.")
+            raise BadParameter(f"{path} has no parameter {name!r}: use {', '.join(allowed)}.")
         if len(values) > 1:
             raise BadParameter(f"{name} is given {len(values)} times: give it once.")
-        asked[name] = values[0]
-    return asked
+        parameters[name] = values[0]
+    return parameters
 
 
-def _window(asked: dict[str, str], clock: Clock) -> Window:
+def _window(parameters: dict[str, str], clock: Clock) -> Window:
     since, until, as_of = (
-        timestamps.parse(asked[name], name) if name in asked else None for name in ("since", "until", "as_of")
+        timestamps.parse(parameters[name], name) if name in parameters else None for name in ("since", "until", "as_of")
     )
     if since is not None and until is not None and since > until:
-        raise BadParameter("since is later than until: swap them, or leave one of them out.")
+        raise BadParameter("since is later than until: swap them, or omit one.")
     return Window(timestamps.from_datetime(clock()) if as_of is None else as_of, since, until)
 
 
-def _limit(asked: dict[str, str]) -> int:
-    value = asked.get("limit", str(DEFAULT_LIMIT))
+def _limit(parameters: dict[str, str]) -> int:
+    value = parameters.get("limit", str(DEFAULT_LIMIT))
     if not (value.isascii() and value.isdigit() and len(value) < 10 and 1 <= int(value) <= MAX_LIMIT):
-        raise BadParameter(f"limit is not usable: give a whole number from 1 to {MAX_LIMIT}.")
+        raise BadParameter(f"limit is {value!r}: give a whole number from 1 to {MAX_LIMIT}.")
     return int(value)
 
 
-def _sections(asked: dict[str, str]) -> list[str]:
-    named = asked.get("fields", ",".join(EXTERNAL_KEYS)).split(",")
+def _sections(parameters: dict[str, str]) -> list[str]:
+    named = parameters.get("fields", ",".join(EXTERNAL_KEYS)).split(",")
     unknown = [name for name in named if name not in EXTERNAL_KEYS]
     if unknown:
-        raise BadParameter(f"fields names {unknown[0]!r}: give a comma-separated list out of {', '.join(EXTERNAL_KEYS)}.")
+        raise BadParameter(f"fields has {unknown[0]!r}: give a comma-separated list of any of {', '.join(EXTERNAL_KEYS)}.")
     return [name for name in EXTERNAL_KEYS if name in named]
 
 
 _Keyed = tuple[tuple[str | int, ...], Row]
 
 
-def _slice(path: str, keyed: list[_Keyed], asked: dict[str, str], limit: int) -> tuple[list[_Keyed], str | None, bool]:
-    """The rows after the asked cursor, the cursor of the last one, and whether more remain."""
-    if "after" in asked:
-        after = cursors.decode(path, asked["after"])
+def _slice(path: str, keyed: list[_Keyed], parameters: dict[str, str], limit: int) -> tuple[list[_Keyed], str | None, bool]:
+    """The rows after the requested cursor, the cursor of the last row, and True if more follow."""
+    if "after" in parameters:
+        after = cursors.decode(path, parameters["after"])
         try:
             keyed = [(key, row) for key, row in keyed if key > after]
         except TypeError:
-            raise BadParameter(f"after is not a cursor of {path}: give an X-Cursor unchanged.") from None
+            raise BadParameter(
+                f"after is not a cursor of {path}: give the X-Cursor of an earlier response, unchanged."
+            ) from None
     rows = keyed[:limit]
     return rows, cursors.encode(path, rows[-1][0]) if rows else None, len(keyed) > limit
 
 
-def _answer(content: object, window: Window, asked: dict[str, str], cursor: str | None, more: bool) -> Response:
+def _answer(content: object, window: Window, parameters: dict[str, str], cursor: str | None, more: bool) -> Response:
     response = _json(content, 200)
     as_of = timestamps.text(window.as_of)
     response.headers["X-As-Of"] = as_of
     if cursor is not None:
         response.headers["X-Cursor"] = cursor
         if more:
-            # The next page keeps this page's as_of: what arrives in between belongs to a later question.
-            query = urlencode({**asked, "as_of": as_of, "after": cursor})
+            # the next page has the same as_of, so that rows that arrive meanwhile do not change the result
+            query = urlencode({**parameters, "as_of": as_of, "after": cursor})
             response.headers["Link"] = f'<{request.base_url}?{query}>; rel="next"'
     return response
 

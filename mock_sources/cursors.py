@@ -1,4 +1,4 @@
-"""Opaque, url-safe cursors: the key of a page's last row."""
+"""Opaque, URL-safe cursors that encode the key of a page's last row."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from mock_sources.source import ArrivalKey
 
 
 def encode(endpoint: str, key: tuple[str | int, ...]) -> str:
-    """A cursor which only `decode` with the same `endpoint` accepts."""
+    """Return a cursor that `decode` accepts only for the same endpoint."""
     return base64.urlsafe_b64encode(orjson.dumps([endpoint, *key])).rstrip(b"=").decode("ascii")
 
 
 def decode(endpoint: str, cursor: str) -> tuple[str | int, ...]:
-    """The key inside `cursor`; raises BadParameter for a cursor of another endpoint or none of ours."""
+    """Return the key in a cursor.
+
+    Raises:
+        BadParameter: the text is not a cursor, or a cursor of another endpoint.
+    """
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         content = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -28,13 +32,13 @@ def decode(endpoint: str, cursor: str) -> tuple[str | int, ...]:
         or content[:1] != [endpoint]
         or any(isinstance(part, bool) or not isinstance(part, str | int) for part in content)
     ):
-        raise BadParameter(f"after is not a cursor of {endpoint}: give the X-Cursor of an earlier answer unchanged.")
+        raise BadParameter(f"after is not a cursor of {endpoint}: give the X-Cursor of an earlier response, unchanged.")
     return tuple(content[1:])
 
 
 def arrival_key(endpoint: str, cursor: str) -> ArrivalKey:
-    """The same for transactions."""
+    """Return the key in a cursor of transactions; raises BadParameter as `decode` does."""
     match decode(endpoint, cursor):
         case (int(arrival), str(transaction_id), int(version)) if abs(arrival) < 2**62:
             return ArrivalKey(arrival, transaction_id, version)
-    raise BadParameter(f"after is not a cursor of {endpoint}: give the X-Cursor of an earlier answer unchanged.")
+    raise BadParameter(f"after is not a cursor of {endpoint}: give the X-Cursor of an earlier response, unchanged.")

@@ -1,22 +1,22 @@
-"""The one error tree of this package."""
+"""Errors of this package."""
 
 from __future__ import annotations
 
 
 class MockSourceError(Exception):
-    """Anything this package refuses; the message says what to do."""
+    """Base class. Each message says what to do."""
 
 
 class BadParameter(MockSourceError):
-    """A query parameter cannot be used as given; answered with status 400."""
+    """A query parameter is unknown or has an invalid value; answered with status 400."""
 
 
 class BadConfiguration(MockSourceError):
-    """A source or a fault was set up with values that make no sense."""
+    """A source or a fault was configured with an invalid value."""
 
 
 class UnreadableFile(MockSourceError):
-    """A replay file does not exist or is not Parquet."""
+    """A replay file does not exist or is not a Parquet file."""
 
 
 class MissingColumns(MockSourceError):
@@ -24,4 +24,4 @@ class MissingColumns(MockSourceError):
 
 
 class BadColumn(MockSourceError):
-    """A replay file's column has the wrong type or holds nulls."""
+    """A column of a replay file has the wrong type, nulls or non-finite numbers."""

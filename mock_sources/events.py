@@ -1,4 +1,4 @@
-"""Transactions as columns: one NumPy structured array per batch, and the codes in it."""
+"""Transactions in columns: a NumPy structured array per batch, and the codes in it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ EVENT = np.dtype(
         ("oddity", np.uint8),
     ]
 )
-"""`event` and `arrival` in microseconds UTC, customer and merchant by number; `kind`, `incident`, `defect` and `oddity` are 0
-for none."""
+"""Columns of a transaction: `event` and `arrival` are in microseconds UTC, `customer` and `merchant` are numbers; `kind`,
+`incident`, `defect` and `oddity` are 0 for none."""
 
 TYPES = ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")
 CHANNELS = ("pos", "online", "atm")
@@ -58,7 +58,7 @@ def build(
     kind: int = 0,
     incident: int = 0,
 ) -> Events:
-    """Events from columns. `ordinals`, unique in a world, become ids that tell nothing; each arrives 1 to 5 s after."""
+    """Build events from columns. `ordinals` are unique in a world and become random-looking ids; arrival is 1 to 5 s later."""
     events = np.zeros(len(ordinals), dtype=EVENT)
     events["id"] = scramble(ordinals, seed, Stream.TRANSACTION_ID)
     events["event"] = event
@@ -78,34 +78,38 @@ def build(
 
 
 def set_arrival(events: Events, seed: int) -> None:
-    """Let each arrive 1 to 5 s after it happens."""
+    """Set each arrival to 1 to 5 s after the event."""
     delay = (1 + 4 * uniform(events["id"], seed, Stream.ARRIVAL)) * timestamps.SECOND
     events["arrival"] = events["event"] + delay.astype(np.int64)
 
 
 def joined(batches: Sequence[Events]) -> Events:
-    """One array from several, or from none."""
+    """Concatenate batches; an empty array for no batches."""
     return np.concatenate(batches) if batches else np.zeros(0, dtype=EVENT)
 
 
 def by_arrival(events: Events) -> Events:
-    """Ordered as they are served: by arrival, id, version. The ids' text has the numbers' order."""
+    """Sort by arrival, id and version, the order in which rows are served. The texts of ids sort like their numbers."""
     ordered: Events = events[np.lexsort((events["version"], events["id"], events["arrival"]))]
     return ordered
 
 
 def id_texts(ids: npt.NDArray[np.uint64]) -> list[str]:
-    """`tx` and 16 hexadecimal digits."""
+    """Texts of ids: `tx` and 16 hexadecimal digits."""
     digits = ids.astype(">u8").tobytes().hex()
     return [_ID_PREFIX + digits[start : start + 16] for start in range(0, len(digits), 16)]
 
 
 def id_number(text: str) -> np.uint64:
-    """The inverse of `id_texts`; raises BadParameter for a text that none of our ids has."""
+    """The inverse of `id_texts`.
+
+    Raises:
+        BadParameter: the text is not an id of a synthetic world.
+    """
     try:
         number = int(text.removeprefix(_ID_PREFIX), 16)
         if id_texts(np.array([number], dtype=np.uint64)) != [text]:
             raise ValueError(text)
     except (ValueError, OverflowError):
-        raise BadParameter("after is a cursor of another source: start again without it.") from None
+        raise BadParameter("after is a cursor of another source: restart without it.") from None
     return np.uint64(number)

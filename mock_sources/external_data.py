@@ -1,4 +1,4 @@
-"""What others know of the world and when: credit agencies, the blacklist's keeper, customers who report a fraud."""
+"""External data and when it becomes known: credit scores, blacklisted merchants, customers' fraud reports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from mock_sources.population import Floats, Ints, Population, customer_id, merch
 from mock_sources.source import Row, Window
 
 LONGEST_REPORT_DELAY = 20 * timestamps.DAY
+"""Longest time from a fraud to its report, in microseconds."""
 LONGEST_LISTING = (LONGEST_DAYS + 1 + 4 + 45) * timestamps.DAY + LONGEST_REPORT_DELAY
-"""A merchant has proved itself again, and left the blacklist, at most this long after the abuse began."""
+"""Longest time from the start of an incident to the merchant's removal from the blacklist, in microseconds."""
 NEVER = np.iinfo(np.int64).max
 
-# Reports are made at whole seconds, cut off.
+# reports are truncated to whole seconds
 _SHORTEST_REPORT_DELAY = timestamps.DAY + timestamps.SECOND
 _REPORTED, _REPORTED_DECLINED = 0.75, 0.15
 _KNOWN_TRANSACTION, _KNOWN_KIND = 0.85, 0.8
@@ -27,9 +28,9 @@ _REASONS = ("cards abused after use here", "terminal manipulated", "chargebacks 
 
 
 def credit_scores(population: Population, seed: int, as_of: int) -> list[Row]:
-    """The last score of each customer known at `as_of`, 300 to 850, by customer_id; a few have none.
+    """The latest score at `as_of` of each customer that has one, 300 to 850, ordered by customer_id.
 
-    A score is made when the account is opened, then once a month on the customer's own day at 02:00 UTC.
+    A customer is scored when the account is opened, then once a month, on a day of its own at 02:00 UTC.
     """
     customers = population.customers
     chosen = np.flatnonzero(customers.scored & (customers.opened <= as_of))
@@ -54,12 +55,12 @@ def credit_scores(population: Population, seed: int, as_of: int) -> list[Row]:
 
 
 def blacklist(population: Population, seed: int, frauds: Events, as_of: int) -> list[Row]:
-    """The merchants listed at `as_of`, by listed_at, then merchant_id; listed once, since the earliest listing.
+    """The merchants on the blacklist at `as_of`, ordered by listed_at and merchant_id, each with its earliest listing.
 
     Most compromised merchants are listed, one to four days after the third report, and removed 20 to 45 days later.
 
     Args:
-        frauds: of all incidents that began in the `LONGEST_LISTING` before.
+        frauds: transactions of all incidents that started at most `LONGEST_LISTING` before `as_of`.
     """
     abused = frauds[frauds["kind"] == COMPROMISED_MERCHANT + 1]
     reported_at = _reported_at(seed, abused)
@@ -89,10 +90,10 @@ def blacklist(population: Population, seed: int, frauds: Events, as_of: int) -> 
 
 
 def fraud_reports(seed: int, frauds: Events, window: Window) -> list[Row]:
-    """The reports made in the window, by reported_at, then report_id.
+    """The reports made in the window, ordered by reported_at and report_id.
 
-    Three of four frauds are reported, 1 to 20 days after they happened, declined ones seldom; some reports name no
-    transaction and some no kind.
+    75% of approved and 15% of declined frauds are reported, 1 to 20 days after the transaction. Some reports lack the
+    transaction, some the kind.
     """
     ids = frauds["id"]
 
@@ -133,11 +134,11 @@ def fraud_reports(seed: int, frauds: Events, window: Window) -> list[Row]:
 
 
 def _reported_at(seed: int, frauds: Events) -> Ints:
-    """When each fraud is reported, or `NEVER`."""
+    """Time of each fraud's report, or `NEVER`."""
     declined = frauds["status"] == events.DECLINED
-    # Early reports are the more common ones.
+    # squared, so that early reports are more frequent
     delay = uniform(frauds["id"], seed, Stream.REPORT, 0) ** 2 * (LONGEST_REPORT_DELAY - _SHORTEST_REPORT_DELAY)
     at = (frauds["event"] + _SHORTEST_REPORT_DELAY + delay.astype(np.int64)) // timestamps.SECOND * timestamps.SECOND
-    told = uniform(frauds["id"], seed, Stream.REPORT, 1) < np.where(declined, _REPORTED_DECLINED, _REPORTED)
-    reported: Ints = np.where(told, at, NEVER)
-    return reported
+    is_reported = uniform(frauds["id"], seed, Stream.REPORT, 1) < np.where(declined, _REPORTED_DECLINED, _REPORTED)
+    reported_at: Ints = np.where(is_reported, at, NEVER)
+    return reported_at

@@ -1,4 +1,4 @@
-"""What goes wrong with single rows: late, twice, corrected, malformed, odd. Drawn by seed and transaction id."""
+"""Faults of single rows: late, duplicate, corrected, malformed, odd. Drawn by seed and transaction id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DUPLICATE_WITHIN = timestamps.HOUR
 _CORRECTED_WITHIN = timestamps.DAY
 _MEGABYTE = 2**20
 
-# One salt for each draw about a row.
+# one salt for each draw of a row
 (
     _LATE, _DELAY, _DUPLICATE, _DUPLICATE_DELAY, _CORRECTED, _CORRECTED_DELAY, _CHANGE, _MALFORMED, _DEFECT, _ODD, _ODDITY,
 ) = range(11)  # fmt: skip
@@ -27,17 +27,20 @@ _MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class Faults:
-    """The share of rows, 0 to 1 each, that meets a fault: of transactions, but for the last. The draws are independent.
+    """Shares of rows with a fault, each from 0 to 1 and drawn independently.
 
-    late: arrives 2 minutes to 2 days after the event.
-    duplicates: the same row is served again, up to an hour later, with a later ingested_at.
-    corrected: a second version with another amount and a later ingested_at follows within a day, well-formed.
-    malformed: the first version (and its duplicate) breaks the contract in one of the ways of `MALFORMATIONS`.
-    odd: the merchant's name, in every version, is unusual and yet legal text, in one of the ways of `ODDITIES`.
-    malformed_others: of customers, blacklisted merchants, credit scores and fraud reports, each in one of the ways of
-        `list_faults.LIST_MALFORMATIONS`.
+    Attributes:
+        late: transactions that arrive 2 minutes to 2 days after the event.
+        duplicates: transactions that are served again, up to an hour later, with a later ingested_at.
+        corrected: transactions that a second, well-formed version follows within a day, with another amount and a later
+            ingested_at.
+        malformed: transactions whose first version (and its duplicate) violates the contract in one of `MALFORMATIONS`.
+        odd: transactions whose merchant name is unusual but valid, in every version, in one of `ODDITIES`.
+        malformed_others: customers, blacklisted merchants, credit scores and fraud reports that violate the contract in one
+            of `list_faults.LIST_MALFORMATIONS`.
 
-    Raises BadConfiguration for a share outside 0 to 1.
+    Raises:
+        BadConfiguration: a share is not from 0 to 1.
     """
 
     late: float = 0.0
@@ -55,16 +58,16 @@ class Faults:
 
     @property
     def longest_delay(self) -> int:
-        """No version arrives more than these microseconds after its event."""
-        usual = 5 * timestamps.SECOND
+        """Longest time from an event to the arrival of its last version, in microseconds."""
+        without_faults = 5 * timestamps.SECOND
         return (
-            usual
+            without_faults
             + (_LATE_TO if self.late else 0)
             + max(_DUPLICATE_WITHIN if self.duplicates else 0, _CORRECTED_WITHIN if self.corrected else 0)
         )
 
     def applied(self, rows: Events, seed: int) -> Events:
-        """The rows as they arrive, further versions included."""
+        """The rows with faults applied, including further versions."""
 
         def draw(salt: int, among: Events = rows) -> npt.NDArray[np.float64]:
             return uniform(among["id"], seed, Stream.FAULT, salt)
@@ -90,7 +93,7 @@ class Faults:
         corrected["version"] = 2
         corrected["defect"] = 0
         corrected["arrival"] += _later(draw(_CORRECTED_DELAY, corrected), _CORRECTED_WITHIN)
-        # A whole number of hundreds stays one, so that currencies without decimals keep none.
+        # whole units stay whole units, for currencies without decimals
         grain = np.where(corrected["cents"] % 100 == 0, 100, 1)
         factor = 0.5 + draw(_CHANGE, corrected)
         changed = np.maximum(np.rint(corrected["cents"] * factor / grain), 1).astype(np.int64) * grain
@@ -103,14 +106,14 @@ def _later(draws: npt.NDArray[np.float64], within: int) -> npt.NDArray[np.int64]
 
 
 def spoil(row: Row, defect: int) -> None:
-    """Break a row in place, in the way that an event's `defect` (1 and up) stands for."""
+    """Apply a malformation to a row in place; `defect` is its number in `MALFORMATIONS`, from 1."""
     list(MALFORMATIONS.values())[defect - 1](row)
 
 
 def make_odd(row: Row, oddity: int) -> None:
-    """Change the merchant's name in place, in the way that an event's `oddity` (1 and up) stands for."""
+    """Make the merchant's name odd in place; `oddity` is its number in `ODDITIES`, from 1."""
     merchant = row["merchant_details"]
-    # a new object: all rows of a merchant share theirs
+    # a new object, since all rows of a merchant share one
     row["merchant_details"] = {**merchant, "name": list(ODDITIES.values())[oddity - 1](merchant["name"])}
 
 
@@ -192,7 +195,7 @@ MALFORMATIONS: dict[str, Callable[[Row], None]] = {
     "missing_id": _missing_id,
     "megabyte_of_text": _megabyte_of_text,
 }
-"""The ways in which a row can be malformed; each changes a row (a JSON object) in place."""
+"""Malformations by name; each changes a row (a JSON object) in place."""
 
 ODDITIES: dict[str, Callable[[str], str]] = {
     "emoji": lambda name: f"{name} \N{SLICE OF PIZZA}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{COOKING}",
@@ -203,4 +206,4 @@ ODDITIES: dict[str, Callable[[str], str]] = {
     "blanks": lambda name: f"  {name}\t\N{NO-BREAK SPACE}x\r\n",
     "escapes": lambda name: f"{name} \\n \\u0041 %s %41 ${{x}} &amp; NULL",
 }
-"""What a merchant's name can look like and still be one: no claim is broken, and no byte may change on the way."""
+"""Odd merchant names by kind. They violate no claim, and no byte of them may change on the way to a table."""

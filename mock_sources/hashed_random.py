@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of what they are drawn for: the order of questions changes no answer."""
+"""Random numbers as a pure function of their purpose, so that the order of requests changes no answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UInts = npt.NDArray[np.uint64]
 
 
 class Stream(IntEnum):
-    """What a number is drawn for; two streams never share numbers."""
+    """Purpose of a random number. Streams are independent of each other."""
 
     POPULATION = 1
     TRAFFIC = 2
@@ -30,12 +30,12 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:
-    """A generator for one place (a day, an incident) of one stream."""
+    """A generator for one place of a stream, such as a day or an incident."""
     return np.random.default_rng([seed, stream, *place])
 
 
 def scramble(numbers: npt.ArrayLike, seed: int, stream: Stream, salt: int = 0) -> UInts:
-    """64 mixed bits for each number, a bijection for each (seed, stream, salt): SplitMix64 (Steele et al., 2014)."""
+    """Hash each number to 64 bits, bijective for each (seed, stream, salt): SplitMix64 (Steele et al., 2014)."""
     key = np.array([seed], dtype=np.uint64)
     for part in (int(stream), salt):
         key = _mix(key + np.uint64(part + 1))
@@ -43,7 +43,7 @@ def scramble(numbers: npt.ArrayLike, seed: int, stream: Stream, salt: int = 0) -
 
 
 def uniform(numbers: npt.ArrayLike, seed: int, stream: Stream, salt: int = 0) -> npt.NDArray[np.float64]:
-    """A number in [0, 1) for each of `numbers`."""
+    """Hash each number to a uniform value in [0, 1)."""
     return (scramble(numbers, seed, stream, salt) >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with whole answers: errors, slowness, a cut body, a page again. Drawn by seed and request number."""
+"""Faults of whole responses: errors, throttling, slowness, truncation, repeated pages. Drawn by seed and request number."""
 
 from __future__ import annotations
 
@@ -21,25 +21,29 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 AGAIN = "again"
-"""A parameter of the addresses of pages that are served again; the source behind the faults never sees it."""
+"""Query parameter that marks the URL of a repeated page. It is removed before the request reaches the source."""
 
 _SHARES = ("errors", "throttled", "slow", "cut", "repeated")
-# One salt for each draw about a request.
+# one salt for each draw of a request
 _ERROR, _SLOW, _CUT, _THROTTLED, _AS_DATE, _REPEATED, _OVERLAPPING = range(7)
 
 
 @dataclass(frozen=True)
 class HttpFaults:
-    """The share of requests below /api, 0 to 1 each, that meets a fault; a retry is a new request and drawn anew.
+    """Shares of requests below /api with a fault, each from 0 to 1. A retry is a new request with new draws.
 
-    errors: answered with status 500.
-    throttled: answered with status 429 and a Retry-After of `retry_after` seconds, every other time as an HTTP-date.
-    slow: answered after `seconds`.
-    cut: the connection closes halfway in the body.
-    repeated: of the pages that name a next one: that one serves the rows of this page again, half the time with half a
-        page of new ones behind them. It is not repeated in turn, so that paging ends.
+    Attributes:
+        errors: requests that are answered with status 500.
+        throttled: requests that are answered with status 429 and a Retry-After, half of them as an HTTP-date.
+        slow: requests that are answered after `seconds`.
+        cut: responses whose connection closes halfway through the body.
+        repeated: pages whose next page serves the same rows again, half the time followed by half a page of new rows. A
+            repeated page is not repeated again, so that paging ends.
+        seconds: delay of slow responses, in seconds.
+        retry_after: Retry-After of throttled requests, in seconds.
 
-    Raises BadConfiguration for a share outside 0 to 1, or a negative time.
+    Raises:
+        BadConfiguration: a share is not from 0 to 1, or a time is negative.
     """
 
     errors: float = 0.0
@@ -61,7 +65,7 @@ class HttpFaults:
                 raise BadConfiguration(f"{name} is {getattr(self, name)}: give 0 or more.")
 
     def around(self, app: WSGIApplication) -> WSGIApplication:
-        """The application behind these faults."""
+        """Wrap an application in these faults."""
         numbers = count()
 
         def faulty(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -80,14 +84,14 @@ class HttpFaults:
                 return self._throttling(drawn(_AS_DATE) < 0.5)(environ, start_response)
             if not (self.repeated or self.cut):
                 return app(environ, start_response)
-            asked, limit = _without_again(environ["QUERY_STRING"])
-            response = Response.from_app(app, {**environ, "QUERY_STRING": asked})
+            query, limit = _without_again(environ["QUERY_STRING"])
+            response = Response.from_app(app, {**environ, "QUERY_STRING": query})
             if limit is not None:
                 _change_next(response, {"limit": limit})
             elif drawn(_REPEATED) < self.repeated:
-                _name_again(response, asked, overlapping=drawn(_OVERLAPPING) < 0.5)
+                _link_to_itself(response, query, overlapping=drawn(_OVERLAPPING) < 0.5)
             if drawn(_CUT) < self.cut:
-                # The Content-Length stays, so the client can tell; the server closes the connection.
+                # Content-Length is unchanged, so the client notices when the server closes the connection
                 body = response.get_data()
                 start_response(response.status, response.headers.to_wsgi_list())
                 return [body[: len(body) // 2]]
@@ -97,7 +101,7 @@ class HttpFaults:
 
     def _throttling(self, as_date: bool) -> Response:
         response = _refusal(429, "Too many requests: try again later.")
-        # A date has whole seconds: one that is cut off would be too early.
+        # an HTTP-date has whole seconds; truncation would make it too early
         date = http_date(datetime.now(UTC) + timedelta(seconds=self.retry_after + 1))
         response.headers["Retry-After"] = date if as_date and self.retry_after else str(self.retry_after)
         return response
@@ -108,24 +112,24 @@ def _refusal(status: int, text: str) -> Response:
 
 
 def _without_again(query: str) -> tuple[str, str | None]:
-    """A query as the source knows it; and, where it asks for a page again, the limit of the pages after that."""
+    """The query without `AGAIN`, and the value of `AGAIN`: the limit of the pages after a repeated one; None if absent."""
     pairs = parse_qsl(query, keep_blank_values=True)
     limits = [value for name, value in pairs if name == AGAIN]
     return (urlencode([pair for pair in pairs if pair[0] != AGAIN]), limits[0]) if limits else (query, None)
 
 
-def _name_again(response: Response, asked: str, overlapping: bool) -> None:
-    """Let a page's next one be itself once more, as known at the same instant."""
+def _link_to_itself(response: Response, query: str, overlapping: bool) -> None:
+    """Make a page its own next page, with the same as_of."""
     if "Link" not in response.headers:
         return
-    parameters = dict(parse_qsl(asked))
+    parameters = dict(parse_qsl(query))
     limit = int(parameters.get("limit", DEFAULT_LIMIT))
     rows = min(limit * 3 // 2, MAX_LIMIT) if overlapping else limit
     _change_next(response, {"after": parameters.get("after"), "limit": str(rows), AGAIN: str(limit)})
 
 
 def _change_next(response: Response, changes: dict[str, str | None]) -> None:
-    """Other parameters for the next page that a page names, None for without; nothing for a last page."""
+    """Change parameters of the link to the next page, or remove those that are None. Does nothing on a last page."""
     link = response.headers.get("Link")
     if link is None:
         return

@@ -1,4 +1,4 @@
-"""Fraud: which incidents start on a day, and the transactions of each kind."""
+"""Fraud: the incidents that start on a day, and the transactions of each kind of fraud."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mock_sources.population import Bools, Customers, Floats, Ints, Population
 from mock_sources.traffic import cents
 
 LONGEST_DAYS = 26
-"""An incident ends less than this many days after the start of its first day."""
+"""Days from the start of an incident's first day within which it ends."""
 
 _FIRST_ORDINAL = 2**62
 _ABROAD_KM = 1_500.0
 
 
 class Incident(NamedTuple):
-    """The `number`-th incident that starts on `day` (days since the epoch); `customer` is its victim or its mule."""
+    """The `number`-th incident that starts on `day` (days since the epoch); `customer` is the victim or the mule."""
 
     kind: int
     day: int
@@ -37,8 +37,8 @@ class Incident(NamedTuple):
         return self.day * 2**16 + self.number + 1
 
 
-class _Strokes(NamedTuple):
-    """An incident's transactions: seconds since its day began, amounts in units of the customer's currency."""
+class _Transactions(NamedTuple):
+    """Transactions of an incident: seconds since the start of its day, amounts in units of the customer's currency."""
 
     seconds: Floats
     customer: Ints
@@ -50,7 +50,7 @@ class _Strokes(NamedTuple):
 
 
 def starting_on(population: Population, seed: int, rate: float, day: int) -> list[Incident]:
-    """The incidents of a day, so many that on average `rate` of all transactions are fraudulent."""
+    """The incidents that start on a day. Their number makes `rate` the mean share of fraudulent transactions."""
     customers = population.customers
     eligible = np.flatnonzero(customers.open_before(day * timestamps.DAY))
     if not len(eligible) or rate == 0:
@@ -75,36 +75,36 @@ def starting_on(population: Population, seed: int, rate: float, day: int) -> lis
 def fraud_events(population: Population, seed: int, incident: Incident) -> Events:
     """The transactions of an incident, labelled with its kind."""
     rng = generator(seed, Stream.FRAUD, incident.day, incident.number)
-    strokes = _KINDS[incident.kind].make(population, incident, rng)
-    ordinals = _FIRST_ORDINAL + incident.day * 2**32 + incident.number * 2**16 + np.arange(len(strokes.seconds))
+    transactions = _KINDS[incident.kind].make(population, incident, rng)
+    ordinals = _FIRST_ORDINAL + incident.day * 2**32 + incident.number * 2**16 + np.arange(len(transactions.seconds))
     return events.build(
         seed,
         ordinals,
-        incident.day * timestamps.DAY + (strokes.seconds * timestamps.SECOND).astype(np.int64),
-        strokes.customer,
-        strokes.merchant,
-        cents(population.customers, strokes.customer, strokes.amount),
-        strokes.type,
-        strokes.channel,
-        strokes.declined,
+        incident.day * timestamps.DAY + (transactions.seconds * timestamps.SECOND).astype(np.int64),
+        transactions.customer,
+        transactions.merchant,
+        cents(population.customers, transactions.customer, transactions.amount),
+        transactions.type,
+        transactions.channel,
+        transactions.declined,
         kind=incident.kind + 1,
         incident=incident.key,
     )
 
 
 def kind_name(kind: int) -> str:
-    """The name of an event's `kind` (1 and up)."""
+    """Name of an event's `kind`, which counts from 1."""
     return KINDS[kind - 1]
 
 
-def _card_testing(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """Small payments online, many of them declined; once one has gone through, a large one follows."""
+def _card_testing(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """Small online payments, many of them declined, followed by a large one."""
     customers, count = population.customers, int(rng.integers(4, 11))
     begin = rng.uniform(0, 20) * 3600
     tests = begin + np.sort(rng.uniform(60, 1_800, count))
     large = tests[-1] + rng.uniform(120, 3_600)
     unit, level = customers.unit[incident.customer], customers.level[incident.customer]
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=np.append(tests, large),
         merchant=rng.choice(population.merchants.online, size=count + 1),
@@ -115,8 +115,8 @@ def _card_testing(population: Population, incident: Incident, rng: np.random.Gen
     )
 
 
-def _account_takeover(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """For days somebody else shops with the account: other amounts, other shops, other hours."""
+def _account_takeover(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """A fraudster shops with the account for days: other amounts, shops and hours than the customer's."""
     customers, days = population.customers, int(rng.integers(2, 7))
     count = int(rng.integers(2, 6, size=days).sum())
     online = rng.random(count) < 0.5
@@ -126,7 +126,7 @@ def _account_takeover(population: Population, incident: Incident, rng: np.random
         rng.choice(population.merchants.online, size=count),
         population.merchants.shop_in(cities, rng.random(count)),
     )
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=rng.integers(0, days, size=count) * 86_400.0 + rng.uniform(0, 86_399, count),
         merchant=merchant,
@@ -137,17 +137,17 @@ def _account_takeover(population: Population, incident: Incident, rng: np.random
     )
 
 
-def _compromised_merchant(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """For weeks the cards of many customers are abused at one merchant, a small one."""
+def _compromised_merchant(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """The cards of many customers are abused at one small merchant for weeks."""
     customers, days = population.customers, int(rng.integers(8, LONGEST_DAYS))
     eligible = np.flatnonzero(customers.open_before(incident.day * timestamps.DAY))
     count = int(rng.integers(12, 45))
-    # The cards were copied when they were used here, so most belong to people who live nearby.
+    # the cards were copied when they were used here, so most owners live nearby
     nearby = customers.home[eligible] == population.merchants.city[incident.merchant]
     weights = np.where(nearby, 1.0, 0.03)
     cards = rng.choice(eligible, size=max(1, min(count, len(eligible) // 2)), replace=False, p=weights / weights.sum())
     who = rng.choice(cards, size=count)
-    return _Strokes(
+    return _Transactions(
         rng.uniform(0, days * 86_400.0, count),
         who,
         np.full(count, incident.merchant),
@@ -158,8 +158,8 @@ def _compromised_merchant(population: Population, incident: Incident, rng: np.ra
     )
 
 
-def _stolen_card_abroad(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """A copied card is used in a far country at an hour at which its owner shops at home."""
+def _stolen_card_abroad(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """A copied card is used in a distant city at the hour at which its owner shops at home."""
     customers, merchants, count = population.customers, population.merchants, int(rng.integers(2, 7))
     far = np.flatnonzero(population.distances_km[customers.home[incident.customer]] > _ABROAD_KM)
     city = int(rng.choice(far))
@@ -169,7 +169,7 @@ def _stolen_card_abroad(population: Population, incident: Incident, rng: np.rand
     shops = merchants.shop_in(np.full(count, city), rng.random(count))
     note = 20 * customers.unit[incident.customer]
     spent = customers.level[incident.customer] * rng.lognormal(1.1, 0.6, count)
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=begin + np.sort(rng.uniform(0, 3 * 3600, count)),
         merchant=np.where(cash, merchants.atm_of_city[city], shops),
@@ -180,28 +180,28 @@ def _stolen_card_abroad(population: Population, incident: Incident, rng: np.rand
     )
 
 
-def _structuring(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """Within a day several transfers that each stay a little under an amount that would be looked at."""
+def _structuring(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """Several transfers within a day, each just below a reporting threshold."""
     customers, count = population.customers, int(rng.integers(3, 7))
-    looked_at = float(rng.choice([3_000.0, 10_000.0], p=[0.3, 0.7])) * _magnitude(customers.unit[incident.customer])
-    return _strokes(
+    threshold = float(rng.choice([3_000.0, 10_000.0], p=[0.3, 0.7])) * _magnitude(customers.unit[incident.customer])
+    return _transactions(
         incident.customer,
         seconds=rng.uniform(0, 4) * 3600 + np.sort(rng.uniform(0, 19 * 3600, count)),
         merchant=np.full(count, customers.bank[incident.customer]),
-        amount=looked_at * rng.uniform(0.86, 0.995, count),
+        amount=threshold * rng.uniform(0.86, 0.995, count),
         type=events.TRANSFER_OUT,
         channel=events.ONLINE,
         declined=np.zeros(count),
     )
 
 
-def _mule_pass_through(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """Money comes in and within hours nearly all of it goes out again, in one to three pieces."""
+def _mule_pass_through(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """A transfer comes in, and within hours nearly all of it goes out again in one to three parts."""
     customers, pieces = population.customers, int(rng.integers(1, 4))
     amount = rng.uniform(600, 7_000) * customers.unit[incident.customer]
     parts = rng.dirichlet(np.full(pieces, 8.0)) * amount * rng.uniform(0.91, 0.995)
     begin = rng.uniform(0, 20) * 3600
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=begin + np.append(0.0, np.sort(rng.uniform(600, 20 * 3600, pieces))),
         merchant=np.full(pieces + 1, customers.bank[incident.customer]),
@@ -212,13 +212,13 @@ def _mule_pass_through(population: Population, incident: Incident, rng: np.rando
     )
 
 
-def _bust_out(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """Somebody with bad credit buys what can be sold again, until nothing goes through any more."""
+def _bust_out(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """A customer with bad credit buys goods for resale; more and more of the purchases are declined."""
     customers, merchants, count = population.customers, population.merchants, int(rng.integers(5, 13))
     online = rng.random(count) < 0.4
     shops = merchants.shop_in(np.full(count, customers.home[incident.customer]), rng.random(count))
     order = np.arange(count) / count
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=np.sort(rng.uniform(0, rng.uniform(1.5, 5) * 86_400, count)),
         merchant=np.where(online, rng.choice(merchants.online, size=count), shops),
@@ -229,11 +229,11 @@ def _bust_out(population: Population, incident: Incident, rng: np.random.Generat
     )
 
 
-def _cash_out(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """A stolen card whose PIN was seen: one withdrawal after the other at the machines of the city."""
+def _cash_out(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """A card stolen with its PIN: consecutive withdrawals at the ATM of the home city."""
     customers, count = population.customers, int(rng.integers(3, 7))
     note = 20 * customers.unit[incident.customer]
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=rng.uniform(0, 21) * 3600 + np.cumsum(rng.uniform(60, 900, count)),
         merchant=np.full(count, population.merchants.atm_of_city[customers.home[incident.customer]]),
@@ -244,12 +244,12 @@ def _cash_out(population: Population, incident: Incident, rng: np.random.Generat
     )
 
 
-def _dormant_account(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """An account that nobody has used for months is emptied by somebody else."""
+def _dormant_account(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """An account that has been unused for months is emptied by a fraudster."""
     customers, count = population.customers, int(rng.integers(4, 9))
     transfer = rng.random(count) < 0.5
     shops = rng.choice(population.merchants.online, size=count)
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=np.sort(rng.uniform(0, 2 * 86_400, count)),
         merchant=np.where(transfer, customers.bank[incident.customer], shops),
@@ -260,12 +260,12 @@ def _dormant_account(population: Population, incident: Incident, rng: np.random.
     )
 
 
-def _new_account(population: Population, incident: Incident, rng: np.random.Generator) -> _Strokes:
-    """An account that was opened to cheat spends in its first days what others spend in months."""
+def _new_account(population: Population, incident: Incident, rng: np.random.Generator) -> _Transactions:
+    """An account opened for fraud has exceptionally large purchases in its first days."""
     customers, merchants, count = population.customers, population.merchants, int(rng.integers(5, 12))
     online = rng.random(count) < 0.7
     shops = merchants.shop_in(np.full(count, customers.home[incident.customer]), rng.random(count))
-    return _strokes(
+    return _transactions(
         incident.customer,
         seconds=np.sort(rng.uniform(0, 2 * 86_400, count)),
         merchant=np.where(online, rng.choice(merchants.online, size=count), shops),
@@ -278,13 +278,13 @@ def _new_account(population: Population, incident: Incident, rng: np.random.Gene
 
 class _Kind(NamedTuple):
     name: str
-    make: Callable[[Population, Incident, np.random.Generator], _Strokes]
+    make: Callable[[Population, Incident, np.random.Generator], _Transactions]
     share: float
-    """Of all fraudulent transactions."""
+    """Share of all fraudulent transactions."""
     mean_size: float
-    """Transactions per incident."""
+    """Mean number of transactions per incident."""
     among: Callable[[Customers, int], Bools] | None = None
-    """Whom it can befall on a day; everybody unless given. Where there is nobody, there is less of it."""
+    """Mask of the customers eligible on a day; all by default. With too few of them, the share is lower."""
 
 
 _KINDS = (
@@ -304,7 +304,7 @@ KINDS = tuple(kind.name for kind in _KINDS)
 COMPROMISED_MERCHANT = KINDS.index("compromised_merchant")
 
 
-def _strokes(
+def _transactions(
     customer: int,
     *,
     seconds: Floats,
@@ -313,14 +313,14 @@ def _strokes(
     type: Ints | int,
     channel: Ints | int,
     declined: npt.ArrayLike,
-) -> _Strokes:
-    """Strokes of one customer; a single type or channel stands for all."""
+) -> _Transactions:
+    """Transactions of one customer; a single type or channel applies to all."""
     ones = np.ones(len(seconds), dtype=np.int64)
-    return _Strokes(
+    return _Transactions(
         seconds, customer * ones, merchant, amount, type * ones, channel * ones, np.asarray(declined, dtype=np.int64)
     )
 
 
 def _magnitude(unit: float) -> float:
-    """Round limits stay round in every currency: 1 for the euro and its like, 10 for lira, 100 for yen."""
+    """Factor that keeps thresholds round in every currency: 1 for the euro and similar units, 10 for lira, 100 for yen."""
     return float(10.0 ** np.floor(np.log10(unit) + 0.1))

@@ -1,4 +1,4 @@
-"""Malformed rows of customers, blacklist, credit scores and fraud reports. Drawn by seed and the row's own id."""
+"""Malformed rows of customers, blacklist, credit scores and fraud reports. Drawn by seed and the row's id."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LIST_MALFORMATIONS: dict[str, tuple[Row, ...]] = {
     "credit_scores": ({"score": None}, {"score": "700"}, {"score": 7_000}, {"scored_at": "2099-02-30"}),
     "fraud_reports": ({"customer_id": None}, {"customer_id": 17}, {"merchant_id": "m" * 2**20}, {"transaction_id": {}}),
 }
-"""What a malformed row of each list says instead. Never another id or time: rows are paged by those."""
+"""Malformations by list: the fields that replace a row's own. Ids and times by which a list is paged never change."""
 
 
 def spoiled(name: str, rows: list[Row], share: float, seed: int) -> list[Row]:
-    """The rows of a list, about `share` of them malformed; a row is so in every answer, or in none."""
+    """The rows of a list, about `share` of them malformed. A row is malformed in every answer or in none."""
     if not share or not rows:
         return rows
     field = EXTERNAL_KEYS[name][-1] if name in EXTERNAL_KEYS else "customer_id"

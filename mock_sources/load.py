@@ -1,4 +1,4 @@
-"""A world under load: from an instant on, so many transactions a second as one asks for."""
+"""A world under load: a constant number of transactions per second, from a given time on."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from mock_sources.world import World
 
 
 class LoadedWorld(World):
-    """A world whose own traffic ends at `since`, and from then on makes `rate` transactions a second.
+    """A world whose own traffic ends at `since`; from then on it has `rate` transactions per second.
 
-    They are drawn, with replacement, from what would happen on the day of `since`, so that people, merchants, amounts
-    and the share of fraud are the world's; only the moments are not. Their rows stay in memory, 60 bytes each, and they
-    have no labels and no reports.
+    They are drawn with replacement from the transactions of the day of `since`. So customers, merchants, amounts and the
+    share of fraud are those of the world; only the times differ. Their rows stay in memory, 60 bytes each. They have no
+    labels and no reports.
 
     Args:
-        rate: transactions a second.
-        since: microseconds since the epoch; an instant after the world's start.
-        lasts: seconds after which nothing happens any more; None for without end.
-        more: what a World takes.
+        rate: transactions per second, above 0.
+        since: start of the load, after the world's start, in microseconds since the epoch.
+        lasts: duration of the load in seconds; None for no end.
+        more: arguments of World.
 
-    Raises BadConfiguration for a rate that is not above 0, and for what a World refuses.
+    Raises:
+        BadConfiguration: the rate is not above 0, or World rejects its arguments.
     """
 
     def __init__(self, rate: float, since: int, lasts: int | None = None, **more: Any) -> None:
         super().__init__(**more)
         if not 0 < rate <= 1_000_000:
-            raise BadConfiguration(f"rate is {rate}: give transactions a second, above 0 and up to a million.")
+            raise BadConfiguration(f"rate is {rate}: give transactions per second, above 0 and up to a million.")
         self.rate = rate
         self.since = since - since % timestamps.SECOND
         self.lasts = lasts
         self._pool = self._plain_day(self.since // timestamps.DAY)
         if not len(self._pool):
-            raise BadConfiguration("Nothing happens in this world on the day the load begins: give it more customers.")
+            raise BadConfiguration("The world has no transactions on the day on which the load starts: give more customers.")
         self._drawing = Lock()
         self._drawn = 0
         self._waiting: dict[int, list[Events]] = {}
@@ -55,7 +56,7 @@ class LoadedWorld(World):
             yield self._second(second)
 
     def _second(self, second: int) -> Events:
-        """What arrives in a second of the load, in the order of arrival."""
+        """Transactions that arrive in a second of the load, in the order of arrival."""
         with self._drawing:
             while self._drawn <= second:
                 self._let_wait(self._draw(self._drawn))
@@ -65,13 +66,13 @@ class LoadedWorld(World):
             return self._ordered.get(second, self._pool[:0])
 
     def _let_wait(self, rows: Events) -> None:
-        """Keep rows for the second in which they arrive; nothing arrives before it happens."""
+        """Keep rows for the second in which they arrive, which is never before the event."""
         seconds = (rows["arrival"] - self.since) // timestamps.SECOND
         for second in set(seconds.tolist()):
             self._waiting.setdefault(second, []).append(rows[seconds == second])
 
     def _draw(self, second: int) -> Events:
-        """What happens in a second of the load, in all versions."""
+        """All versions of the transactions with event time in a second of the load."""
         first, end = (int(edge * self.rate) for edge in (second, second + 1))
         if self.lasts is not None and second >= self.lasts:
             end = first
@@ -85,7 +86,7 @@ class LoadedWorld(World):
         return self.faults.applied(rows, self.seed)
 
     def _tail(self) -> Events:
-        """What happened before the load and arrives during it."""
+        """Transactions with event time before the load that arrive during it."""
         days = self._days(self.since, self.since + self.faults.longest_delay)
         rows = events.joined([self._arrival_day(day) for day in days])
         return rows[(rows["event"] < self.since) & (rows["arrival"] >= self.since)]

@@ -1,4 +1,4 @@
-"""Names of people and shops, made with Faker for each city's language. None of them exists."""
+"""Fictitious names of people and shops, generated with Faker in the language of each city."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHOPS = {
 
 @cache
 def _pools(locale: str, seed: int) -> tuple[list[str], list[str]]:
-    """Given and family names; the same for the same seed and release of Faker."""
+    """Given and family names. The same for the same seed and the same version of Faker."""
     fake = Faker(locale)
     fake.seed_instance(seed)
     return [fake.first_name() for _ in range(_POOL)], [fake.last_name() for _ in range(_POOL)]
@@ -51,7 +51,7 @@ def person(city: City, number: int, seed: int, rng: np.random.Generator) -> dict
 
 
 def shop_name(category: str, city: City | None, seed: int, rng: np.random.Generator) -> str:
-    """A shop is called after a family of its city; one without a city after a family of anywhere."""
+    """A family name of the city, or of a random one for a shop without a city, and a word for the category."""
     home = city or CITIES[rng.integers(len(CITIES))]
     family = _pools(home.locale, seed)[1][rng.integers(_POOL)]
     return f"{family} {_SHOPS[category]}"

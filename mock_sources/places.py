@@ -1,4 +1,4 @@
-"""The cities people live and shop in, and what money is worth there."""
+"""Cities of customers and merchants, with their time and currency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 class City(NamedTuple):
-    """A city; coordinates in degrees, country as ISO 3166 alpha-2, currency as ISO 4217, locale as Faker names it."""
+    """A city: coordinates in degrees, country in ISO 3166 alpha-2, currency in ISO 4217, locale of Faker."""
 
     name: str
     country: str
@@ -39,17 +39,17 @@ CITIES = (
 )
 
 UTC_OFFSET_HOURS = np.array([round(city.longitude / 15) for city in CITIES])
-"""A city's clock, as the sun gives it: hours ahead of UTC."""
+"""Hours ahead of UTC by city, from its longitude."""
 
 UNIT = {"EUR": 1.0, "GBP": 0.9, "CHF": 1.0, "USD": 1.1, "PLN": 4.0, "BRL": 5.0, "TRY": 40.0, "JPY": 150.0}
-"""How much of a currency buys roughly what one euro does: scales amounts, is no exchange rate."""
+"""Units of a currency with roughly the purchasing power of one euro. Scales amounts; not an exchange rate."""
 
 WHOLE_UNITS = frozenset({"JPY"})
 """Currencies without decimals."""
 
 
 def distances_km() -> npt.NDArray[np.float64]:
-    """Great-circle kilometres between any two cities (haversine, Earth radius 6371 km), as a square matrix."""
+    """Great-circle distances in kilometres between all cities (haversine, Earth radius 6371 km), as a square matrix."""
     latitude = np.radians([city.latitude for city in CITIES])
     longitude = np.radians([city.longitude for city in CITIES])
     half_chord = (

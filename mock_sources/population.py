@@ -1,4 +1,4 @@
-"""Who lives in the synthetic world: customers with their habits, merchants with their places."""
+"""Population of the synthetic world: customers with their habits, merchants with their locations."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Bools = npt.NDArray[np.bool_]
 MIN_MERCHANTS = 60
 MEAN_DAILY_TRANSACTIONS = 4.0
 TRIP_CYCLE_DAYS = 28
-"""A traveller starts at most one trip in each of these periods, and ends it in the same."""
+"""Days of a travel cycle. A traveller makes at most one trip per cycle, which ends within it."""
 REST_CYCLE_DAYS = 400
-"""Some accounts are left alone once in each of these periods, for months."""
+"""Days of a rest cycle. Some accounts are unused once per cycle, for months."""
 
 _SHOP_CATEGORIES = {
     "groceries": 0.8,
@@ -42,9 +42,12 @@ _FAVOURITE_ONLINE = 4
 
 
 class Merchants:
-    """Columns by merchant number. `city` is -1 for online shops and banks; `price` multiplies a customer's level.
+    """Columns by merchant number.
 
-    `small_shops` are the numbers of the two fifths with the least trade.
+    Attributes:
+        city: number of the city; -1 for online shops and banks.
+        price: factor of a customer's spending level.
+        small_shops: numbers of the 40% of shops with the least trade.
     """
 
     def __init__(self, seed: int, count: int) -> None:
@@ -63,7 +66,7 @@ class Merchants:
         self.price = np.ones(count)
         self.details: list[Row] = []
         self._shops = shops[np.argsort(self.city[shops], kind="stable")]
-        # most shops are small, a few have most of the trade
+        # log-normal: most shops are small, a few have most of the trade
         trade = np.exp(rng.normal(0, 1.0, len(shops)))
         self._trade_until = np.cumsum(trade)
         in_city = np.bincount(self.city[self._shops], weights=trade, minlength=cities)
@@ -81,13 +84,13 @@ class Merchants:
         if number <= self.banks[-1]:
             return "bank"
         choices = list(_ONLINE_CATEGORIES if number <= self.online[-1] else _SHOP_CATEGORIES)
-        # The cheaper categories come first and are the more common ones.
+        # the first categories are cheaper and more frequent
         weights = 1.0 / np.arange(1, len(choices) + 1) ** 0.5
         return str(rng.choice(choices, p=weights / weights.sum()))
 
     def _details(self, number: int, category: str, seed: int, rng: np.random.Generator) -> Row:
         city = CITIES[self.city[number]] if self.city[number] >= 0 else None
-        # An online shop or a bank has a country of registration and no place.
+        # an online shop or a bank has a country of registration, but no location
         country = city.country if city else CITIES[rng.integers(len(CITIES))].country
         return {
             "merchant_id": merchant_id(number),
@@ -100,7 +103,7 @@ class Merchants:
         }
 
     def shop_in(self, cities: Ints, draws: Floats) -> Ints:
-        """For each city the shop that a draw in [0, 1) stands for."""
+        """Number of a shop in each city, weighted by trade, from uniform draws in [0, 1)."""
         trade = self._trade_before_city[cities] + draws * self._trade_in_city[cities]
         place = np.minimum(np.searchsorted(self._trade_until, trade, side="right"), len(self._shops) - 1)
         chosen: Ints = self._shops[place]
@@ -108,7 +111,7 @@ class Merchants:
 
 
 class Customers:
-    """Columns by customer number; money in the customer's own currency, times in microseconds UTC."""
+    """Columns by customer number. Amounts are in the customer's currency, times in microseconds UTC."""
 
     def __init__(self, seed: int, count: int, merchants: Merchants, start: int) -> None:
         if count < 1:
@@ -143,7 +146,7 @@ class Customers:
         self.bank = rng.choice(merchants.banks, size=count)
         self.income = 2_200.0 * self.unit * np.exp(rng.normal(0, 0.3, count)) * np.where(rich, 4.0, 1.0)
         self.pay_day, self.rent_day = rng.integers(1, 29, size=(2, count))
-        # Some honest people pass their pay on at once, to savings or to a family.
+        # some customers transfer their salary at once, to savings or family, which resembles a mule
         passes_on = rng.random(count) < 0.04
         self.rent_share = np.where(passes_on, rng.uniform(0.85, 1.0, count), rng.uniform(0.25, 0.5, count))
         self.rent_day = np.where(passes_on, self.pay_day, self.rent_day)
@@ -155,23 +158,23 @@ class Customers:
         self.rows = [self._row(number, rng) for number in range(count)]
 
     def open_before(self, instant: int) -> Bools:
-        """Whose accounts were opened before an instant."""
+        """Mask of the customers whose accounts were opened before a timestamp."""
         known: Bools = self.opened < instant
         return known
 
     def open_for(self, day: int) -> Ints:
-        """For each customer the whole days since the account was opened, under 0 before."""
+        """Whole days since the account of each customer was opened; negative before."""
         passed: Ints = (day * timestamps.DAY - self.opened) // timestamps.DAY
         return passed
 
     def quiet_for(self, day: int) -> Ints:
-        """For each customer the days for which the account has not been used, 0 where it is in use."""
+        """Days for which the account of each customer has been unused; 0 if it is in use."""
         place = (day + self._rest_phase) % REST_CYCLE_DAYS
         quiet: Ints = np.where(self._rests & (place < self._rest_days), place + 1, 0)
         return quiet
 
     def trips(self, day: int) -> tuple[Ints, Bools]:
-        """For each customer the city of the day (home unless on a trip), and whether the day is spent in the air."""
+        """City of each customer on a day (home unless on a trip), and a mask of the customers who travel on that day."""
         cycle, place = divmod(day, TRIP_CYCLE_DAYS)
         key = np.arange(self.count) * 2**20 + cycle
         going, start, length, target, which = (uniform(key, self._seed, Stream.TRIP, salt) for salt in range(5))
@@ -209,7 +212,7 @@ class Customers:
 
 
 class Population:
-    """Everyone, drawn once from the seed. `start` is the first day of the world (microseconds UTC)."""
+    """Customers and merchants, drawn from the seed. `start` is the world's first day, in microseconds UTC."""
 
     def __init__(self, seed: int, customers: int, merchants: int, start: int) -> None:
         self.merchants = Merchants(seed, merchants)
@@ -218,17 +221,17 @@ class Population:
 
 
 def customer_id(number: int) -> str:
-    """The text of a customer's number; text order is number order."""
+    """Id of a customer's number. Ids sort like numbers."""
     return f"c{number:06d}"
 
 
 def merchant_id(number: int) -> str:
-    """The same for a merchant."""
+    """Id of a merchant's number. Ids sort like numbers."""
     return f"m{number:06d}"
 
 
 def _openings(rng: np.random.Generator, count: int, start: int) -> Ints:
-    """A third of the accounts is older than the world, the others open over its first fifteen years."""
+    """Opening times of accounts: 35% in the four years before the world's start, the others in the 15 years after it."""
     years = np.where(rng.random(count) < 0.35, rng.uniform(-4, 0, count), rng.uniform(0, 15, count))
-    instant: Ints = start + (years * 365.25 * timestamps.DAY).astype(np.int64)
-    return instant // timestamps.SECOND * timestamps.SECOND
+    opened: Ints = start + (years * 365.25 * timestamps.DAY).astype(np.int64)
+    return opened // timestamps.SECOND * timestamps.SECOND

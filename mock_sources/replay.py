@@ -1,4 +1,4 @@
-"""A labelled Parquet file, served as if it were happening."""
+"""Replay of a labelled Parquet file as a source."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from mock_sources.errors import BadColumn, MissingColumns, UnreadableFile
 from mock_sources.source import ArrivalKey, Page, Row, Window
 
 COLUMNS = ("transaction_id", "tx_datetime", "customer_id", "terminal_id", "tx_amount", "tx_fraud")
-"""All that is read of a file; whatever else it holds (a scenario, say) stays unread."""
+"""Columns that are read from a file. Others, such as the fraud scenario, are ignored."""
 
 REPORT_DELAY = 7 * timestamps.DAY
-"""A fraud becomes known, as a report, this many microseconds after it happened."""
+"""Time from a fraud to its report, in microseconds."""
 
 
 class LabelledReplay:
-    """The transactions of a labelled file, in the columns of `COLUMNS`; a terminal is a merchant.
+    """The transactions of a labelled file with the columns `COLUMNS`. A terminal is served as a merchant.
 
-    Times without a zone are UTC, the arrival is the event time, amounts are rounded to cents. What the file lacks is
-    null. Each row with tx_fraud = 1 is reported seven days later, to the second. About 60 bytes of memory a row.
+    Times without a zone are in UTC, arrival is the event time, and amounts are rounded to cents. Fields that the file lacks
+    are null. Each row with tx_fraud = 1 is reported exactly seven days later. A row takes about 60 bytes of memory.
 
-    Raises UnreadableFile, MissingColumns or BadColumn, each naming what is wrong with the file.
+    Raises:
+        UnreadableFile, MissingColumns, BadColumn: the message names the problem of the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -61,16 +62,16 @@ class LabelledReplay:
         return Page(self._rows(start, stop), last, stop < end)
 
     def customers(self, as_of: int) -> list[Row]:
-        """See `Source.customers`; a customer is known from its first transaction."""
+        """See `Source.customers`. A customer is known from its first transaction."""
         known = (self._first_seen <= as_of).tolist()
         return [_customer(name) for name, is_known in zip(self._customer_ids, known, strict=True) if is_known]
 
     def external_data(self, window: Window, sections: Collection[str]) -> dict[str, list[Row]]:
-        """See `Source.external_data`; the file knows neither a blacklist nor credit scores."""
+        """See `Source.external_data`. The file has no blacklist and no credit scores."""
         return {name: self._reports(window) if name == "fraud_reports" else [] for name in sections}
 
     def labels(self, window: Window) -> list[Row]:
-        """See `Source.labels`; the file's kinds of fraud are not read, so `kind` and `incident` are null."""
+        """See `Source.labels`. `kind` and `incident` are null, since the file's fraud scenario is not read."""
         chosen = self._frauds_between(*self._span(window, window.as_of))
         return [
             {"transaction_id": transaction_id, "date_time": moment, "kind": None, "incident": None}
@@ -80,7 +81,7 @@ class LabelledReplay:
         ]
 
     def _span(self, window: Window, known_until: int) -> tuple[int, int]:
-        """First position and end of the rows inside the window which happened at or before `known_until`."""
+        """Start and end position of the rows in the window with event time up to `known_until`."""
         start = 0 if window.since is None else int(np.searchsorted(self._event, window.since))
         end = int(np.searchsorted(self._event, known_until, side="right"))
         if window.until is not None:
@@ -148,7 +149,7 @@ class LabelledReplay:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """The file, once its columns have been found complete."""
+    """Open the file and check that it has all columns."""
     expected = ", ".join(COLUMNS)
     if not path.is_file():
         raise UnreadableFile(f"{path} is not a file: give a Parquet file with the columns {expected}.")
@@ -165,9 +166,9 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _column(file: pq.ParquetFile, name: str) -> pa.Array:
-    """One column in one piece, without nulls and of a type that fits; a time in a zone becomes UTC.
+    """Read a column as one array and check its type and that it has no nulls. A time with a zone is converted to UTC.
 
-    Read one at a time, so that only what is kept takes memory.
+    Columns are read one by one, so that memory is only needed for what is kept.
     """
     column = file.read(columns=[name]).column(0).combine_chunks()
     kind = column.type
@@ -177,9 +178,9 @@ def _column(file: pq.ParquetFile, name: str) -> pa.Array:
         "tx_fraud": pa.types.is_integer(kind) or pa.types.is_boolean(kind),
     }.get(name, pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
     if not fits:
-        raise BadColumn(f"Column {name} has the type {kind}: convert it before the file is replayed.")
+        raise BadColumn(f"Column {name} has the unsupported type {kind}: convert it before the replay.")
     if column.null_count:
-        raise BadColumn(f"Column {name} holds {column.null_count} nulls: fill them or leave those rows out.")
+        raise BadColumn(f"Column {name} has {column.null_count} nulls: fill them, or remove those rows.")
     return column
 
 
@@ -187,12 +188,12 @@ def _amounts(file: pq.ParquetFile) -> npt.NDArray[np.float64]:
     amounts: npt.NDArray[np.float64] = _column(file, "tx_amount").cast(pa.float64()).to_numpy()
     unusable = len(amounts) - int(np.isfinite(amounts).sum())
     if unusable:
-        raise BadColumn(f"Column tx_amount holds {unusable} values that are no number: leave those rows out.")
+        raise BadColumn(f"Column tx_amount has {unusable} values that are not finite numbers: remove those rows.")
     return amounts
 
 
 def _numbered(column: pa.Array, rows: npt.NDArray[np.uint64]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The column's distinct values as sorted text, and for each of `rows` the place of its value in that list."""
+    """Distinct values of a column as sorted texts, and for each of `rows` the position of its value among them."""
     coded = column.cast(pa.string()).dictionary_encode()
     order = pc.sort_indices(coded.dictionary).to_numpy()
     place = np.empty(len(order), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""waitress in front of the application: in the foreground, or in a thread for as long as a block lasts."""
+"""Serves a source over HTTP with waitress, in the foreground or in a thread for the duration of a block."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 _OPTIONS: dict[str, Any] = {
     "threads": 4,
     "ident": None,
-    # A page of 50,000 rows has about 20 MB; below this it stays in memory instead of going through a temporary file.
+    # a page of 50,000 rows has about 20 MB; up to this size, it is buffered in memory and not in a temporary file
     "outbuf_overflow": 64 * 2**20,
 }
 
@@ -35,9 +35,16 @@ def serve(
     http_faults: HttpFaults | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until interrupted. Port 0 takes a free one; `ready` is told the base URL once the socket listens.
+    """Serve until interrupted.
 
-    Raises BadConfiguration when the address cannot be bound.
+    Args:
+        port: 0 for any free port.
+        now: the server's clock; the system clock by default.
+        http_faults: faults of responses; none by default.
+        ready: called with the base URL once the socket listens.
+
+    Raises:
+        BadConfiguration: the address cannot be bound.
     """
     server, sockets = _listen(create_app(source, now, http_faults), host, port)
     if ready is not None:
@@ -50,24 +57,24 @@ def serve(
 
 @contextmanager
 def running(source: Source, port: int = 0, *, now: Clock | None = None, http_faults: HttpFaults | None = None) -> Iterator[str]:
-    """Serve on loopback from a daemon thread and give the base URL (no trailing slash); stop when the block ends."""
+    """Serve on loopback in a daemon thread for the duration of the block; yields the base URL, without a trailing slash."""
     server, sockets = _listen(create_app(source, now, http_faults), LOOPBACK, port)
     thread = Thread(target=server.run, name="mock_sources", daemon=True)
     thread.start()
     try:
         yield _url(server)
     finally:
-        # Answers under way end first: they write to sockets, which belong to the loop's thread. With none left it ends.
+        # requests in progress end first, since they write to the sockets of the loop's thread; without sockets, it ends
         server.task_dispatcher.shutdown()
         server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
         thread.join(timeout=10)
 
 
 def _listen(app: Flask, host: str, port: int) -> tuple[Any, dict[int, Any]]:
-    """A waitress server, untyped as its stubs lack what we need of it, and all its sockets by file descriptor."""
+    """A waitress server and its sockets by file descriptor. Untyped, since the stubs of waitress are incomplete."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # Bound here, since waitress leaves its sockets open when it cannot bind them.
+        # bound here, since waitress does not close a socket that it cannot bind
         listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         raise BadConfiguration(f"Cannot listen on {host}:{port} ({error}): choose another host or port.") from error

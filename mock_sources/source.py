@@ -1,4 +1,4 @@
-"""What a source must be able to answer; the synthetic world and the replay both do, and `app` asks nothing else."""
+"""Interface between `app` and a source: the synthetic world or a replay."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 Row = dict[str, Any]
-"""One JSON object of an answer."""
+"""One JSON object of a response."""
 
 DEFAULT_LIMIT = 1_000
+"""Rows per page by default."""
 MAX_LIMIT = 50_000
-"""Rows a page, unless asked for otherwise, and at most."""
+"""Most rows per page."""
 
 EXTERNAL_KEYS: dict[str, tuple[str, ...]] = {
     "blacklist_info": ("listed_at", "merchant_id"),
     "credit_scores": ("customer_id",),
     "fraud_reports": ("reported_at", "report_id"),
 }
-"""The lists of /api/externalData in the order in which they are paged, and the fields that each is ordered by."""
+"""The lists of /api/externalData in paging order, each with the fields by which it is ordered."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What was asked for, in microseconds since the epoch: known at `as_of`, inside [`since`, `until`)."""
+    """Requested rows: those known at `as_of` with a time in [`since`, `until`). In microseconds since the epoch."""
 
     as_of: int
     since: int | None = None
@@ -31,7 +32,7 @@ class Window:
 
 
 class ArrivalKey(NamedTuple):
-    """The place of a transaction in the order of arrival."""
+    """Sort key of a transaction in the order of arrival."""
 
     arrival: int
     transaction_id: str
@@ -40,7 +41,13 @@ class ArrivalKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """Some transactions in the order of arrival, the key of the last of them, and whether more are there."""
+    """A page of transactions.
+
+    Attributes:
+        rows: in the order of arrival.
+        last: key of the last row; None without rows.
+        more: True if more rows follow.
+    """
 
     rows: list[Row]
     last: ArrivalKey | None
@@ -48,12 +55,13 @@ class Page:
 
 
 class Source(Protocol):
-    """A world that can be asked how it was at any instant. Every answer is a pure function of its arguments."""
+    """A source with a history: it answers as of any time. Every answer is a pure function of its arguments."""
 
     def transactions(self, window: Window, after: ArrivalKey | None, limit: int) -> Page:
-        """Up to `limit` rows with event time in the window, arrived by `as_of` and later than `after`.
+        """Up to `limit` rows with event time in the window that arrived after the key `after`, at `as_of` at the latest.
 
-        Raises BadParameter when `after` is not a key this source can have given.
+        Raises:
+            BadParameter: `after` is not a key of this source.
         """
         ...
 
@@ -62,9 +70,9 @@ class Source(Protocol):
         ...
 
     def external_data(self, window: Window, sections: Collection[str]) -> dict[str, list[Row]]:
-        """The named lists, each ordered by its `EXTERNAL_KEYS`; the window bounds `reported_at` of reports only."""
+        """The named lists, each ordered by its `EXTERNAL_KEYS`. The window restricts only fraud reports, by `reported_at`."""
         ...
 
     def labels(self, window: Window) -> list[Row]:
-        """Fraudulent transactions by event time, for evaluation only."""
+        """Fraudulent transactions, ordered by event time. For evaluation only."""
         ...

@@ -1,4 +1,4 @@
-"""An honest day: what customers do when nobody cheats; sprees, trips and big tickets look like fraud on purpose."""
+"""Legitimate transactions of a day. Shopping sprees, trips and large purchases resemble fraud on purpose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BIG_TICKET = 0.004
 
 
 def honest_day(population: Population, seed: int, day: int) -> Events:
-    """All honest transactions with event time in `day` (days since the epoch, UTC), in no order."""
+    """All legitimate transactions with event time on `day` (days since the epoch, UTC), unordered."""
     customers, merchants = population.customers, population.merchants
     rng = generator(seed, Stream.TRAFFIC, day)
     date = datetime.fromtimestamp(day * 86_400, UTC)
@@ -63,14 +63,14 @@ def honest_day(population: Population, seed: int, day: int) -> Events:
 
 
 def cents(customers: Customers, who: Ints, amount: Floats) -> Ints:
-    """Amounts in hundredths of the customer's currency, at least the smallest coin."""
+    """Amounts in hundredths of the customer's currency, rounded to its smallest unit and at least one such unit."""
     grain = customers.grain[who]
     rounded: Ints = np.maximum(np.rint(amount * 100 / grain), 1).astype(np.int64) * grain
     return rounded
 
 
 def _favourite(favourites: Ints, who: Ints, rng: np.random.Generator) -> Ints:
-    """One of each customer's favourites, the first ones more often."""
+    """One of each customer's favourites; the first ones are more frequent."""
     chosen: Ints = favourites[who, (rng.random(len(who)) ** 2 * favourites.shape[1]).astype(np.int64)]
     return chosen
 
@@ -78,7 +78,7 @@ def _favourite(favourites: Ints, who: Ints, rng: np.random.Generator) -> Ints:
 def _standing_orders(
     customers: Customers, seed: int, day: int, day_of_month: int, open_now: npt.NDArray[np.bool_], first: int
 ) -> Events:
-    """Pay comes in and rent goes out once a month, in the morning."""
+    """Monthly salary and rent transfers, between 05:00 and 09:00 UTC."""
     paid, renting = (np.flatnonzero(open_now & (due == day_of_month)) for due in (customers.pay_day, customers.rent_day))
     who = np.concatenate([paid, renting])
     rng = generator(seed, Stream.TRAFFIC, day, 1)
@@ -98,5 +98,5 @@ def _standing_orders(
 
 
 def _ordinals(day: int, first: int, count: int) -> Ints:
-    # 2**24 honest transactions fit into a day; fraud counts from 2**62 on.
+    # room for 2**24 legitimate transactions a day; ordinals of fraud start at 2**62
     return day * 2**24 + first + np.arange(count)

@@ -1,4 +1,4 @@
-"""The synthetic world: a pure function of its seed and the instant at which it is looked at."""
+"""The synthetic world: every answer is a pure function of the seed and `as_of`."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ from mock_sources.source import ArrivalKey, Page, Row, Window
 from mock_sources.traffic import honest_day
 
 LAST = timestamps.from_datetime(datetime(2100, 1, 1)) - 1
-"""Nothing happens, and nothing becomes known, after this instant."""
+"""Latest time of events and arrivals, in microseconds since the epoch."""
 
 _FIRST_START, _LAST_START = date(1980, 1, 1), date(2080, 1, 1)
 
 
 class World:
-    """Customers who shop, and some who cheat, every day from `start` (UTC) to the end of 2099.
+    """Customers, merchants and their transactions, some fraudulent, every day from `start` (UTC) to the end of 2099.
 
-    `fraud_rate` is the mean share of fraudulent transactions. An active customer makes four transactions a day on
-    average. Days are generated when they are asked for, and the last ones kept.
+    An active customer has four transactions a day on average. Days are generated on demand, and the latest are cached.
 
-    Raises BadConfiguration for sizes and rates that make no world.
+    Args:
+        fraud_rate: mean share of fraudulent transactions, 0 to 0.5.
+
+    Raises:
+        BadConfiguration: a size, rate or date is out of range.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class World:
         self.population = Population(seed, customers, merchants, self.start)
         self._incidents = lru_cache(maxsize=8_192)(self._draw_incidents)
         self._frauds = lru_cache(maxsize=8_192)(self._draw_frauds)
-        # The pages of one answer ask for the same reports again and again.
+        # each page of an answer needs the same reports
         self._reports = lru_cache(maxsize=2)(self._draw_reports)
         self._event_day = lru_cache(maxsize=16)(self._draw_event_day)
         self._arrival_day = lru_cache(maxsize=16)(self._draw_arrival_day)
@@ -81,7 +84,7 @@ class World:
         return self._page(rows[:limit], more=len(rows) > limit)
 
     def customers(self, as_of: int) -> list[Row]:
-        """See `Source.customers`; a customer is known from the opening of the account."""
+        """See `Source.customers`. A customer is known from the opening of the account."""
         customers = self.population.customers
         rows = [customers.rows[number] for number in np.flatnonzero(customers.opened <= as_of)]
         return spoiled("customers", rows, self.faults.malformed_others, self.seed)
@@ -117,17 +120,17 @@ class World:
         ]
 
     def _arrivals(self, first: int, last: int) -> Iterator[Events]:
-        """Batches, in the order of arrival, with at least all that arrives from instant `first` to instant `last`."""
+        """Batches in the order of arrival that include all arrivals from `first` to `last`, and possibly more."""
         for day in range(first // timestamps.DAY, last // timestamps.DAY + 1):
             yield self._arrival_day(day)
 
     def _days(self, first: int, last: int) -> range:
-        """The world's days from that of instant `first` to that of instant `last`."""
+        """Days of the world from the day of timestamp `first` to the day of timestamp `last`."""
         return range(max(first, self.start) // timestamps.DAY, min(last, LAST) // timestamps.DAY + 1)
 
-    def _frauds_within(self, window: Window, last: int, reach: int = 0) -> Events:
-        """The fraud of every incident that can matter in the window, when something matters for `reach` after it."""
-        first = self.start if window.since is None else window.since - reach - LONGEST_DAYS * timestamps.DAY
+    def _frauds_within(self, window: Window, last: int, lookback: int = 0) -> Events:
+        """The fraud of every incident that may have events in the window, extended back by `lookback` microseconds."""
+        first = self.start if window.since is None else window.since - lookback - LONGEST_DAYS * timestamps.DAY
         last = last if window.until is None else min(last, window.until)
         return events.joined([self._frauds(day) for day in self._days(first, last)])
 
@@ -135,27 +138,29 @@ class World:
         return starting_on(self.population, self.seed, self.fraud_rate, day)
 
     def _draw_frauds(self, day: int) -> Events:
-        """The fraud of the incidents that start on `day`."""
+        """Fraudulent events of the incidents that start on `day`."""
         return events.joined([fraud_events(self.population, self.seed, incident) for incident in self._incidents(day)])
 
     def _draw_reports(self, window: Window) -> list[Row]:
         return fraud_reports(self.seed, self._frauds_within(window, window.as_of, LONGEST_REPORT_DELAY), window)
 
     def _draw_event_day(self, day: int) -> Events:
-        """What happens on `day`, in all versions."""
+        """Events of `day`, in all versions."""
         return self.faults.applied(self._plain_day(day), self.seed)
 
     def _plain_day(self, day: int) -> Events:
-        """What happens on `day`, each once."""
-        instant = day * timestamps.DAY
-        frauds = events.joined([self._frauds(start) for start in self._days(instant - LONGEST_DAYS * timestamps.DAY, instant)])
+        """Events of `day`, without faults."""
+        midnight = day * timestamps.DAY
+        frauds = events.joined(
+            [self._frauds(start) for start in self._days(midnight - LONGEST_DAYS * timestamps.DAY, midnight)]
+        )
         frauds = frauds[frauds["event"] // timestamps.DAY == day]
         return events.joined([honest_day(self.population, self.seed, day), frauds])
 
     def _draw_arrival_day(self, day: int) -> Events:
-        """What arrives on `day`, in the order of arrival."""
-        instant = day * timestamps.DAY
-        rows = events.joined([self._event_day(start) for start in self._days(instant - self.faults.longest_delay, instant)])
+        """Events that arrive on `day`, in the order of arrival."""
+        midnight = day * timestamps.DAY
+        rows = events.joined([self._event_day(start) for start in self._days(midnight - self.faults.longest_delay, midnight)])
         return events.by_arrival(rows[rows["arrival"] // timestamps.DAY == day])
 
     def _page(self, rows: Events, more: bool) -> Page:
@@ -196,7 +201,7 @@ class World:
 
 
 def _inside(rows: Events, field: str, since: int | None, until: int | None) -> npt.NDArray[np.bool_]:
-    """Which rows have an instant in [since, until)."""
+    """Mask of the rows whose timestamp in `field` is in [since, until)."""
     inside: npt.NDArray[np.bool_] = np.ones(len(rows), dtype=bool)
     if since is not None:
         inside &= rows[field] >= since
@@ -206,7 +211,7 @@ def _inside(rows: Events, field: str, since: int | None, until: int | None) -> n
 
 
 def _arrived(rows: Events, as_of: int, after: ArrivalKey | None) -> npt.NDArray[np.bool_]:
-    """Which rows had arrived at `as_of`, and later than `after` in the order of arrival."""
+    """Mask of the rows that have arrived at `as_of` and follow `after` in the order of arrival."""
     arrived: npt.NDArray[np.bool_] = rows["arrival"] <= as_of
     if after is not None:
         number = events.id_number(after.transaction_id)

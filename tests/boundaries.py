@@ -1,4 +1,4 @@
-"""A param's boundary: what just hits, what just does not, and that moving the param by a little moves both."""
+"""Boundaries of params: a transaction that just hits, one that just misses, and the effect of a small change of the param."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Boundary:
     """Transactions on either side of a param's value.
 
     Attributes:
-        rule: with `param`, what the boundary is of.
-        values: the param, a little looser, as it is meant, and a little tighter.
-        tables: rows of what the rule reads. The transaction `at` hits until the param is tightened, the transaction `miss`
-            only once it is loosened.
-        others: the rule's other params; else they are as its file has them.
+        rule, param: the param whose boundary is tested.
+        values: a slightly looser value, the value in question, and a slightly tighter one.
+        tables: rows of the tables that the rule reads. The transaction `at` hits with the first two values, the transaction
+            `miss` only with the first.
+        others: values of the rule's other params, by default those of its file.
     """
 
     rule: str
@@ -35,7 +35,7 @@ class Boundary:
     others: Mapping[str, object] = field(default_factory=dict)
 
     def found(self, lake: EmbeddedWarehouse) -> list[set[str]]:
-        """Which of `at` and `miss` hit, for each of the values."""
+        """The hits among `at` and `miss`, for each of the values."""
         engines = [self._engine(value) for value in self.values]
         reads = engines[0].reads(self.rule)
         assert self.tables.keys() <= reads.keys()
@@ -48,10 +48,10 @@ class Boundary:
 
     def _engine(self, value: object) -> Engine:
         file = read_file(RULES_FOLDER / f"{self.rule}.sql", RuleFrontMatter)
-        meta, said = file.meta, {**self.others, self.param: value}
-        file = file.with_values({name: meta.params[name].read(given) for name, given in said.items()})
+        meta, params = file.meta, {**self.others, self.param: value}
+        file = file.with_values({name: meta.params[name].read(given) for name, given in params.items()})
         return Engine(RuleBook({self.rule: Rule(file, meta.severity, meta.status, meta.weight)}, {}))
 
 
 MOVES = [{"at", "miss"}, {"at"}, set()]
-"""What a boundary finds, if it is one."""
+"""What `Boundary.found` returns if the boundary is at the value in question."""

@@ -1,4 +1,4 @@
-"""What the tests of fraud_assets start from: rows as the APIs serve them, rows of tables, rule files in a folder."""
+"""Fixtures for the tests of fraud_assets: rows as the APIs serve them, rows of tables, folders of rule files, servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOON = dt.datetime(2026, 1, 5, 12)
 
 
 def served(table: str, **changes: Any) -> dict[str, Any]:
-    """A good row as the API serves it; a change of `a__b` is made inside `a`."""
+    """A valid row as the API serves it. The name `a__b` changes the key `b` inside `a`."""
     row = _SERVED[table]()
     for name, value in changes.items():
         *outer, last = name.split("__")
@@ -108,7 +108,7 @@ KEY_OF = {
 
 
 def transaction(transaction_id: str, customer_id: str = "c1", amount: str | Decimal = "10.00", **more: Any) -> dict[str, Any]:
-    """A row of fintech.transactions, at noon of DAY in Graz unless told."""
+    """A row of fintech.transactions, by default at noon of DAY in Graz."""
     return {
         "transaction_id": transaction_id,
         "customer_id": customer_id,
@@ -125,7 +125,10 @@ def transaction(transaction_id: str, customer_id: str = "c1", amount: str | Deci
 
 
 def fill(warehouse: EmbeddedWarehouse, table: str | Table, rows: Iterable[Mapping[str, Any]], span: Span = SPAN) -> Receipt:
-    """Put rows into a table; columns that a row lacks are NULL, its `ds` the day of its time, or the span's first."""
+    """Replace the rows of a table in a span.
+
+    Missing columns are NULL. `ds` is by default the day of the row's time, or else the first day of the span.
+    """
     described = table if isinstance(table, Table) else fixed_tables()[table]
     complete = []
     for row in rows:
@@ -136,24 +139,24 @@ def fill(warehouse: EmbeddedWarehouse, table: str | Table, rows: Iterable[Mappin
 
 
 def all_tables(warehouse: EmbeddedWarehouse, book: RuleBook) -> EmbeddedWarehouse:
-    """The warehouse with every table in it, empty."""
+    """The warehouse, with every table created."""
     for table in book.tables().values():
         warehouse.ensure_table(table)
     return warehouse
 
 
 def compute(engine: Engine, warehouse: EmbeddedWarehouse, table: str, span: Span = SPAN) -> list[dict[str, Any]]:
-    """Compute a table for a span; its rows of the days of the span."""
+    """Compute a table for a span, and return its rows of the days of the span."""
     warehouse.replace(engine.tables[table], engine.query(table, span), span)
     return warehouse.read(f"fintech.{table}", span=span).to_pylist()
 
 
-# --- what a rule makes of rows ----------------------------------------------------------------------------------------
+# --- results of a rule ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a rule made of the day's transactions."""
+    """Hits of a rule on DAY by transaction, the number of transactions, and how many the rule could judge."""
 
     hits: Mapping[str, dict[str, Any]]
     transactions: int
@@ -164,7 +167,7 @@ class Judged:
 
 
 def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable[Mapping[str, Any]]) -> Judged:
-    """Fill the tables that the rule reads, and let it judge."""
+    """Fill the tables that a rule reads, compute its hits, and check that all ways of computing them agree."""
     assert tables.keys() <= engine.reads(rule).keys()
     for name in engine.reads(rule):
         lake.ensure_table(engine.tables[name])
@@ -179,9 +182,9 @@ def judge(engine: Engine, lake: EmbeddedWarehouse, rule: str, **tables: Iterable
     [counted] = lake.query(engine.coverage(rule, SPAN)).to_pylist()
     assert counted["ds"] == DAY.isoformat()
     assert counted["hits"] == len(hits)
-    sift = engine.counted_hits(rule, SPAN)
-    assert sorted(lake.query(sift).to_pylist(), key=_id) == sorted(rows, key=_id)
-    assert sift.counted == ({DAY.isoformat(): int(counted["judged"])} if counted["judged"] else {})
+    both = engine.counted_hits(rule, SPAN)
+    assert sorted(lake.query(both).to_pylist(), key=_id) == sorted(rows, key=_id)
+    assert both.counted == ({DAY.isoformat(): int(counted["judged"])} if counted["judged"] else {})
     return Judged(hits, int(counted["transactions"]), int(counted["judged"]))
 
 
@@ -190,7 +193,7 @@ def _id(row: Mapping[str, Any]) -> str:
 
 
 def profile(customer_id: str, **changes: Any) -> dict[str, Any]:
-    """A mean of 100, a deviation of 25, a maximum of 190, from 10 transactions."""
+    """A customer profile: a mean of 100, a deviation of 25 and a maximum of 190, from 10 transactions."""
     return {
         "customer_id": customer_id,
         "currency": "EUR",
@@ -208,7 +211,7 @@ def profile(customer_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def rule_folder(folder: Path, files: Mapping[str, str], of_the_package: Iterable[str] = ()) -> Path:
-    """A folder with these files, and some of the rules of the package."""
+    """A folder with the given files and copies of some rules of the package."""
     folder.mkdir(parents=True)
     for name in of_the_package:
         shutil.copy(RULES_FOLDER / f"{name}.sql", folder)
@@ -220,7 +223,7 @@ def rule_folder(folder: Path, files: Mapping[str, str], of_the_package: Iterable
 def book_with(
     folder: Path, files: Mapping[str, str], overrides: str | None = None, of_the_package: Iterable[str] = ()
 ) -> RuleBook:
-    """The rule book of such a folder, with a rules file of that text."""
+    """The rule book of such a folder, with the given text as rules file."""
     rules = rule_folder(folder / "rules", files, of_the_package)
     rules_file = None
     if overrides is not None:
@@ -234,7 +237,7 @@ def book_with(
 
 @contextmanager
 def serving(app: Flask, threads: int = 2) -> Iterator[str]:
-    """A Flask application on a free port of loopback, for as long as the block lasts; its base URL."""
+    """Serve a Flask application on a free port of 127.0.0.1 during the block; yields its base URL."""
     sockets: dict[int, Any] = {}
     server: Any = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=threads)
     thread = Thread(target=server.run, daemon=True)

@@ -1,4 +1,4 @@
-"""Tables and rows that the tests of `hive_io` share."""
+"""Tables and rows shared by the tests of `hive_io`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAYMENTS = Table(
     (Column("id", "STRING"), Column("at", "TIMESTAMP"), Column("amount", "DECIMAL(18,2)")),
     key=("id",),
     time_column="at",
-    description="What was paid.",
+    description="Payments.",
 )
 
 Payment = tuple[Any, ...]
@@ -34,7 +34,7 @@ def ds(number: int) -> str:
 
 
 def at(number: int, hour: int = 0, minute: int = 0, second: int = 0, micro: int = 0) -> dt.datetime:
-    """A time of a day of January 2026, in UTC, as a span wants it."""
+    """A time in January 2026, aware, in UTC."""
     return dt.datetime(2026, 1, number, hour, minute, second, micro, tzinfo=dt.UTC)
 
 
@@ -43,7 +43,7 @@ def days(first: int, last: int | None = None) -> Span:
 
 
 def payment(name: str | None, when: dt.datetime, amount: str | None = "1.00") -> Payment:
-    """A row of PAYMENTS on the day of its time."""
+    """A row of PAYMENTS, on the day of its time."""
     return (name, when.replace(tzinfo=None), None if amount is None else Decimal(amount), f"{when:%Y-%m-%d}")
 
 
@@ -52,25 +52,25 @@ def payments(*rows: Payment) -> pa.Table:
 
 
 def table_of(table: Table, *rows: Payment) -> pa.Table:
-    """Rows given by position, in the order of the description, `ds` last."""
+    """Build a table from rows in the column order of the description, `ds` last."""
     names = table.arrow_schema.names
     return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=table.arrow_schema)
 
 
 def rows_of(found: pa.Table) -> list[Payment]:
-    """Rows as tuples, sorted: a table has no order."""
+    """Return rows as tuples, sorted, because a table has no order."""
     return sorted((tuple(row.values()) for row in found.to_pylist()), key=repr)
 
 
 def at_once(*steps: Callable[[], Any]) -> list[Any]:
-    """Run steps at the same moment; what each returned or raised."""
+    """Run steps at the same moment. Return what each returned or raised."""
     gate, outcomes = Barrier(len(steps)), [None] * len(steps)
 
     def run(index: int, step: Callable[[], Any]) -> None:
         gate.wait()
         try:
             outcomes[index] = step()
-        except Exception as error:  # handed to the test, which asserts on it
+        except Exception as error:  # the test asserts on it
             outcomes[index] = error  # type: ignore[call-overload]
 
     threads = [Thread(target=run, args=pair) for pair in enumerate(steps)]

@@ -29,3 +29,15 @@ def headings(document: Path) -> set[str]:
     """The anchors of a document, as the usual hosts make them of its headings."""
     titles = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+NAMED_TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
+
+
+def test_the_contract_of_windows_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "windows.md").read_text(encoding="utf-8")
+    named = NAMED_TEST.findall(text)
+    assert len(named) > 20
+    for file, test in named:
+        path = ROOT / (file if file.startswith("tests/") else f"tests/rules/{file}")
+        assert f"def {test}(" in path.read_text(encoding="utf-8"), f"{file}::{test}"

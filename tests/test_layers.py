@@ -14,7 +14,7 @@ PROJECT = ("airflow_bridge", "fraud_assets", "hive_io", "mock_sources")
 F = "fraud_assets."
 _DATA = {F + "errors", F + "schemas", F + "sql", "hive_io"}
 _ENGINE = {*_DATA, F + "detection", F + "engine", F + "ingestion"}
-_DEFS = {*_ENGINE, F + "defs", F + "evaluation"}
+_DEFS = {*_ENGINE, F + "clock", F + "defs", F + "evaluation"}
 _RUNS = {*_DEFS, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -30,8 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "airflow_bridge.in_airflow": {"airflow_bridge"},
     F + "atomic_write": set(),
     F + "checkout": set(),
+    F + "clock": set(),
     F + "errors": set(),
     F + "local_hive": {"hive_io"},
+    F + "logs": set(),
     F + "settings": {F + "errors", "hive_io"},
     F + "schemas": {"hive_io"},
     F + "sql": _DATA,
@@ -46,8 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "runs": {*_RUNS, "hive_io.locations"},
     F + "live": {*_RUNS, F + "live", "hive_io.locations"},
     F + "cli": {
-        *_RUNS, F + "checkout", F + "explain", F + "live", F + "local_hive", "airflow_bridge", "airflow_bridge.export",
-        "hive_io.locations", "mock_sources",
+        *_RUNS, F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", "airflow_bridge",
+        "airflow_bridge.export", "hive_io.locations", "mock_sources",
     },
 }  # fmt: skip
 """A package, and the packages that its modules may import besides itself. The longest name that fits a module counts."""

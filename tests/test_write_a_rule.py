@@ -1,4 +1,4 @@
-"""docs/write-a-rule.md, done as it says: its rule, its mistake, its override, and what is in shadow before it goes live."""
+"""The examples of docs/write-a-rule.md: its rule, its error message, and its override with shadow status."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FILE = "round_amounts.sql"
 ROWS = [transaction("999", amount="999.00"), transaction("1000", amount="1000.00"), transaction("1000.50", amount="1000.50")]
 
 
-def test_each_kind_of_block_is_there_once() -> None:
+def test_each_kind_of_block_occurs_once() -> None:
     assert sorted(re.findall(r"```(\w+)\n", TEXT)) == ["sql", "text", "yaml"] == sorted(BLOCKS)
 
 
 def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
     book = book_with(tmp_path, {FILE: BLOCKS["sql"]})
     assert fraud("rules", "check", str(tmp_path / "rules")).stdout.startswith(
-        f"1 rules and {len(FEATURE_TABLES)} features are fine"
+        f"1 rules and {len(FEATURE_TABLES)} features are valid"
     )
     engine = Engine(book)
     hits = judge(engine, all_tables(lake, book), "round_amounts", transactions=ROWS).hits
@@ -46,7 +46,7 @@ def test_an_override_tries_a_param_in_shadow(lake: EmbeddedWarehouse, tmp_path: 
     assert compute(engine, lake, FRAUD_ALERTS.name) == []
 
 
-def test_a_bad_file_is_refused_as_the_text_says(tmp_path: Path) -> None:
+def test_the_error_of_the_text_is_reported(tmp_path: Path) -> None:
     good = "  t.amount\nFROM"
     assert BLOCKS["sql"].count(good) == 1
     (tmp_path / FILE).write_text(BLOCKS["sql"].replace(good, "  t.amuont\nFROM"), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""The asset graph as DAG files. Runs where Dagster is installed."""
+"""Reads the asset graph from Dagster and writes it as DAG files. Runs where Dagster is installed."""

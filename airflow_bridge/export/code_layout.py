@@ -1,7 +1,7 @@
-"""Python text that formatters leave as it is: what `ruff format` and black would write, at 88 columns and at more.
+"""Python source in the layout of `ruff format` and black, stable at line lengths of 88 and more.
 
-A call, list, tuple or dict is on one line if it fits, else one entry a line with a comma after the last. Values are Python's
-own, and the entities below.
+A call, list, tuple or dict takes one line if it fits, otherwise one line per entry with a trailing comma. A value is a Python
+literal or one of the classes below.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WIDTH = 88
 
 @dataclass(frozen=True)
 class Call:
-    """A call; `exploded` has one argument a line even where one line would do."""
+    """A call; if `exploded`, each argument takes a line even if all fit on one."""
 
     function: str
     arguments: tuple[object, ...] = ()
@@ -25,28 +25,28 @@ class Call:
 
 @dataclass(frozen=True)
 class Code:
-    """Python, as it is."""
+    """Python source, copied unchanged."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Block:
-    """A text of several lines, as a string that is indented with the code around it; an argument of an exploded call."""
+    """Text of several lines, written as a string that is indented like the surrounding code. Only in an exploded call."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Noted:
-    """An argument of an exploded call, under a comment."""
+    """An argument with a comment above it. Only in an exploded call."""
 
     value: object
     comment: str
 
 
 def layout(value: object, indent: int = 0, before: str = "", after: str = "") -> list[str]:
-    """The lines of `before` value `after`, all indented by so many spaces."""
+    """Lines of `before`, the value and `after`, each indented by `indent` spaces."""
     margin = " " * indent
     if isinstance(value, Noted):
         return [*_comment(value.comment, indent), *layout(value.value, indent, before, after)]
@@ -65,7 +65,7 @@ def layout(value: object, indent: int = 0, before: str = "", after: str = "") ->
 
 
 def paragraph(text: str, indent: int = 0, continued: str = "") -> list[str]:
-    """A line of prose as lines that fit; `continued` goes before all but the first."""
+    """Wrap a line of prose; `continued` is the prefix of every line but the first."""
     return textwrap.wrap(text, WIDTH - indent, subsequent_indent=continued, break_long_words=False, break_on_hyphens=False) or [
         ""
     ]
@@ -84,7 +84,7 @@ def _wrapped(text: str, indent: int) -> list[str]:
 
 
 def _parts(value: object) -> tuple[str, Sequence[tuple[str, object]], str] | None:
-    """The brackets of what can be laid out on several lines, and its entries, each with what goes before it."""
+    """Opening, entries with their prefixes, and closing of a value that can span several lines; None for other values."""
     match value:
         case Call(function, arguments, keywords):
             named = [(f"{name}=", entry) for name, entry in keywords.items()]
@@ -110,11 +110,11 @@ def _one_line(value: object) -> str:
             return _string(value)
         case bool() | int() | float() | None:
             return repr(value)
-    raise TypeError(f"{type(value).__name__} has no layout")
+    raise TypeError(f"A value of type {type(value).__name__} cannot be written as Python source")
 
 
 def _string(text: str) -> str:
-    """A literal in double quotes, unless single ones need fewer escapes."""
+    """A literal in double quotes, or in single quotes if that needs fewer escapes."""
     literal = repr(text)
     if literal.startswith('"') or '"' in text:
         return literal

@@ -1,4 +1,4 @@
-"""DAG files in a folder: written, or compared with what is there."""
+"""Writes exported DAG files to a folder, or compares them with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_bridge.export.render import MARK
 
 
 def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
-    """Write the files and delete those that an earlier export wrote and this one does not; gives what was changed.
+    """Write the files, delete those of an earlier export that this one does not contain, and return the changed paths.
 
     Raises:
         OSError: the folder cannot be written.
@@ -22,31 +22,31 @@ def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
         if _text(path) != text:
             path.write_text(text, encoding="utf-8", newline="\n")
             changed.append(path)
-    for path in _left_over(folder, files):
+    for path in _obsolete(folder, files):
         path.unlink()
         changed.append(path)
     return changed
 
 
 def difference(folder: Path, files: Mapping[str, str]) -> str:
-    """What an export would change in the folder, as a unified diff; empty if nothing."""
+    """Unified diff between the folder and the export; empty if the folder is up to date."""
     texts = {folder / name: text for name, text in files.items()}
-    wanted = {**texts, **dict.fromkeys(_left_over(folder, files), "")}
-    return "".join(_diff(path, text) for path, text in sorted(wanted.items()))
+    exported = {**texts, **dict.fromkeys(_obsolete(folder, files), "")}
+    return "".join(_diff(path, text) for path, text in sorted(exported.items()))
 
 
-def _diff(path: Path, wanted: str) -> str:
-    have = _text(path)
+def _diff(path: Path, exported: str) -> str:
+    current = _text(path)
     lines = difflib.unified_diff(
-        (have or "").splitlines(keepends=True),
-        wanted.splitlines(keepends=True),
-        fromfile=str(path) if have is not None else "/dev/null",
-        tofile=str(path) if wanted else "/dev/null",
+        (current or "").splitlines(keepends=True),
+        exported.splitlines(keepends=True),
+        fromfile=str(path) if current is not None else "/dev/null",
+        tofile=str(path) if exported else "/dev/null",
     )
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
 
 
-def _left_over(folder: Path, files: Mapping[str, str]) -> list[Path]:
+def _obsolete(folder: Path, files: Mapping[str, str]) -> list[Path]:
     return [path for path in sorted(folder.glob("*.py")) if path.name not in files and MARK in (_text(path) or "")]
 
 

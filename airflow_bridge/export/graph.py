@@ -1,7 +1,7 @@
-"""The asset graph as neutral entities, read from Dagster's definitions: no Airflow in it, and nothing of this pipeline.
+"""The asset graph as neutral entities, read from Dagster's definitions. Independent of Airflow and of this pipeline.
 
-An `AssetGraph` says what there is; `tasks` cuts it into what a scheduler starts. What daily runs in the order of time cannot
-keep is refused here, so that no DAG file promises it.
+`read_graph` returns an `AssetGraph`; `tasks` groups its assets into the tasks that a scheduler starts. Both reject a graph that
+daily runs in chronological order cannot execute correctly, so no such DAG file is written.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ KEY_FORMAT = "%Y-%m-%d"
 
 
 class CannotExport(BridgeError):
-    """The asset graph has something that DAGs of daily runs cannot keep; the message names the assets and what to change."""
+    """Daily DAG runs cannot execute the asset graph correctly. The message names the assets and what to change."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A claim about an asset. If it is blocking, nothing downstream starts when it fails."""
+    """An asset check. If a blocking check fails, nothing downstream starts."""
 
     name: str
     description: str
@@ -35,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Read:
-    """That an asset reads another, of the days `first` to `last` relative to its own: 0 is the same day, -1 the day before."""
+    """A dependency on an asset's days `first` to `last`, as offsets from the reader's day; -1 is the day before."""
 
     asset: str
     first: int
@@ -43,18 +43,18 @@ class Read:
 
     @property
     def same_day(self) -> bool:
-        """Whether it must come after the other within a day."""
+        """True if the reader must run after the other asset within a day."""
         return self.last == 0
 
     @property
     def latest_past_day(self) -> int | None:
-        """The latest earlier day that it reads, counted from its own; None if it does not look back."""
+        """Offset in days of the latest earlier day that is read; None if no earlier day is read."""
         return min(self.last, -1) if self.first < 0 else None
 
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a step is tried again, and how long after."""
+    """Retry policy of a step: the number of retries and the delay before each."""
 
     most: int
     delay: dt.timedelta
@@ -65,10 +65,10 @@ class Asset:
     """An asset that Dagster materializes.
 
     Attributes:
-        key: like `fintech/transactions`.
-        step: the step that makes it.
-        outside: keys that it reads and nobody here makes; they are there, or they are not.
-        freshness: what its policy says, for readers.
+        key: slash-separated, `fintech/transactions`.
+        step: name of the Dagster step that materializes it.
+        outside: keys of assets that it reads and the job does not materialize; no task waits for them.
+        freshness: freshness policy in words; None without one.
     """
 
     key: str
@@ -87,7 +87,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class AssetGraph:
-    """The assets of a job, by key. All have one partition a UTC day, from `first_day` on, today's included."""
+    """The assets of a job, by key. Each has one partition per UTC day, from `first_day` to today."""
 
     job: str
     first_day: dt.date
@@ -99,10 +99,10 @@ class Task:
     """Assets that are materialized together.
 
     Attributes:
-        upstream: names of the tasks whose day it reads, sorted: they come before it within a day.
-        after: names of the tasks of which it reads earlier days only, sorted. They too come before it within a day, as in a
-            Dagster run: on the first day, it is they that make the tables.
-        waits: assets, and the latest earlier day of each that must be there before it starts.
+        upstream: sorted names of the tasks whose same day it reads; they run before it.
+        after: sorted names of the tasks whose earlier days alone it reads. They run before it too, as in a Dagster run:
+            on the first day, they create the tables.
+        waits: assets, each with the offset in days of the latest earlier partition that must exist before the task starts.
     """
 
     name: str
@@ -114,7 +114,7 @@ class Task:
 
     @property
     def retries(self) -> Retries | None:
-        """The most patient of its assets' policies."""
+        """The policy with the most retries among its assets, then the longest delay; None if no asset has one."""
         known = [asset.retries for asset in self.assets if asset.retries]
         return max(known, key=lambda r: (r.most, r.delay), default=None)
 
@@ -124,7 +124,7 @@ class Task:
 
 
 class Grain(Enum):
-    """How much a task does: what Dagster makes in a step, or a whole group of assets."""
+    """Size of a task: a Dagster step, or a whole asset group."""
 
     STEP = "step"
     STAGE = "stage"
@@ -137,17 +137,17 @@ def read_graph(definitions: dg.Definitions, job: str) -> AssetGraph:
     """The assets that a job materializes.
 
     Raises:
-        CannotExport: an asset or an edge that daily runs, one after the other, cannot keep; both ends are named.
+        CannotExport: daily runs in chronological order cannot execute an asset or an edge; the message names both ends.
     """
     graph = definitions.resolve_asset_graph()
     layer = definitions.resolve_job_def(job).asset_layer
     checked = {check for each in layer.data for check in each.assets_def.check_keys}
     made = {key for key in layer.selected_asset_keys if graph.get(key).is_materializable}
     if not made:
-        raise CannotExport(f"The job {job} materializes nothing, so there is nothing to schedule")
+        raise CannotExport(f"The job {job} materializes no assets; add assets to its selection, or export another job")
     first_days = [_first_day(graph.get(key), made) for key in sorted(made)]
     assets = [_asset(graph, key, made, checked) for key in sorted(made)]
-    # Dagster sees to it that the partitioned assets of a job have one partitions definition
+    # Dagster guarantees that the partitioned assets of a job share one partitions definition
     return AssetGraph(job, first_days[0], {asset.key: asset for asset in assets})
 
 
@@ -156,7 +156,7 @@ def _first_day(node: Any, made: Set[dg.AssetKey]) -> dt.date:
     joined = sorted((node.parent_keys | node.child_keys) & made - {node.key})
     asset = _text(node.key) + (f", which has an edge with {_text(joined[0])}," if joined else "")
     if partitions is None:
-        raise CannotExport(f"{asset} has no partitions; a run of a DAG is a day, so give it a partition a day")
+        raise CannotExport(f"{asset} has no partitions; each DAG run is a day, so give the asset daily partitions")
     if (
         not isinstance(partitions, dg.TimeWindowPartitionsDefinition)
         or not partitions.is_basic_daily
@@ -164,10 +164,10 @@ def _first_day(node: Any, made: Set[dg.AssetKey]) -> dt.date:
         or partitions.fmt != KEY_FORMAT
     ):
         raise CannotExport(
-            f"{asset} has the partitions {partitions}; only UTC days written like 2026-01-31 can be a run of a DAG"
+            f"{asset} has the partitions {partitions}; a DAG run needs daily partitions in UTC with keys like 2026-01-31"
         )
     if partitions.end_offset < 1:
-        raise CannotExport(f"{asset} has no partition for today; give its partitions definition end_offset=1")
+        raise CannotExport(f"{asset} has no partition for today; set end_offset=1 in its partitions definition")
     return partitions.start.date()
 
 
@@ -197,10 +197,10 @@ def _check(node: Any) -> Check:
 
 
 def _freshness(policy: dg.FreshnessPolicy | None) -> str | None:
-    # the two kinds of policy have no public class in Dagster 1.13, only public constructors
+    # Dagster 1.13 has public constructors for the two kinds of policy, but no public classes
     window, cron = getattr(policy, "fail_window", None), getattr(policy, "deadline_cron", None)
     if window:
-        return f"stale {window.to_timedelta()} (h:mm:ss) after it was last made"
+        return f"stale {window.to_timedelta()} (h:mm:ss) after the last materialization"
     if cron:
         return f"due at `{cron}`, {getattr(policy, 'timezone', 'UTC')}"
     return None
@@ -213,13 +213,16 @@ def _read(graph: Any, key: dg.AssetKey, parent: dg.AssetKey) -> Read:
         return Read(_text(parent), 0, 0)
     if not isinstance(mapping, dg.TimeWindowPartitionMapping):
         raise CannotExport(
-            f"{edge} through {type(mapping).__name__}, and no order of days keeps that; "
-            "use TimeWindowPartitionMapping with the number of days that it looks back"
+            f"{edge} through {type(mapping).__name__}, which no chronological order of daily runs satisfies; "
+            "use TimeWindowPartitionMapping with the lookback in days"
         )
     if mapping.end_offset > 0:
-        raise CannotExport(f"{edge} of later days (end_offset={mapping.end_offset}), which have not run when its own day runs")
+        raise CannotExport(
+            f"{edge} of later days (end_offset={mapping.end_offset}), which are not materialized yet when its own day runs; "
+            "set end_offset to 0 or less"
+        )
     if key == parent and mapping.end_offset == 0:
-        raise CannotExport(f"{edge}, itself, on the same day")
+        raise CannotExport(f"{edge}, itself, on the same day; set end_offset=-1 or less")
     return Read(_text(parent), mapping.start_offset, mapping.end_offset)
 
 
@@ -227,14 +230,14 @@ def _text(key: dg.AssetKey) -> str:
     return key.to_user_string()
 
 
-# --- cutting it into tasks --------------------------------------------------------------------------------------------
+# --- grouping assets into tasks ---------------------------------------------------------------------------------------
 
 
 def tasks(graph: AssetGraph, grain: Grain) -> Sequence[Task]:
-    """The tasks of a day, each after those that it needs.
+    """The tasks of a day in topological order.
 
     Raises:
-        CannotExport: at this grain, two tasks would each have to come before the other.
+        CannotExport: at this grain, two tasks depend on each other.
     """
     task_of = {key: asset.group if grain is Grain.STAGE else asset.step for key, asset in graph.assets.items()}
     members: dict[str, list[Asset]] = {}
@@ -262,15 +265,15 @@ def _task(name: str, assets: Sequence[Asset], upstream: Iterable[str], after: It
 
 
 def _in_order(before: Mapping[str, set[str]], members: Mapping[str, Sequence[Asset]]) -> Sequence[str]:
-    """Names so that each comes after what it needs; among those that are free, by name: always the same order."""
+    """Task names in topological order, ties broken by name, so the order is always the same."""
     sorter = TopologicalSorter(before)
     try:
         sorter.prepare()
     except CycleError as error:
         one, other = error.args[1][:2]
         raise CannotExport(
-            f"{members[one][0].key} and {members[other][0].key} are in tasks ({one}, {other}) that each need the other "
-            "within a day; export with a finer grain, or regroup them"
+            f"{members[one][0].key} and {members[other][0].key} are in tasks ({one}, {other}) that depend on each other "
+            "within a day; export with a finer grain (--grain step), or regroup the assets"
         ) from None
     order: list[str] = []
     while sorter.is_active():

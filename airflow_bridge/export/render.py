@@ -1,4 +1,4 @@
-"""DAG files, as text: from tasks to Python that a reviewer reads like any other, with the imports of one Airflow version."""
+"""Renders tasks as the text of DAG files: readable Python with the imports of one Airflow version."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ CLOSE_DAY = "fraud_close_day"
 REFRESH_TODAY = "fraud_refresh_today"
 CONNECTION = "dagster_default"
 MARK = "Written by `fraud airflow export` from the asset graph: change the graph, not this file."
-"""In every file, so that the export knows its own."""
+"""Line in every exported file, by which a later export recognizes the files that it may delete. Must not change."""
 
 _RETRIES = 3
 _RETRY_DELAY = dt.timedelta(minutes=1)
 _TASK_TIMEOUT = dt.timedelta(hours=2)
 
 
-# --- what differs between versions ------------------------------------------------------------------------------------
+# --- Airflow versions -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Version:
-    """What a DAG file for one version of Airflow imports, and how it says when it runs and what it writes.
+    """Imports, schedules and outlets of a DAG file for one version of Airflow.
 
     Attributes:
-        close: the schedule whose run at midnight is the day that ended.
-        close_starts: days from the first partition to the first date of that schedule.
-        refresh: the schedule whose runs are the day that they begin in.
+        close: schedule at midnight; a run is for the day that has just ended.
+        close_starts: days from the first partition to the start date of `close`.
+        refresh: hourly schedule; a run is for the day in which it starts.
     """
 
     imports: tuple[str, ...]
@@ -41,7 +41,7 @@ class Version:
     refresh: Call
 
     def outlet(self, asset: Asset) -> Call:
-        """The Airflow asset that stands for a table, by the same name in every version that has names."""
+        """The Airflow asset of a table. Airflow 2 identifies it by its uri, Airflow 3 by name and uri."""
         uri = "hive://" + asset.key
         if self is AIRFLOW_2:
             return Call("Dataset", (uri,))
@@ -71,23 +71,23 @@ AIRFLOW_2 = Version(
 VERSIONS = {"3": AIRFLOW_3, "2": AIRFLOW_2}
 
 
-# --- the two files ----------------------------------------------------------------------------------------------------
+# --- DAG files --------------------------------------------------------------------------------------------------------
 
 
 def render(graph: AssetGraph, tasks: Sequence[Task], version: Version, dagster_url: str) -> Mapping[str, str]:
-    """File names and texts. The same graph gives the same texts.
+    """File names and texts of the two DAGs. The same graph always gives the same texts.
 
     Args:
-        tasks: of a day, each after those that it needs.
-        dagster_url: where people open Dagster, for the links to its assets.
+        tasks: the tasks of a day in topological order.
+        dagster_url: base URL of Dagster's web UI, for links to its assets.
     """
     closing = _File(
         dag_id=CLOSE_DAY,
-        summary="Yesterday's partition of every asset, once the day is over.",
+        summary="Yesterday's partition of every asset, after the day has ended.",
         about=(
-            "Runs at midnight UTC, one day after the other (`max_active_runs=1`). A task that reads earlier days waits until "
-            "Dagster has the latest of them (`wait_for`), and fails if it does not come; the days before that one are there, "
-            "since each of them waited in the same way. Its outlets say that a day is complete."
+            "Runs at midnight UTC, one day at a time (`max_active_runs=1`). A task that reads earlier days waits until Dagster "
+            "has materialized the latest of them (`wait_for`), and fails if that takes too long. The days before that one "
+            "exist, since each of them waited in the same way. An outlet event means that the table is complete for that day."
         ),
         schedule=version.close,
         first=graph.first_day + dt.timedelta(days=version.close_starts),
@@ -95,10 +95,10 @@ def render(graph: AssetGraph, tasks: Sequence[Task], version: Version, dagster_u
     )
     refreshing = _File(
         dag_id=REFRESH_TODAY,
-        summary="Today's partition of every asset, as far as the day has come.",
+        summary="Today's partition of every asset, from the data so far.",
         about=(
-            "Runs every hour, half past. It makes the same tables as the DAG that closes the day, which makes them once more. "
-            "It has no outlets: who starts on a table is started once, when its day is complete."
+            f"Runs every hour at minute 30. It materializes the same tables as `{CLOSE_DAY}`, which replaces the partition "
+            "after midnight. It has no outlets, so a DAG that is scheduled on a table starts once, when the day is complete."
         ),
         schedule=version.refresh,
         first=graph.first_day,
@@ -142,12 +142,12 @@ def _file(file: _File, graph: AssetGraph, tasks: Sequence[Task], version: Versio
     within = list(_edges(tasks, {task.name: task.upstream for task in tasks}))
     across = list(_edges(tasks, {task.name: task.after for task in tasks}))
     if within:
-        lines += ["    # each reads the same day of what comes before it"]
+        lines += ["    # each task reads the same day of the tasks upstream"]
         lines += [line for edge in within for line in _edge(names, *edge)]
     if within and across:
         lines += [""]
     if across:
-        lines += ["    # each reads earlier days, see wait_for; within a day, the order of a Dagster run"]
+        lines += ["    # each task reads earlier days only (wait_for); within a day, same order as a Dagster run"]
         lines += [line for edge in across for line in _edge(names, *edge)]
     while not lines[-1]:
         lines.pop()
@@ -216,14 +216,14 @@ def _task(task: Task, variable: str, file: _File, version: Version, graph: Asset
     return layout(Call("MaterializeAssets", (), arguments, exploded=True), indent, f"{variable} = ")
 
 
-# --- texts ------------------------------------------------------------------------------------------------------------
+# --- documentation of tasks -------------------------------------------------------------------------------------------
 
 
 def _about(asset: Asset, url: str, *, titled: bool) -> str:
-    """What people want to know of an asset, in Markdown."""
+    """Documentation of an asset, in Markdown."""
     parts = [f"**{asset.key}**\n" + asset.description] if titled else [asset.description]
     reads = [f"`{read.asset}` ({_days(read.first, read.last)})" for read in asset.reads]
-    reads += [f"`{key}` (made elsewhere)" for key in asset.outside]
+    reads += [f"`{key}` (external)" for key in asset.outside]
     facts = []
     if reads:
         facts.append("Reads " + ", ".join(reads) + ".")
@@ -254,7 +254,7 @@ def _count(days: int) -> str:
 
 
 def _looks_back(task: Task) -> str:
-    """For which edges the task waits; with the reader's name where the task makes several assets."""
+    """The dependencies that the task waits for; each names its reader if the task materializes several assets."""
     edges = {
         f"{asset.key} reads {read.asset}" if len(task.assets) > 1 else f"reads {read.asset}": read
         for asset in task.assets
@@ -265,7 +265,7 @@ def _looks_back(task: Task) -> str:
 
 
 def _variables(tasks: Sequence[Task]) -> Mapping[str, str]:
-    """A Python name for each task: its own, unless that is taken or is none."""
+    """A Python variable for each task: its name, changed if that is taken or not an identifier."""
     taken = {"DAG", "Asset", "Dataset", "MaterializeAssets", "TaskGroup", "cleandoc", "pendulum", "timedelta"}
     names: dict[str, str] = {}
     for task in tasks:
@@ -282,7 +282,7 @@ def _variables(tasks: Sequence[Task]) -> Mapping[str, str]:
 
 
 def _edges(tasks: Sequence[Task], before: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, list[str]]]:
-    """Tasks and those that come after them."""
+    """Each task that has direct downstream tasks, with their names."""
     for task in tasks:
         downstream = [other.name for other in tasks if task.name in before[other.name]]
         if downstream:

@@ -1,1 +1,1 @@
-"""What the exported DAGs import. Runs inside Airflow, where Dagster is not installed."""
+"""The operator of the exported DAGs and all it needs. Runs inside Airflow, where Dagster is not installed."""

@@ -1,4 +1,4 @@
-"""The only module that knows Airflow's versions: written for 3.3 and 2.11."""
+"""Differences between Airflow 3.3 and 2.11, all in this module."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ __all__ = [
 
 
 def partition_of(context: Mapping[str, Any]) -> str:
-    """The Dagster partition that an Airflow run is for: its partition key, else the UTC day on which its interval begins.
+    """The Dagster partition of an Airflow run: its partition key, otherwise the UTC day on which its data interval starts.
 
     Raises:
-        NoPartition: it has neither.
+        NoPartition: the run has neither.
     """
     run = context["dag_run"]
     if key := getattr(run, "partition_key", None):
@@ -58,16 +58,16 @@ def partition_of(context: Mapping[str, Any]) -> str:
     start: dt.datetime | None = context.get("data_interval_start")
     if start is None:
         raise NoPartition(
-            f"The Airflow run {run.run_id} has neither a partition key nor a data interval, so it is for no day in "
-            "particular; trigger it with a partition key or a logical date, or give the task a partition_key"
+            f"The Airflow run {run.run_id} has neither a partition key nor a data interval, so it has no day; "
+            "trigger it with a partition key or a logical date, or set partition_key of the task"
         )
     return start.astimezone(dt.UTC).strftime("%Y-%m-%d")
 
 
 def task_try(context: Mapping[str, Any]) -> TaskTry:
-    """Who asks: this try of the task instance."""
+    """The current try of the task instance."""
     ti = context["ti"]
-    # clearing sets max_tries = try_number + retries, in both versions
+    # clearing a task sets max_tries = try_number + retries, in both versions
     first_try = ti.max_tries - (context["task"].retries or 0) + 1
     return TaskTry(
         dag_id=ti.dag_id,
@@ -81,15 +81,17 @@ def task_try(context: Mapping[str, Any]) -> TaskTry:
 
 
 async def get_connection_async(conn_id: str) -> Any:
-    """The Connection, from within a trigger."""
+    """Return the Connection, from inside a trigger."""
     if AIRFLOW_3:
         return await BaseHook.aget_connection(conn_id)
     return await asyncio.to_thread(BaseHook.get_connection, conn_id)
 
 
 def was_killed(trigger: BaseTrigger) -> bool:
-    """Whether a trigger that was canceled on 2.11 was so because somebody acted on its task, not because the triggerer
-    stops: then the task is deferred still. Blocks; 3.x calls `on_kill` instead."""
+    """True if a user changed the task of a canceled trigger; False if the triggerer stops, which leaves the task deferred.
+
+    For 2.11; Airflow 3 calls `on_kill` instead. Blocks on the database.
+    """
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
 

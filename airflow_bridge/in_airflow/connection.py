@@ -1,4 +1,4 @@
-"""What an Airflow Connection says about Dagster. Secrets stay inside `Address` and `LocalDagster`, whose repr hides them."""
+"""Reads from an Airflow Connection where Dagster is. Secrets stay in `Address` and `LocalDagster`, whose repr hides them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_bridge.in_airflow.dagster_graphql import Address
 
 
 class Connection(Protocol):
-    """The fields of an Airflow Connection that are read; alike in all versions."""
+    """The fields of an Airflow Connection that are read; the same in all Airflow versions."""
 
     conn_id: str
     host: str | None
@@ -26,13 +26,13 @@ class Connection(Protocol):
 
 @dataclass(frozen=True)
 class LocalDagster:
-    """A virtual environment on this machine that has Dagster and the assets.
+    """A virtual environment on this machine with Dagster and the assets.
 
     Attributes:
-        python: its interpreter.
-        module: where the definitions are, `fraud_assets.definitions`.
-        attribute: of the module: the definitions, or a function that gives them.
-        env: set for the command, beside the worker's own; DAGSTER_HOME is among them, or in the worker's.
+        python: path of its interpreter.
+        module: module with the definitions, `fraud_assets.definitions`.
+        attribute: name of the definitions in the module, or of a function that returns them.
+        env: environment variables for the command, added to the worker's. DAGSTER_HOME must be in one of the two.
     """
 
     python: str
@@ -42,33 +42,35 @@ class LocalDagster:
 
 
 def read_connection(connection: Connection, mode: str | None = None) -> Address | LocalDagster:
-    """Where Dagster is.
+    """Location of Dagster: a webserver, or a virtual environment on this machine.
 
     Args:
-        mode: "remote" or "local"; goes before the Connection's own, which goes before "remote".
+        mode: "remote" or "local". Takes precedence over the Connection's mode, whose default is "remote".
 
     Raises:
-        BadConnection: with the field that is missing or wrong.
+        BadConnection: names the field that is missing or invalid.
     """
     extra = connection.extra_dejson
-    wanted = mode or extra.get("mode", "remote")
-    if wanted == "local":
+    chosen = mode or extra.get("mode", "remote")
+    if chosen == "local":
         return local(connection)
-    if wanted == "remote":
+    if chosen == "remote":
         return remote(connection)
-    raise BadConnection(f'The Airflow Connection {connection.conn_id} has the mode "{wanted}"; it is "remote" or "local"')
+    raise BadConnection(f'The Airflow Connection {connection.conn_id} has the mode "{chosen}"; use "remote" or "local"')
 
 
 def remote(connection: Connection) -> Address:
-    """Where Dagster's webserver is.
+    """Address of Dagster's webserver.
 
     Raises:
-        BadConnection: with the field that is missing or wrong.
+        BadConnection: names the field that is missing or invalid.
     """
     extra = connection.extra_dejson
     if not connection.host:
-        raise BadConnection(f"The Airflow Connection {connection.conn_id} has no host; give that of Dagster's webserver")
-    # Airflow's http connections may have the scheme in host or in schema, and a path after the host
+        raise BadConnection(
+            f"The Airflow Connection {connection.conn_id} has no host; set it to the host of Dagster's webserver"
+        )
+    # an http Connection may have the scheme in host or in schema, and a path after the host
     scheme, _, rest = connection.host.rpartition("://")
     host, _, path = rest.partition("/")
     port = f":{connection.port}" if connection.port else ""
@@ -84,17 +86,17 @@ def remote(connection: Connection) -> Address:
 
 
 def local(connection: Connection) -> LocalDagster:
-    """Which virtual environment has Dagster.
+    """Virtual environment with Dagster.
 
     Raises:
-        BadConnection: with the field that is missing or wrong.
+        BadConnection: names the field that is missing or invalid.
     """
     extra = connection.extra_dejson
     missing = [name for name in ("python", "module") if not extra.get(name)]
     if missing:
         raise BadConnection(
-            f"The Airflow Connection {connection.conn_id} lacks {' and '.join(missing)} in its extra: "
-            "local mode needs the path of a virtual environment's python and the module of the definitions"
+            f"The extra of the Airflow Connection {connection.conn_id} lacks {' and '.join(missing)}; local mode needs python, "
+            "the interpreter of a virtual environment with Dagster, and module, which has the definitions"
         )
     attribute = str(extra.get("attribute", "defs"))
     return LocalDagster(str(extra["python"]), str(extra["module"]), attribute, _texts(connection, extra, "env"))
@@ -103,8 +105,11 @@ def local(connection: Connection) -> LocalDagster:
 def _texts(connection: Connection, extra: Mapping[str, Any], name: str) -> dict[str, str]:
     value = extra.get(name, {})
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        # the value is not shown: it may be a secret
-        raise BadConnection(f'"{name}" in the extra of the Airflow Connection {connection.conn_id} is an object of texts')
+        # the message omits the value, which may be a secret
+        raise BadConnection(
+            f'"{name}" in the extra of the Airflow Connection {connection.conn_id} is not a JSON object of strings; '
+            f'write it as {{"{name}": {{"name": "value"}}}}'
+        )
     return value
 
 
@@ -113,5 +118,5 @@ def _seconds(connection: Connection, extra: Mapping[str, Any], name: str) -> flo
         return float(extra[name])
     except (TypeError, ValueError):
         raise BadConnection(
-            f'"{name}" in the extra of the Airflow Connection {connection.conn_id} is a number of seconds'
+            f'"{name}" in the extra of the Airflow Connection {connection.conn_id} is not a number; give it in seconds'
         ) from None

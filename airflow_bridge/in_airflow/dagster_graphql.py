@@ -1,4 +1,4 @@
-"""A client for what the bridge needs of Dagster's GraphQL, for Dagster 1.13. Needs neither Dagster nor Airflow."""
+"""Client for Dagster's GraphQL API, for Dagster 1.13. Needs neither Dagster nor Airflow."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ from airflow_bridge.in_airflow.failures import cause, failure_of, refusal_of
 
 PARTITION_TAG = "dagster/partition"
 LAUNCH_TAG = "airflow/launch"
-"""Drawn anew for each launch: finds the run again when Dagster's answer to the launch was lost."""
+"""Tag with a random value for each launch. Finds the run if Dagster's answer to the launch is lost."""
 
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
-_GATEWAY_SAYS_LATER = frozenset({429, 502, 503, 504})
+_TEMPORARY = frozenset({429, 502, 503, 504})
+"""HTTP status codes of a gateway that mean: retry later."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where Dagster's webserver is, and how to be let in. Its repr shows no credentials.
+    """URL of Dagster's webserver, credentials and timeouts. Its repr hides the credentials.
 
     Attributes:
-        url: of the webserver, without a trailing slash.
-        location, repository: the code location that has the assets; None where the webserver has only one.
-        launch_timeout: seconds in which Dagster answers a launch. It takes 2 to 10 s, and more under load.
-        patience: seconds that Dagster may be away before a request fails.
+        url: base URL of the webserver, without a trailing slash.
+        location, repository: the code location with the assets, and its repository; None if the webserver has only one.
+        launch_timeout: seconds to wait for the answer to a launch, which takes 2 to 10 s, longer under load.
+        patience: seconds for which Dagster may be unreachable before a request fails.
     """
 
     url: str
@@ -55,13 +56,13 @@ class Address:
     patience: float = 300.0
 
     def run_url(self, run_id: str) -> str:
-        """The page of a run."""
+        """URL of a run's page."""
         return f"{self.url}/runs/{run_id}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as Dagster knows it; `created` is in epoch seconds of Dagster's clock."""
+    """A Dagster run; `created` is in epoch seconds of Dagster's clock."""
 
     run_id: str
     status: str
@@ -76,10 +77,10 @@ class Run:
 
 @dataclass(frozen=True)
 class PartitionState:
-    """One partition of an asset.
+    """State of one partition of an asset.
 
     Attributes:
-        before_first: the partition lies before the asset's first one, so there is nothing to wait for.
+        before_first: True if the partition is before the asset's first one, so it will never be materialized.
     """
 
     materialized: bool
@@ -91,10 +92,10 @@ class PartitionState:
 
 
 class DagsterClient:
-    """Each call is one or a few requests. Requests that change nothing are repeated while Dagster is away, for
-    `patience` seconds; `patience` 0 asks once.
+    """Client for one webserver. Each method sends one or a few requests.
 
-    Every method raises DagsterUnreachable, AccessDenied and UnexpectedAnswer beside what it says.
+    Idempotent requests are retried for `patience` seconds while Dagster is unreachable; with `patience` 0 they are sent once.
+    Every method may raise DagsterUnreachable, AccessDenied and UnexpectedAnswer, besides the errors it documents.
     """
 
     def __init__(self, address: Address, *, patience: float | None = None) -> None:
@@ -118,19 +119,19 @@ class DagsterClient:
     def launch(self, assets: Sequence[str], *, job: str | None, partition: str | None, tags: Mapping[str, str]) -> Run:
         """Start one run that materializes the assets and evaluates their checks.
 
-        A launch is never sent twice on suspicion: if the answer is lost, the run is looked up by a tag of its own.
+        A launch that may have reached Dagster is never sent again. If its answer is lost, the run is found by its own tag.
 
         Args:
             assets: asset keys, `fintech/transactions`.
-            job: None for Dagster's own job of all assets.
+            job: None for Dagster's built-in job of all assets.
             partition: None for assets without partitions.
 
         Raises:
-            UnknownAsset, NoPartition, LaunchRefused: nothing was started.
-            DagsterUnreachable: the answer was lost and no run has been seen; it may still appear.
+            UnknownAsset, NoPartition, LaunchRefused: no run was started.
+            DagsterUnreachable: the answer was lost and no run was found; it may still appear.
         """
         token = uuid.uuid4().hex
-        wanted = {**tags, LAUNCH_TAG: token} | ({PARTITION_TAG: partition} if partition is not None else {})
+        run_tags = {**tags, LAUNCH_TAG: token} | ({PARTITION_TAG: partition} if partition is not None else {})
         location, repository = self._code_location(job)
         if partition is not None:
             self._check_partition(assets, partition)
@@ -139,9 +140,9 @@ class DagsterClient:
             "repositoryName": repository,
             "repositoryLocationName": location,
             "assetSelection": [_path(asset) for asset in assets],
-            # assetCheckSelection is left out on purpose: an empty one would skip the blocking checks
+            # no assetCheckSelection: an empty one would skip the blocking checks
         }
-        params = {"selector": selector, "executionMetadata": {"tags": _tag_inputs(wanted)}}
+        params = {"selector": selector, "executionMetadata": {"tags": _tag_inputs(run_tags)}}
         for attempt in self._attempts(lambda error: isinstance(error, DagsterUnreachable) and not error.sent):
             with attempt:
                 try:
@@ -155,57 +156,59 @@ class DagsterClient:
         return _run(answer["run"])
 
     def _find_launched(self, token: str, lost: DagsterUnreachable) -> Run:
-        """The run of a launch whose answer was lost: Dagster may have been slow, or gone away just after."""
+        """Find the run of a launch whose answer was lost because Dagster was slow or went down after the request."""
         until = time.monotonic() + self.address.launch_timeout
         while True:
             if found := self.find_runs({LAUNCH_TAG: token}):
                 return found[0]
             if time.monotonic() > until:
                 raise DagsterUnreachable(
-                    f"The answer to the launch was lost, and no run with the tag {LAUNCH_TAG}={token} has appeared in "
-                    f"{self.address.launch_timeout:.0f} s. The next try adopts it if it does. {lost}"
+                    f"The answer to the launch was lost, and no run with the tag {LAUNCH_TAG}={token} appeared within "
+                    f"{self.address.launch_timeout:.0f} s. If it appears later, the next try takes it over. {lost}"
                 ) from lost
             time.sleep(2)
 
     def find_runs(self, tags: Mapping[str, str], limit: int = 25) -> list[Run]:
-        """The newest runs that have all these tags, newest first."""
+        """Runs that have all these tags, newest first, at most `limit`."""
         answer = self._ask(queries.FIND_RUNS, {"tags": _tag_inputs(tags), "limit": limit})["runsOrError"]
         return [_run(run) for run in _expect(answer, "Runs")["results"]]
 
     def run(self, run_id: str) -> Run:
-        """A run by its id.
+        """Return a run by its id.
 
         Raises:
-            RunFailed: Dagster does not have it; it was deleted.
+            RunFailed: the run was deleted in Dagster.
         """
         answer = self._ask(queries.RUN, {"runId": run_id})["runOrError"]
         if answer["__typename"] == "RunNotFoundError":
-            raise RunFailed(f"Dagster has no run {run_id} any more: somebody deleted it. The next try starts a new one.")
+            raise RunFailed(f"Dagster has no run {run_id}: it was deleted. The next try starts a new run.")
         return _run(_expect(answer, "Run"))
 
     def terminate(self, run_id: str, within: float = 20.0) -> None:
-        """Tell a run to stop; it may take a while until it is CANCELED. A run that has ended stays as it is.
+        """Ask a run to stop, without waiting until it is CANCELED. A run that has ended keeps its status.
 
-        Dagster cannot tell a run that is starting, and it would not help to set its state: its process starts all the same.
-        So it is told again, for `within` seconds.
+        Dagster cannot stop a run that is starting, and setting its status would not keep its process from starting. So the
+        request is repeated for `within` seconds.
 
         Raises:
-            NotStopped: Dagster could not tell it.
+            NotStopped: Dagster could not reach the run.
         """
         until = time.monotonic() + within
-        while (refused := self._tell_to_stop(run_id, "SAFE_TERMINATE")) is not None:
+        while (refusal := self._terminate_once(run_id, "SAFE_TERMINATE")) is not None:
             status = self.run(run_id).status
             if status in (*ENDED, "CANCELING"):
                 return
             if time.monotonic() > until:
-                # only a run that was made and never launched has no process
-                if status == "NOT_STARTED" and self._tell_to_stop(run_id, "MARK_AS_CANCELED_IMMEDIATELY") is None:
+                # only a run that was created and never launched has no process
+                if status == "NOT_STARTED" and self._terminate_once(run_id, "MARK_AS_CANCELED_IMMEDIATELY") is None:
                     return
-                raise NotStopped(f"Run {run_id} goes on: {refused} End it in Dagster. {self.address.run_url(run_id)}")
+                raise NotStopped(
+                    f"Run {run_id} is still running: {refusal} Terminate it in Dagster. {self.address.run_url(run_id)}"
+                )
             time.sleep(0.5)
 
-    def _tell_to_stop(self, run_id: str, policy: str) -> str | None:
-        """What Dagster has against it, or None."""
+    def _terminate_once(self, run_id: str, policy: str) -> str | None:
+        """Dagster's reason not to stop the run, or None."""
         answer = self._ask(queries.TERMINATE, {"runId": run_id, "policy": policy})["terminateRun"]
         if answer["__typename"] == "TerminateRunFailure":
             return str(answer["message"])
@@ -213,7 +216,7 @@ class DagsterClient:
         return None
 
     def failure(self, run: Run) -> BridgeError:
-        """Why a run that ended without success did: the error that the task should end with."""
+        """Return the error for a task whose run ended without success."""
         events = [] if run.status == "CANCELED" else self._events(run.run_id)
         return failure_of(run.status, f"Run {run.run_id}", self.address.run_url(run.run_id), events)
 
@@ -230,10 +233,11 @@ class DagsterClient:
     # Assets
 
     def partition_state(self, asset: str, partition: str) -> PartitionState:
-        """Whether a partition is there. Keys of daily partitions sort as their days do.
+        """State of a partition. Keys of daily partitions sort chronologically.
 
         Raises:
-            UnknownAsset, NoPartition: no such asset, or it has no partitions.
+            UnknownAsset: Dagster does not have the asset.
+            NoPartition: the asset has no partitions.
         """
         answer = self._ask(queries.PARTITION, {"asset": _path(asset), "partition": partition})["assetNodeOrError"]
         if answer["__typename"] == "AssetNotFoundError":
@@ -241,41 +245,43 @@ class DagsterClient:
         node = _expect(answer, "AssetNode")
         first = node["partitionKeyConnection"]
         if first is None or not first["results"]:
-            raise NoPartition(f"{asset} has no partitions in Dagster, so {partition} of it cannot be waited for")
+            raise NoPartition(
+                f"{asset} has no partitions in Dagster, so a task cannot wait for {partition}; export the DAGs again"
+            )
         return PartitionState(materialized=bool(node["assetMaterializations"]), before_first=partition < first["results"][0])
 
     def _check_partition(self, assets: Sequence[str], partition: str) -> None:
-        """Dagster launches a run for a partition that does not exist, and lets its steps fail."""
+        """Check that the partition exists. Dagster would launch a run without it, whose steps then fail."""
         nodes = self._ask(queries.PARTITION_KEYS, {"assets": [_path(asset) for asset in assets]})["assetNodes"]
         keys = {"/".join(node["assetKey"]["path"]): node["partitionKeys"] for node in nodes}
         if missing := [asset for asset in assets if asset not in keys]:
             raise self._unknown(missing)
         for asset in assets:
             if partition not in keys[asset]:
-                has = f"those from {keys[asset][0]} to {keys[asset][-1]}" if keys[asset] else "no partitions"
+                has = f"{keys[asset][0]} to {keys[asset][-1]}" if keys[asset] else "no partitions"
                 raise NoPartition(f"{asset} has no partition {partition} in Dagster; it has {has}")
 
     def _unknown(self, assets: Sequence[str]) -> UnknownAsset:
-        self._code_location()  # a location that does not load has no assets either: that is told of first
+        self._code_location()  # raises if the location does not load, which is why its assets are missing
         return UnknownAsset(f"Dagster at {self.address.url} has no asset {', '.join(assets)}; export the DAGs again")
 
     def _code_location(self, job: str | None = None) -> tuple[str, str]:
-        """Names of the code location and its repository, in which the job is.
+        """Names of the code location and its repository.
 
         Raises:
-            LaunchRefused: it does not load.
-            BadConnection: there is no such location, or several, and the Airflow Connection names none.
-            UnknownAsset: there is no such job.
+            LaunchRefused: the location does not load.
+            BadConnection: the location does not exist, or there are several and the Airflow Connection names none.
+            UnknownAsset: the location does not have the job.
         """
         entries = _expect(self._ask(queries.WORKSPACE, {})["workspaceOrError"], "Workspace")["locationEntries"]
         entry = _the_one(entries, self.address.location, f"Dagster at {self.address.url} has the code locations", "_location")
-        found = entry["locationOrLoadError"]
-        if found is None:
+        loaded = entry["locationOrLoadError"]
+        if loaded is None:
             raise LaunchRefused(f"Dagster is still loading the code location {entry['name']}; try again")
-        if found["__typename"] == "PythonError":
-            raise LaunchRefused(f"Dagster cannot load the code location {entry['name']}: {': '.join(cause(found))}")
-        said = f"The code location {entry['name']} has the repositories"
-        repository = _the_one(found["repositories"], self.address.repository, said, "")
+        if loaded["__typename"] == "PythonError":
+            raise LaunchRefused(f"Dagster cannot load the code location {entry['name']}: {': '.join(cause(loaded))}")
+        holder = f"The code location {entry['name']} has the repositories"
+        repository = _the_one(loaded["repositories"], self.address.repository, holder, "")
         jobs = [each["name"] for each in repository["jobs"]]
         if job is not None and job not in jobs:
             has = ", ".join(name for name in jobs if not name.startswith("__")) or "none"
@@ -284,36 +290,42 @@ class DagsterClient:
 
     # Requests
 
-    def _attempts(self, again: Callable[[BaseException], bool]) -> tenacity.Retrying:
+    def _attempts(self, retry: Callable[[BaseException], bool]) -> tenacity.Retrying:
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(again),
+            retry=tenacity.retry_if_exception(retry),
             stop=tenacity.stop_after_delay(self._patience),
             wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5),
             reraise=True,
         )
 
     def _ask(self, query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A request that may be repeated."""
+        """Send an idempotent request, with retries."""
         return self._attempts(lambda error: isinstance(error, DagsterUnreachable))(self._post, query, variables)
 
     def _post(self, query: str, variables: Mapping[str, Any], timeout: float = 60.0) -> Mapping[str, Any]:
         url = f"{self.address.url}/graphql"
         try:
-            # a redirect would turn the POST into a GET, of a login page
+            # following a redirect would turn the POST into a GET of a login page
             response = self._session.post(
                 url, json={"query": query, "variables": variables}, timeout=(10, timeout), allow_redirects=False
             )
         except requests.exceptions.InvalidURL as error:
-            raise BadConnection(f"{url} cannot be asked: {error}; correct host and port of the Airflow Connection") from error
+            raise BadConnection(
+                f"{url} is not a valid URL: {error}; correct host and port of the Airflow Connection"
+            ) from error
         except requests.exceptions.RequestException as error:
-            said = f"Dagster at {self.address.url} does not answer: {_why(error)}; start it, or correct the Airflow Connection"
-            raise DagsterUnreachable(said, sent=_was_sent(error)) from error
+            message = (
+                f"Dagster at {self.address.url} does not answer: {_why(error)}; start it, or correct the Airflow Connection"
+            )
+            raise DagsterUnreachable(message, sent=_was_sent(error)) from error
         status = response.status_code
-        if status in _GATEWAY_SAYS_LATER:
-            raise DagsterUnreachable(f"Dagster at {self.address.url} answers with status {status}")
+        if status in _TEMPORARY:
+            raise DagsterUnreachable(
+                f"Dagster at {self.address.url} answers with status {status}; check the gateway in front of it"
+            )
         if status in (401, 403) or 300 <= status < 400:
             raise AccessDenied(
-                f"{self.address.url} answers with status {status}: it wants other credentials; "
+                f"{self.address.url} answers with status {status}: it does not accept the credentials; "
                 "correct login and password, or the headers in extra, of the Airflow Connection"
             )
         try:
@@ -322,20 +334,20 @@ class DagsterClient:
             raise UnexpectedAnswer(f"{url} answers with status {status} and no JSON; is it Dagster's webserver?") from error
         if not isinstance(answer, dict) or answer.get("errors") or not answer.get("data"):
             errors = answer.get("errors") if isinstance(answer, dict) else None
-            said = "; ".join(str(error.get("message")) for error in errors or [])
-            raise UnexpectedAnswer(f"{url} answers with status {status}: {said or 'no data'}")
+            messages = "; ".join(str(error.get("message")) for error in errors or [])
+            raise UnexpectedAnswer(f"{url} answers with status {status}: {messages or 'no data'}")
         data: Mapping[str, Any] = answer["data"]
         return data
 
 
 def _was_sent(error: requests.exceptions.RequestException) -> bool:
-    """False only where nobody can have got the request: then it may be sent again."""
+    """False only if the request cannot have reached a server, so that it may be sent again."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return not (isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, NewConnectionError))
 
 
 def _why(error: BaseException) -> str:
-    """The operating system's word for it, where it has one."""
+    """The operating system's message for the error, or the error's class name."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, OSError) and link.strerror:
@@ -345,26 +357,26 @@ def _why(error: BaseException) -> str:
 
 
 def _expect(answer: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """The answer, if it is of this type.
+    """Return the answer if it has this type.
 
     Raises:
-        AccessDenied, UnexpectedAnswer: with what Dagster says instead.
+        AccessDenied, UnexpectedAnswer: the answer has another type; the message is Dagster's.
     """
     found = answer["__typename"]
     if found == kind:
         return answer
-    said = ": ".join(cause(answer)) if found == "PythonError" else answer.get("message", "")
+    message = ": ".join(cause(answer)) if found == "PythonError" else answer.get("message", "")
     if found == "UnauthorizedError":
-        raise AccessDenied(f"Dagster does not allow it: {said}; is the webserver started with --read-only?")
-    raise UnexpectedAnswer(f"Dagster answers with {found}: {said}")
+        raise AccessDenied(f"Dagster does not permit this: {message}; is the webserver started with --read-only?")
+    raise UnexpectedAnswer(f"Dagster answers with {found} instead of {kind}: {message}")
 
 
-def _the_one(entries: Sequence[Mapping[str, Any]], name: str | None, said: str, field: str) -> Mapping[str, Any]:
-    """The entry of this name, or the only one."""
+def _the_one(entries: Sequence[Mapping[str, Any]], name: str | None, holder: str, field: str) -> Mapping[str, Any]:
+    """The entry with this name, or the only entry if `name` is None."""
     found = [entry for entry in entries if name in (None, entry["name"])]
     if len(found) != 1:
         names = ", ".join(entry["name"] for entry in entries) or "(none)"
-        raise BadConnection(f'{said} {names}; name one of them as "repository{field}" in the Airflow Connection\'s extra')
+        raise BadConnection(f'{holder} {names}; name one of them as "repository{field}" in the Airflow Connection\'s extra')
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""What is asked of Dagster's GraphQL, 1.13. Each result that can be an error asks for its message."""
+"""GraphQL queries and mutations for Dagster 1.13. Every result that can be an error requests its message."""
 
 _RUN_FIELDS = "fragment run on Run { runId status tags { key value } assetSelection { path } creationTime }"
 _ERROR_FIELDS = "fragment error on PythonError { message className causes { message className } }"

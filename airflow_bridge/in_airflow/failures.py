@@ -1,4 +1,4 @@
-"""What Dagster says went wrong, as the errors that tasks end with."""
+"""Translates errors and failed runs of Dagster into the errors that tasks fail with."""
 
 from __future__ import annotations
 
@@ -12,59 +12,62 @@ _CHECK_FAILED = "DagsterAssetCheckFailedError"
 
 
 def failure_of(status: str, name: str, where: str, events: Iterable[Mapping[str, Any]]) -> BridgeError:
-    """The error that a task should end with, from the events of a run that ended without success.
+    """Return the error for a task, from the events of a run that ended without success.
 
     Args:
-        name, where: how to call the run, and where to look at it; for the message.
+        name: name of the run in the message.
+        where: URL of the run, at the end of the message.
     """
     if status == "CANCELED":
-        return RunCanceled(f"{name} was stopped in Dagster. Clear the task to start it again. {where}")
+        return RunCanceled(f"{name} was canceled in Dagster; clear the task to start a new run. {where}")
     steps, checks, others = [], [], []
     for event in events:
         kind = event["__typename"]
         if kind == "ExecutionStepFailureEvent":
-            # a step that failed because of a check is told of by the check
+            # the check's own event reports a step that failed because of it
             if cause(event["error"])[0] != _CHECK_FAILED:
                 steps.append(f"step {event['stepKey']} failed: {': '.join(cause(event['error']))}")
         elif kind == "AssetCheckEvaluationEvent":
             evaluation = event["evaluation"]
             if not evaluation["success"] and evaluation["severity"] == "ERROR":
-                checks.append(_told(evaluation))
+                checks.append(_failed_check(evaluation))
         elif kind == "RunFailureEvent":
             others.append(" ".join([event["message"], *filter(None, cause(event["error"]))]))
-    said = [*dict.fromkeys(steps), *checks] or others or ["Dagster does not say why"]
+    reasons = [*dict.fromkeys(steps), *checks] or others or ["Dagster gives no reason"]
     error = CheckFailed if checks and not steps else RunFailed
-    return error(f"{name}: {'; '.join(said)}. {where}")
+    return error(f"{name}: {'; '.join(reasons)}. {where}")
 
 
 def refusal_of(answer: Mapping[str, Any], assets: Sequence[str]) -> BridgeError:
+    """Return the error for a task whose run Dagster did not launch."""
     kind = answer["__typename"]
-    said = ": ".join(cause(answer)) if kind == "PythonError" else answer.get("message") or ""
+    message = ": ".join(cause(answer)) if kind == "PythonError" else answer.get("message") or ""
     if kind == "UnauthorizedError":
-        return AccessDenied(f"Dagster does not allow the launch: {said}; is the webserver started with --read-only?")
+        return AccessDenied(f"Dagster does not permit the launch: {message}; is the webserver started with --read-only?")
     if kind == "InvalidSubsetError":
-        return UnknownAsset(f"Dagster cannot run {', '.join(assets)}: {said}")
+        return UnknownAsset(f"Dagster cannot materialize {', '.join(assets)}: {message}; export the DAGs again")
     if kind == "PipelineNotFoundError":
-        return UnknownAsset(f"Dagster has no such job: {said}; export the DAGs again")
+        return UnknownAsset(f"Dagster does not have the job: {message}; export the DAGs again")
     errors = "; ".join(error["message"] for error in answer.get("errors", []))
-    return LaunchRefused(f"Dagster refused to run {', '.join(assets)}: {kind}: {said or errors}")
+    return LaunchRefused(f"Dagster did not launch a run of {', '.join(assets)}: {kind}: {message or errors}")
 
 
 def cause(error: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Class and message of the first error of a chain that is not Dagster's own wrapping."""
+    """Class and message of the outermost error in a chain that is not one of Dagster's wrappers."""
     if error is None:
         return "", ""
     chain = [error, *error.get("causes", [])]
     first = next((link for link in chain if not str(link["className"]).startswith("Dagster")), None)
-    # with nothing but wrapping, the innermost says most
+    # if all are wrappers, the innermost is the most specific
     found = first or chain[-1]
     name, message = str(found["className"]), str(found["message"]).strip()
-    # Dagster writes "module.Class: message"
+    # Dagster prefixes the message with "module.Class: "
     head, _, rest = message.partition(": ")
     return name, rest if head.rpartition(".")[2] == name else message
 
 
-def _told(evaluation: Mapping[str, Any]) -> str:
+def _failed_check(evaluation: Mapping[str, Any]) -> str:
+    """The check, its description and its metadata, in one line."""
     asset = "/".join(evaluation["assetKey"]["path"])
     values = ", ".join(f"{entry['label']}: {_value(entry)}" for entry in evaluation["metadataEntries"])
     description = f": {evaluation['description']}" if evaluation["description"] else ""

@@ -1,4 +1,4 @@
-"""Local mode: Dagster's own command, in a virtual environment of this machine that has Dagster and the assets."""
+"""Local mode: runs Dagster's command line in a virtual environment on this machine that has Dagster and the assets."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from airflow_bridge.in_airflow.failures import failure_of
 from airflow_bridge.in_airflow.task_runs import Work
 
 SCRIPT = Path(__file__).with_name("supervisor.py")
-"""Run by the interpreter of the virtual environment."""
+"""Script that the interpreter of the virtual environment runs."""
 
 _RUN_ID = re.compile(r" - ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) - ")
 _NOT_FOR_DAGSTER = ("AIRFLOW", "_AIRFLOW", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-"""Airflow's settings hold its secrets; the others lead to Airflow's packages."""
+"""Prefixes of environment variables withheld from Dagster: Airflow's settings, which hold secrets, and its package paths."""
 
 _STOP_SECONDS = 4
-"""How long `stop` waits. The child goes on stopping without us."""
+"""Seconds for which `stop` waits. The child process continues to stop after that."""
 
 
 class LocalRun:
-    """One materialization by `dagster asset materialize`, as a child process that ends when this process does.
+    """One `dagster asset materialize` in a child process that ends when this process ends.
 
-    Secrets reach it by the environment, never by the command line.
+    Secrets are passed in the environment, never on the command line.
     """
 
     def __init__(self, site: LocalDagster, work: Work, log: logging.Logger) -> None:
@@ -44,15 +44,15 @@ class LocalRun:
         self._stopped = False
 
     def materialize(self, waits: Sequence[tuple[str, str]], deadline: float) -> dict[str, Any]:
-        """Waits for the earlier partitions, then materializes; gives the result of the task.
+        """Wait for the earlier partitions, materialize the assets and return the result of the task.
 
         Args:
-            waits: asset and partition.
+            waits: pairs of asset key and partition.
             deadline: epoch seconds.
 
         Raises:
-            PartitionNotReady, RunFailed, CheckFailed, RunCanceled, RunTimedOut: as in remote mode.
-            BadConnection: the environment cannot be used.
+            PartitionNotReady, LaunchRefused, RunFailed, CheckFailed, RunCanceled, RunTimedOut: as in remote mode.
+            BadConnection: the virtual environment cannot be used.
         """
         if waits:
             self._wait(waits, deadline)
@@ -68,16 +68,16 @@ class LocalRun:
         if code == 0:
             return {"run_id": run_id, "partition": self.work.partition, "url": None}
         if self._late:
-            raise RunTimedOut(f"{self._name} did not end in the task's time, and was stopped")
+            raise RunTimedOut(f"{self._name} did not end before the task's deadline and was stopped")
         if self._stopped:
-            raise RunFailed(f"{self._name} was stopped with the task")
+            raise RunFailed(f"{self._name} was stopped because the task was stopped")
         if run_id is None:
-            said = "\n".join(output[-15:])
-            raise LaunchRefused(f"{self._name} did not start: exit code {code} of {' '.join(command)}\n{said}")
+            tail = "\n".join(output[-15:])
+            raise LaunchRefused(f"{self._name} did not start: exit code {code} of {' '.join(command)}\n{tail}")
         raise self._failure(run_id, code, deadline)
 
     def stop(self) -> None:
-        """Ends the child and what it started. It is interrupted first, so that Dagster can record how the run ended."""
+        """Stop the child process and its descendants. They are interrupted first, so that Dagster can record the run's end."""
         self._stopped = True
         if self._child is None or self._child.stdin is None:
             return
@@ -85,32 +85,32 @@ class LocalRun:
         try:
             self._child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._log.warning("The materialization is still being stopped")
+            self._log.warning("The materialization has not stopped yet")
 
     @property
     def _name(self) -> str:
         return f"{', '.join(self.work.assets)} of {self.work.partition}"
 
     def _wait(self, waits: Sequence[tuple[str, str]], deadline: float) -> None:
-        asked = json.dumps({"waits": waits, "deadline": deadline})
+        request = json.dumps({"waits": waits, "deadline": deadline})
         code, output = self._run(
-            [self.site.python, str(SCRIPT), "wait", self.site.module, self.site.attribute, asked], deadline + 60
+            [self.site.python, str(SCRIPT), "wait", self.site.module, self.site.attribute, request], deadline + 60
         )
         if code:
-            missing = ", ".join(f"{asset} of {partition}" for asset, partition in waits)
-            said = output[-1] if output else f"exit code {code}"
-            raise PartitionNotReady(f"{self._name} reads {missing}, which did not become ready: {said}")
+            awaited = ", ".join(f"{asset} of {partition}" for asset, partition in waits)
+            reason = output[-1] if output else f"exit code {code}"
+            raise PartitionNotReady(f"{self._name} reads {awaited}: {reason}")
 
     def _failure(self, run_id: str, code: int, deadline: float) -> Exception:
-        """What the events of the run say."""
+        """The error that the events of the run describe."""
         failed, output = self._run([self.site.python, str(SCRIPT), "why", run_id], deadline + 60, quiet=True)
         if failed:
-            return RunFailed(f"{self._name}: exit code {code}; the log above has what Dagster said")
+            return RunFailed(f"{self._name} failed with exit code {code}; see Dagster's output in the log above")
         answer = json.loads(output[-1])
         return failure_of(answer["status"], f"Run {run_id}", "", answer["events"])
 
     def _run(self, command: Sequence[str], deadline: float, *, quiet: bool = False) -> tuple[int, list[str]]:
-        """Exit code and the lines of the output, which go to the task's log as they come."""
+        """Run a command and return its exit code and output lines; unless `quiet`, each line is logged as it arrives."""
         try:
             self._child = subprocess.Popen(
                 command,
@@ -123,13 +123,15 @@ class LocalRun:
             )
         except OSError as error:
             python = self.site.python
-            raise BadConnection(f"{python} cannot be started: {error.strerror}; correct the Airflow Connection") from error
+            raise BadConnection(
+                f"{python} cannot be started: {error.strerror}; correct python in the extra of the Airflow Connection"
+            ) from error
         assert self._child.stdout is not None
         timer = threading.Timer(max(0.0, deadline - time.time()), self._end_late)
         timer.daemon = True
         timer.start()
         output = []
-        # stdin is open as long as the child shall run, and closed with this block
+        # the child stops when its stdin is closed, at the latest at the end of this block
         with self._child:
             for line in self._child.stdout:
                 output.append(line.rstrip())
@@ -147,7 +149,7 @@ class LocalRun:
         environment = {**ours, **self.site.env}
         if "DAGSTER_HOME" not in environment:
             raise BadConnection(
-                "Local mode needs DAGSTER_HOME, where Dagster keeps what it has materialized; "
-                'give it in "env" in the extra of the Airflow Connection, or to the worker'
+                "Local mode needs DAGSTER_HOME, the folder in which Dagster records its runs; "
+                'set it in "env" in the extra of the Airflow Connection, or in the worker\'s environment'
             )
         return environment

@@ -30,20 +30,20 @@ from airflow_bridge.in_airflow.task_runs import RunWatch, TaskTry, Work, not_rea
 from airflow_bridge.in_airflow.triggers import DEADLINE, ERROR, PartitionsTrigger, RunTrigger, pauses
 
 LONGEST = dt.timedelta(hours=24)
-"""How long a task waits that has no execution_timeout."""
+"""Deadline of a task without execution_timeout."""
 
-KILL_LOOKS = 4
-"""Airflow 3 allows a killed task five seconds."""
+KILL_POLLS = 4
+"""Polls, one per second, for a run that a killed task may have launched. Airflow 3 ends a killed task after five seconds."""
 
 DEFER_AFTER = 20.0
-"""Seconds that a worker waits for a Dagster run before the triggerer does: most steps end within, and a deferral costs more
-than such a wait: two rounds of the scheduler and another process of a worker."""
+"""Seconds for which a worker waits for a Dagster run before the task is deferred. Most steps end within that time, and a
+deferral costs more: two scheduler loops and another worker process."""
 
 LINK_KEY = "dagster_run_url"
 
 
 class DagsterRunLink(BaseOperatorLink):
-    """The Dagster run, as a button of the task."""
+    """Button of the task that opens the Dagster run."""
 
     name = "Dagster run"
 
@@ -52,8 +52,8 @@ class DagsterRunLink(BaseOperatorLink):
 
 
 @contextmanager
-def told_to_airflow() -> Iterator[None]:
-    """Ends the task with what happened in Dagster; without further tries where none can help."""
+def as_airflow_failure() -> Iterator[None]:
+    """Fail the task with the bridge's error, without retries if they would fail the same way."""
     try:
         yield
     except BridgeError as error:
@@ -62,27 +62,27 @@ def told_to_airflow() -> Iterator[None]:
 
 
 class MaterializeAssets(BaseOperator):
-    """Has Dagster materialize assets, with their checks, and waits until it has. Fails when a step or a blocking check does.
+    """Materializes assets and evaluates their checks in one Dagster run, and waits for its end. Fails if the run fails.
 
     Args:
-        asset_keys: `["fintech/transactions"]`; they run together, in one Dagster run.
-        job_name: the Dagster job that has them; None for Dagster's own job of all assets.
-        partition_key: the Dagster partition, templated; None for that of the Airflow run: its partition key, else the UTC
-            day on which its data interval begins.
-        dagster_conn_id: the Airflow Connection that says where Dagster is.
-        mode: "remote" or "local", instead of what the Connection says.
-        deferrable: whether the triggerer waits, instead of a worker; remote mode only.
-        defer_after: seconds that the worker waits for a run even so.
-        wait_for: asset key and offset in days: these earlier partitions must be there before the run is launched.
-            Days before the asset's first partition count as there.
+        asset_keys: asset keys, `["fintech/transactions"]`.
+        job_name: Dagster job that contains the assets; None for Dagster's built-in job of all assets.
+        partition_key: Dagster partition, templated. None for the partition of the Airflow run: its partition key, otherwise
+            the UTC day on which its data interval starts.
+        dagster_conn_id: Airflow Connection that locates Dagster.
+        mode: "remote" or "local". Takes precedence over the Connection's mode.
+        deferrable: True if the task waits in the triggerer, without a worker slot. Remote mode only.
+        defer_after: seconds for which the worker waits for a run before the task is deferred.
+        wait_for: pairs of asset key and offset in days. These earlier partitions must be materialized before the run is
+            launched. Days before the asset's first partition count as materialized.
 
-    The deadline for all of it is `execution_timeout`, or 24 hours; less a minute, or a fifth where that is less, so that
-    the task ends before Airflow ends it, and can say why. In the end the result, in the XCom, has the Dagster
-    run's `run_id` and `url`, and the `partition`.
+    The deadline is `execution_timeout`, by default 24 hours, minus a fifth but at most one minute, so that the task can
+    report an error before Airflow ends it. The XCom `return_value` has the `run_id` and `url` of the Dagster run and the
+    `partition`.
     """
 
     template_fields: Sequence[str] = ("partition_key",)
-    # 2.11 shows links of plugins and providers only; there the log has the link
+    # 2.11 shows only the links of plugins and providers; the task's log has the URL
     operator_extra_links = (DagsterRunLink(),) if AIRFLOW_3 else ()
     ui_color = "#e8f0fe"
 
@@ -108,26 +108,26 @@ class MaterializeAssets(BaseOperator):
         self.deferrable = deferrable
         self.defer_after = defer_after
         self.wait_for = wait_for
-        # for on_kill, which is called within a signal handler and can ask Airflow nothing
+        # on_kill needs these: it is called in a signal handler, where Airflow's API is not available
         self._to_stop: tuple[Address, TaskTry] | LocalRun | None = None
         self._launching = False
         self._killed = False
 
-    # What Airflow calls
+    # Methods that Airflow calls
 
     def execute(self, context: Any) -> dict[str, Any]:
-        with told_to_airflow():
+        with as_airflow_failure():
             return self._proceed(context, time.time() + self._seconds())
 
     def after_partitions(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Goes on when the earlier partitions are there, or will not be in time."""
-        with told_to_airflow():
+        """Resume after PartitionsTrigger: the earlier partitions are materialized, or the deadline has passed."""
+        with as_airflow_failure():
             _raise_error(event)
             return self._proceed(context, event["deadline"])
 
     def after_run(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Goes on when the Dagster run has ended, or is late."""
-        with told_to_airflow():
+        """Resume after RunTrigger: the Dagster run has ended, or the deadline has passed."""
+        with as_airflow_failure():
             _raise_error(event)
             with DagsterClient(self._remote(context)) as client:
                 run = client.run(event["run_id"])
@@ -136,39 +136,39 @@ class MaterializeAssets(BaseOperator):
                 return self._result(client, run)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """Airflow itself ends a deferral when its trigger breaks, or is late because no triggerer runs."""
+        """Resume after a deferral. Stops the Dagster run if the trigger failed, or timed out since no triggerer is running."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILED as error:
-            with told_to_airflow(), DagsterClient(self._remote(context)) as client:
+            with as_airflow_failure(), DagsterClient(self._remote(context)) as client:
                 stopped = stop_runs(client, task_try(context))
                 raise RunTimedOut(
-                    f"Airflow's triggerer did not wait to the end: {error}; does it run, and has it this package? "
-                    f"Stopped in Dagster: {', '.join(stopped) or 'nothing'}"
+                    f"Airflow's triggerer failed: {error}; check that it is running and has airflow_bridge installed. "
+                    f"Stopped in Dagster: {', '.join(stopped) or 'no run'}"
                 ) from error
 
     def on_kill(self) -> None:
-        """Stops what runs in Dagster for this task."""
+        """Stop this task's Dagster runs."""
         self._killed = True
         if isinstance(self._to_stop, LocalRun):
             self._to_stop.stop()
             return
         if self._to_stop is None:
-            # Airflow 2.11 ends a task that resumes after its execution_timeout before any of its methods is called
+            # if execution_timeout passed during a deferral, Airflow 2.11 kills the resumed task before calling its methods
             self._remote(get_current_context())
         if isinstance(self._to_stop, tuple):
             address, task = self._to_stop
             with DagsterClient(address, patience=5) as client:
                 stopped = stop_runs(client, task)
-                for _ in range(KILL_LOOKS):
+                for _ in range(KILL_POLLS):
                     if stopped or not self._launching:
                         break
-                    # Dagster has been asked for a run and may not have made it yet
+                    # the launch was sent, and Dagster may not have created the run yet
                     time.sleep(1)
                     stopped = stop_runs(client, task)
-            self.log.info("Told to stop in Dagster: %s", ", ".join(stopped) or "nothing that still runs")
+            self.log.info("Stopping in Dagster: %s", ", ".join(stopped) or "no active run")
 
-    # The way of a task
+    # Steps of a task
 
     def _proceed(self, context: Any, deadline: float) -> dict[str, Any]:
         work = Work(self.asset_keys, self.partition_key or partition_of(context), self.job_name)
@@ -194,8 +194,8 @@ class MaterializeAssets(BaseOperator):
         names = ", ".join(f"{asset} of {partition}" for asset, partition in missing)
         if time.time() > deadline:
             raise PartitionNotReady(
-                f"{', '.join(work.assets)} of {work.partition} reads {names}, which is not materialized and did not become so "
-                "in time; run that day first"
+                f"{', '.join(work.assets)} of {work.partition} reads {names}, which was not materialized before the deadline; "
+                "run that day first"
             )
         self.log.info("Waiting for %s", names)
         if self.deferrable:
@@ -204,8 +204,8 @@ class MaterializeAssets(BaseOperator):
                 method_name="after_partitions",
                 timeout=_until(deadline),
             )
-        self._look(lambda: not not_ready(client, missing), deadline)
-        # says what is missing when the time is over
+        self._poll(lambda: not not_ready(client, missing), deadline)
+        # after the deadline, this raises an error that names the missing partitions
         self._wait_for_partitions(client, work, missing, deadline)
 
     def _launch(self, client: DagsterClient, context: Any, work: Work, deadline: float) -> Run:
@@ -221,7 +221,7 @@ class MaterializeAssets(BaseOperator):
     def _wait_for_run(self, client: DagsterClient, run: Run, deadline: float) -> Run:
         watch = RunWatch(run.run_id)
         until = min(deadline, time.time() + self.defer_after) if self.deferrable else deadline
-        in_time = self._look(lambda: watch.has_ended(client), until)
+        in_time = self._poll(lambda: watch.has_ended(client), until)
         self._end_if_killed(client, run)
         if not in_time and until < deadline:
             self.defer(
@@ -234,8 +234,8 @@ class MaterializeAssets(BaseOperator):
             self._stop_late(client, run)
         return run
 
-    def _look(self, done: Callable[[], bool], deadline: float) -> bool:
-        """Looks until it is done, or killed, or late; whether it was in time."""
+    def _poll(self, done: Callable[[], bool], deadline: float) -> bool:
+        """Poll until the condition holds or the task is killed; False if the deadline passes first."""
         for pause in pauses():
             if done() or self._killed:
                 return True
@@ -254,15 +254,15 @@ class MaterializeAssets(BaseOperator):
         client.terminate(run.run_id)
         hint = "; is Dagster's daemon running?" if run.status == "QUEUED" else ""
         raise RunTimedOut(
-            f"Run {run.run_id} was {run.status} when the task's time was over, and was told to stop{hint} "
+            f"Run {run.run_id} was {run.status} at the task's deadline and is being stopped{hint} "
             f"{client.address.run_url(run.run_id)}"
         )
 
     def _end_if_killed(self, client: DagsterClient, run: Run) -> None:
-        """Airflow 3 goes on in the task after `on_kill`."""
+        """End a killed task. Airflow 3 continues its code after `on_kill`."""
         if self._killed:
             client.terminate(run.run_id)
-            raise AirflowException(f"The task was killed, and with it the Dagster run {run.run_id}")
+            raise AirflowException(f"The task was killed, so the Dagster run {run.run_id} is being stopped")
 
     def _remote(self, context: Any) -> Address:
         address = remote(BaseHook.get_connection(self.dagster_conn_id))
@@ -270,16 +270,16 @@ class MaterializeAssets(BaseOperator):
         return address
 
     def _seconds(self) -> float:
-        """Until the deadline: before Airflow's own, which knows nothing of what to say."""
+        """Seconds until the deadline, which is before Airflow's own, so that the error comes from here."""
         longest: float = (self.execution_timeout or LONGEST).total_seconds()
         return longest - min(60.0, longest / 5)
 
 
 def earlier_partitions(wait_for: Sequence[tuple[str, int]], work: Work) -> list[tuple[str, str]]:
-    """Asset and partition for each asset and offset in days.
+    """Convert pairs of asset and offset in days to pairs of asset and partition.
 
     Raises:
-        NoPartition: the task's own partition is not a day.
+        NoPartition: the task's own partition is not a date.
     """
     if not wait_for:
         return []
@@ -287,17 +287,17 @@ def earlier_partitions(wait_for: Sequence[tuple[str, int]], work: Work) -> list[
         day = dt.date.fromisoformat(work.partition or "")
     except ValueError:
         raise NoPartition(
-            f"{', '.join(work.assets)} waits for earlier days, and its partition {work.partition} is not a day, YYYY-MM-DD"
+            f"{', '.join(work.assets)} waits for earlier days, but its partition {work.partition} is not a date; use YYYY-MM-DD"
         ) from None
     return [(asset, (day + dt.timedelta(days=offset)).isoformat()) for asset, offset in wait_for]
 
 
 def _raise_error(event: Mapping[str, Any]) -> None:
-    """What the trigger met: its event can hold names only."""
+    """Raise the trigger's error, which its event holds as class name and message."""
     if event["status"] == ERROR:
         raise getattr(errors, event["error"])(event["message"])
 
 
 def _until(deadline: float) -> dt.timedelta:
-    """The trigger keeps the deadline; Airflow does a minute later, in case no triggerer runs."""
+    """Timeout of a deferral. The trigger itself keeps the deadline; Airflow acts a minute later if no triggerer is running."""
     return dt.timedelta(seconds=max(0.0, deadline - time.time()) + 60)

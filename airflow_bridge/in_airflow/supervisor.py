@@ -1,6 +1,6 @@
-"""What local mode runs with the interpreter that has Dagster: `python in_dagster.py supervise|wait|why …`.
+"""Script of local mode for the interpreter that has Dagster: `python supervisor.py supervise|wait|why …`.
 
-Stands alone: it is run as a file, by an interpreter that need not have this package.
+Imports nothing of this package: it is run as a file, by an interpreter that may not have the package.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 INTERRUPT_SECONDS = 20
-"""How long the command has to end in good order, when it is interrupted; Dagster then records the run as failed."""
+"""Seconds from SIGINT to SIGTERM. Dagster needs the time to record the run as failed."""
 
 TERMINATE_SECONDS = 10
+"""Seconds from SIGTERM to SIGKILL."""
 
 
 def supervise(command: list[str]) -> int:
-    """Runs a command, and ends it with all it has started when stdin closes: then the Airflow task is gone, killed or not."""
+    """Run a command and return its exit code. Stop it and its descendants when stdin closes: the Airflow task has ended."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     stopping = threading.Event()
     threading.Thread(target=_end_with_stdin, args=(child, stopping), daemon=True).start()
@@ -45,25 +46,25 @@ def _end_with_stdin(child: subprocess.Popen[bytes], stopping: threading.Event) -
 
 
 def _signal_all(child: subprocess.Popen[bytes], number: int) -> None:
-    """To the command, and to what it has started."""
+    """Send a signal to the command and its descendants."""
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:
-        return  # they have all ended
+        return  # all of them have ended
 
 
 def _wait_for_stdin_to_close() -> None:
-    # not sys.stdin: a thread that holds its lock breaks the end of the interpreter
+    # not sys.stdin: a thread that holds its lock breaks the shutdown of the interpreter
     while os.read(0, 1):
         pass
 
 
-def wait(module: str, attribute: str, asked: dict[str, Any]) -> int:
-    """Waits until partitions are materialized; those before an asset's first one count as that."""
+def wait(module: str, attribute: str, request: dict[str, Any]) -> int:
+    """Wait until partitions are materialized; partitions before an asset's first one count as materialized."""
     threading.Thread(target=_exit_with_stdin, daemon=True).start()
     import dagster as dg
 
-    missing = [(dg.AssetKey(asset.split("/")), partition) for asset, partition in asked["waits"]]
+    missing = [(dg.AssetKey(asset.split("/")), partition) for asset, partition in request["waits"]]
     with dg.DagsterInstance.get() as instance:
         first_days: dict[dg.AssetKey, str] | None = None
         while True:
@@ -78,8 +79,8 @@ def wait(module: str, attribute: str, asked: dict[str, Any]) -> int:
             if not missing:
                 return 0
             names = ", ".join(f"{key.to_user_string()} of {partition}" for key, partition in missing)
-            if time.time() > asked["deadline"]:
-                print(f"{names} is not materialized; run that day first", flush=True)
+            if time.time() > request["deadline"]:
+                print(f"{names} was not materialized before the deadline; run that day first", flush=True)
                 return 1
             print(f"Waiting for {names}", flush=True)
             time.sleep(5)
@@ -101,7 +102,7 @@ def _first_partitions(module: str, attribute: str) -> dict[Any, str]:
 
 
 def why(run_id: str) -> int:
-    """Prints how a run ended: a line of JSON with its status and the events that say why, shaped as in Dagster's GraphQL."""
+    """Print a run's status and the events that explain it, as one line of JSON in the shape of Dagster's GraphQL."""
     import dagster as dg
 
     with dg.DagsterInstance.get() as instance:
@@ -161,6 +162,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # first is the folder of this file, whose modules are not for Dagster's interpreter; `python -m dagster` has this one
+    # instead of this file's folder, whose modules are not meant for this interpreter, as with `python -m dagster`
     sys.path[0] = str(Path.cwd())
     sys.exit(main(sys.argv[1:]))

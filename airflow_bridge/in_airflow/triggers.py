@@ -1,4 +1,4 @@
-"""Triggers: what a deferred task waits for, without a worker slot. They run in Airflow's triggerer."""
+"""Triggers for deferred tasks. They run in Airflow's triggerer and occupy no worker slot."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from airflow_bridge.in_airflow.task_runs import RunWatch, not_ready
 
 DONE, DEADLINE, ERROR = "done", "deadline", "error"
 
-FIRST_LOOK = 10.0
-"""Seconds from the deferral to the first look. An event that comes before the scheduler has seen the worker's process end
-has the task run twice, and its end refused (apache/airflow#71580, open in 3.3)."""
+FIRST_POLL = 10.0
+"""Seconds from the deferral to the first poll. If an event arrives before the scheduler has seen the worker process end, the
+task runs twice and its final state is rejected (apache/airflow#71580, open in 3.3)."""
 
 
 def pauses(first: float = 1.0, longest: float = 15.0) -> Iterator[float]:
-    """Seconds between looks: short runs are seen soon, long ones do not load the webserver."""
+    """Seconds between polls, growing, so that short runs are noticed soon and long ones put little load on the webserver."""
     pause = first
     while True:
         yield pause
@@ -30,11 +30,11 @@ def pauses(first: float = 1.0, longest: float = 15.0) -> Iterator[float]:
 
 
 class DagsterTrigger(BaseTrigger):
-    """Looks again and again until something is so. Its one event has the trigger's arguments and a `status`:
+    """Polls a condition in Dagster. Its single event has the trigger's arguments and a `status`:
 
-    - `done`;
-    - `deadline`: it was not so in time;
-    - `error`: it cannot become so; `error` is the name of a class of `airflow_bridge.errors`, `message` its message.
+    - `done`: the condition holds;
+    - `deadline`: the condition did not hold before the deadline;
+    - `error`: the condition cannot hold; `error` names a class of `airflow_bridge.errors`, `message` is its message.
 
     Args:
         dagster_conn_id: the Airflow Connection; its secrets are read in the triggerer and never stored.
@@ -51,32 +51,32 @@ class DagsterTrigger(BaseTrigger):
         return name, {"dagster_conn_id": self.dagster_conn_id, "deadline": self.deadline}
 
     @abstractmethod
-    def looker(self) -> Callable[[DagsterClient], bool]:
-        """What to ask each time; blocks, and is called in a thread."""
+    def condition(self) -> Callable[[DagsterClient], bool]:
+        """Return the condition. It blocks, so it is called in a thread."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         arguments = self.serialize()[1]
         try:
-            status = await self._look_until_deadline(self.looker())
+            status = await self._poll_until_deadline(self.condition())
         except BridgeError as error:
             yield TriggerEvent({**arguments, "status": ERROR, "error": type(error).__name__, "message": str(error)})
         else:
             yield TriggerEvent({**arguments, "status": status})
 
-    async def _look_until_deadline(self, look: Callable[[DagsterClient], bool]) -> str:
+    async def _poll_until_deadline(self, holds: Callable[[DagsterClient], bool]) -> str:
         address = remote(await get_connection_async(self.dagster_conn_id))
         away_since: float | None = None
-        await asyncio.sleep(max(0.0, min(FIRST_LOOK, self.deadline - time.time())))
-        # patience is kept here: a thread that sleeps until Dagster is back would be one for every deferred task
+        await asyncio.sleep(max(0.0, min(FIRST_POLL, self.deadline - time.time())))
+        # retries happen in this coroutine: in the client, every deferred task would hold a thread while Dagster is down
         with DagsterClient(address, patience=0) as client:
             for pause in pauses():
                 try:
-                    if await asyncio.to_thread(look, client):
+                    if await asyncio.to_thread(holds, client):
                         return DONE
                     away_since = None
                 except DagsterUnreachable as error:
                     if away_since is None:
-                        self.log.warning("%s; looking again for %.0f s", error, address.patience)
+                        self.log.warning("%s; retrying for %.0f s", error, address.patience)
                         away_since = time.monotonic()
                     elif time.monotonic() - away_since > address.patience:
                         raise
@@ -90,7 +90,7 @@ class PartitionsTrigger(DagsterTrigger):
     """Waits until partitions are materialized.
 
     Args:
-        waits: asset key and partition.
+        waits: pairs of asset key and partition.
     """
 
     def __init__(self, dagster_conn_id: str, deadline: float, waits: Sequence[Sequence[str]]) -> None:
@@ -101,14 +101,16 @@ class PartitionsTrigger(DagsterTrigger):
         name, arguments = super().serialize()
         return name, {**arguments, "waits": [list(wait) for wait in self.waits]}
 
-    def looker(self) -> Callable[[DagsterClient], bool]:
+    def condition(self) -> Callable[[DagsterClient], bool]:
         waits = [(asset, partition) for asset, partition in self.waits]
         return lambda client: not not_ready(client, waits)
 
 
 class RunTrigger(DagsterTrigger):
-    """Waits until a Dagster run has ended, in whatever way. Stops the run when somebody acts on the deferred task (marks
-    it, clears it), and leaves it when the triggerer stops."""
+    """Waits until a Dagster run has ended, with any status.
+
+    Stops the run if a user marks or clears the deferred task. Leaves it running if the triggerer stops.
+    """
 
     def __init__(self, dagster_conn_id: str, deadline: float, run_id: str) -> None:
         super().__init__(dagster_conn_id, deadline)
@@ -118,7 +120,7 @@ class RunTrigger(DagsterTrigger):
         name, arguments = super().serialize()
         return name, {**arguments, "run_id": self.run_id}
 
-    def looker(self) -> Callable[[DagsterClient], bool]:
+    def condition(self) -> Callable[[DagsterClient], bool]:
         return RunWatch(self.run_id).has_ended
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -131,7 +133,7 @@ class RunTrigger(DagsterTrigger):
             raise
 
     async def on_kill(self) -> None:
-        """Airflow 3 calls this when somebody acts on the task; on 2.11 `run` does."""
+        """Stop the run. Airflow 3 calls this if a user marks or clears the task; on 2.11, `run` does."""
         self.log.warning("The task was killed: stopping run %s in Dagster", self.run_id)
         address = remote(await get_connection_async(self.dagster_conn_id))
         with DagsterClient(address, patience=10) as client:

@@ -15,42 +15,54 @@ from fraud_assets.settings import read_settings
 
 @click.group()
 def airflow() -> None:
-    """The asset graph as DAGs for Airflow."""
+    """Export the asset graph to Airflow."""
 
 
 @airflow.command()
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), required=True, help="The DAG folder.")
-@click.option("--check", is_flag=True, help="Write nothing; show what would change, and exit with 1 if anything would.")
-@click.option("--airflow", "version", type=click.Choice(["3", "2"]), default="3", show_default=True, help="Airflow's version.")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), required=True, help="The DAG folder of Airflow."
+)
+@click.option("--check", is_flag=True, help="Write nothing; print the differences and exit with 1 if there are any.")
+@click.option(
+    "--airflow",
+    "version",
+    type=click.Choice(["3", "2"]),
+    default="3",
+    show_default=True,
+    help="Major version of Airflow that runs the DAGs.",
+)
 @click.option(
     "--dagster-url",
     metavar="URL",
     default="http://127.0.0.1:3000",
     show_default=True,
-    help="Where people open Dagster, for links to its assets.",
+    help="Base URL of the Dagster UI, for links from tasks to assets.",
 )
 @click.option(
     "--grain",
     type=click.Choice(["step", "stage"]),
     default="step",
     show_default=True,
-    help="A task is a step of Dagster, or a whole stage: fewer, longer tasks.",
+    help="What one task runs: a step of Dagster, or a whole stage, for fewer and longer tasks.",
 )
 def export(out: Path, check: bool, version: str, dagster_url: str, grain: str) -> None:
-    """Write the DAGs that close each day and refresh today, one file each."""
+    """Write the DAGs that close each day and refresh today.
+
+    Each DAG is a file. DAG files of an earlier export that are no longer needed are deleted.
+    """
     graph = read_graph(build_definitions(read_settings()), JOB)
     files = render(graph, tasks(graph, Grain(grain)), VERSIONS[version], dagster_url)
     if check:
-        lag = difference(out, files)
-        click.echo(lag, nl=False)
-        if lag:
+        differences = difference(out, files)
+        click.echo(differences, nl=False)
+        if differences:
             raise SystemExit(1)
         click.echo(f"{out} is up to date", err=True)
         return
     try:
         changed = write(out, files)
     except OSError as error:
-        raise click.ClickException(f"{out} cannot be written: {error.strerror}") from error
+        raise click.ClickException(f"Cannot write to {out}: {error.strerror}") from error
     for path in changed:
         click.echo(f"{'wrote' if path.exists() else 'deleted'} {path}")
     if not changed:

@@ -21,39 +21,39 @@ from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.settings import Settings, read_settings
 from hive_io import Span
 
-_limit = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, highest score first.")
-ALERT_COLUMNS = [c.name for c in FRAUD_ALERTS.columns]
+ALERT_COLUMNS = [column.name for column in FRAUD_ALERTS.columns]
 
 
 @click.command("alerts")
 @warehouse_option
 @first_option
 @end_option
-@_limit
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of alerts.")
 @format_option
-def list_alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, limit: int, form: str) -> None:
-    """List alerts, the highest score first."""
+def list_alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, limit: int, output: str) -> None:
+    """List alerts, highest score first."""
     settings = read_settings(warehouse=warehouse)
     rows = top_alerts(settings, span_or_all(first, end), limit)
-    if form == "json":
+    if output == "json":
         click.echo(json.dumps(rows, default=plain, ensure_ascii=False, indent=2))
-    elif form == "csv":
+    elif output == "csv":
         writer = csv.DictWriter(sys.stdout, fieldnames=ALERT_COLUMNS, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else _csv(v) for k, v in row.items()})
+            writer.writerow({name: _csv_value(value) for name, value in row.items()})
     else:
-        show_alerts(console(), rows, "Alerts")
+        print_alerts(console(), rows, "Alerts")
 
 
 def top_alerts(settings: Settings, span: Span | None, limit: int) -> list[dict[str, Any]]:
-    """The alerts with the highest scores; equal ones by time, then id."""
+    """The alerts with the highest scores; ties are ordered by time, then by transaction."""
     rows = open_lake(settings).read(FRAUD_ALERTS.full_name, ALERT_COLUMNS, span)
     order = [("score", "descending"), ("event_time", "ascending"), ("transaction_id", "ascending")]
     return rows.sort_by(order).slice(0, limit).to_pylist()
 
 
-def show_alerts(console: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+def print_alerts(console: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print alerts as a table, each with the reasons of its hits."""
     table = RichTable("Score", "Severity", "Transaction", "Time (UTC)", title=title, title_justify="left", show_lines=True)
     table.add_column("Amount", justify="right")
     table.add_column("Customer")
@@ -72,5 +72,7 @@ def show_alerts(console: Console, rows: Sequence[Mapping[str, Any]], title: str)
     console.print(table if rows else "No alerts.")
 
 
-def _csv(value: object) -> object:
+def _csv_value(value: object) -> object:
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
     return plain(value) if isinstance(value, (Decimal, dt.datetime)) else value

@@ -1,4 +1,4 @@
-"""The warehouse of a command."""
+"""Opening the warehouse of a command."""
 
 from __future__ import annotations
 

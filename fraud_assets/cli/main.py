@@ -9,26 +9,26 @@ from typing import Any
 import click
 
 _COMMANDS = {
-    "airflow": ("airflow:airflow", ""),
-    "alerts": ("alerts:list_alerts", ""),
-    "demo": ("demo:demo", ""),
-    "explain": ("explain:explain", ""),
-    "hive": ("hive:hive", ""),
-    "notify": ("notify:notify", ""),
-    "rejected": ("quarantine:rejected", ""),
-    "replay": ("replay:replay", ""),
-    "rules": ("rules:rules", ""),
-    "run": ("run:run", ""),
-    "sources": ("sources:sources", ""),
-    "ui": ("ui:ui", ""),
-    "upkeep": ("maintenance:upkeep", ""),
-    "watch": ("watch:watch_source", ""),
+    "airflow": ("airflow:airflow", "Export the asset graph to Airflow."),
+    "alerts": ("alerts:list_alerts", "List alerts, highest score first."),
+    "demo": ("demo:demo", "Run the pipeline on a synthetic source and show the alerts."),
+    "explain": ("explain:explain", "Explain why a TRANSACTION was flagged, or why it was not."),
+    "hive": ("hive:hive", "Start and stop an Apache Hive server on this machine, for development."),
+    "notify": ("notify:notify", "Check notifications."),
+    "rejected": ("quarantine:rejected", "List rejected rows, and load them again."),
+    "replay": ("replay:replay", "Run the pipeline on a labelled Parquet FILE and evaluate the alerts."),
+    "rules": ("rules:rules", "List, check, document and create rules."),
+    "run": ("run:run", "Materialize every asset for a range of days."),
+    "sources": ("sources:sources", "Serve a synthetic world, or a labelled file, as a source."),
+    "ui": ("ui:ui", "Open the Dagster UI."),
+    "upkeep": ("maintenance:upkeep", "Compact small files and delete files of replaced rows."),
+    "watch": ("watch:watch_source", "Load and judge transactions as they arrive."),
 }
-"""Module and function of each command, and its summary: `fraud --help` imports none of them."""
+"""Module and function of each command, and its summary, so that `fraud --help` imports none of them."""
 
 
 class CommandGroup(click.Group):
-    """Imports a command when it is called, and reports its errors as one sentence and an exit code."""
+    """Imports a command when it is called, and reports an error that a user can act on as one sentence and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -47,6 +47,8 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except Exception as error:
             if isinstance(error, _user_errors()):
                 raise click.ClickException(str(error)) from error
@@ -54,7 +56,7 @@ class CommandGroup(click.Group):
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
-    """Errors that a user can act on; imported only once one was raised."""
+    """Errors that a user can act on; imported only after one was raised."""
     from airflow_bridge.errors import BridgeError
     from fraud_assets.errors import FraudError
     from hive_io import HiveIOError
@@ -67,5 +69,5 @@ def _user_errors() -> tuple[type[Exception], ...]:
 @click.version_option(package_name="fraud-assets")
 def main() -> None:
     """Fraud detection on Dagster, Hive and Airflow: from three source APIs to alerts with reasons."""
-    # Dagster logs to the console through its own handler; requests of the HTTP client are noise beside it
+    # the HTTP client logs every request at INFO
     logging.getLogger("httpx").setLevel(logging.WARNING)

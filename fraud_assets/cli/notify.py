@@ -1,4 +1,4 @@
-"""`fraud notify`: messages to people."""
+"""`fraud notify`: notification targets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from fraud_assets.settings import read_settings
 
 @click.group()
 def notify() -> None:
-    """Messages to people."""
+    """Check notifications."""
 
 
 @notify.command("test")
 def notify_test() -> None:
-    """Send a message to every target of FRAUD_NOTIFY, and say whether they took it."""
+    """Send a test message to every target in FRAUD_NOTIFY.
+
+    The command fails if a target does not accept the message.
+    """
     targets = read_settings().notify_targets
     if not targets:
-        raise click.ClickException("FRAUD_NOTIFY names no target; for example FRAUD_NOTIFY='mailto://… slack://…'")
-    click.echo(f"{try_targets(targets)} targets took the message")
+        raise click.ClickException("FRAUD_NOTIFY names no target; set it, for example, to 'mailto://… slack://…'")
+    count = try_targets(targets)
+    click.echo(f"{count} {'target' if count == 1 else 'targets'} accepted the message")

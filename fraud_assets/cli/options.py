@@ -1,4 +1,4 @@
-"""What the commands share: days and the warehouse as options, and how values are written."""
+"""Options that several commands share, and how values are printed."""
 
 from __future__ import annotations
 
@@ -22,33 +22,40 @@ class _Day(click.ParamType[dt.date]):
         try:
             return dt.date.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no day; write it like 2026-01-31", param, ctx)
+            self.fail(f"{value!r} is not a valid date; use YYYY-MM-DD", param, ctx)
 
 
-class _Moment(click.ParamType[dt.datetime]):
+class _Time(click.ParamType[dt.datetime]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
         if isinstance(value, dt.datetime):
             return value
         try:
-            moment = dt.datetime.fromisoformat(str(value))
+            time = dt.datetime.fromisoformat(str(value))
         except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            self.fail(f"{value!r} is no moment; write it like 2026-01-31T10:00Z", param, ctx)
-        return moment
+            time = None
+        if time is None or time.tzinfo is None:
+            self.fail(f"{value!r} is not a valid time with a time zone; use YYYY-MM-DDTHH:MMZ", param, ctx)
+        return time
 
 
 DAY = _Day()
-MOMENT = _Moment()
-from_option = click.option("--from", "first", type=DAY, required=True, help="First day.")
-to_option = click.option("--to", "end", type=DAY, required=True, help="The day after the last one.")
-warehouse_option = click.option("--warehouse", metavar="DIR|URL", help="The warehouse; else FRAUD_WAREHOUSE, else ./warehouse.")
-first_option = click.option("--from", "first", type=DAY, help="First day; else all.")
-end_option = click.option("--to", "end", type=DAY, help="The day after the last one; else all.")
+TIME = _Time()
+from_option = click.option("--from", "first", type=DAY, required=True, help="First day, YYYY-MM-DD.")
+to_option = click.option("--to", "end", type=DAY, required=True, help="Day after the last day, YYYY-MM-DD.")
+warehouse_option = click.option(
+    "--warehouse", metavar="DIR|URL", help="The warehouse. [default: FRAUD_WAREHOUSE, or ./warehouse]"
+)
+first_option = click.option("--from", "first", type=DAY, help="First day, YYYY-MM-DD. [default: the earliest]")
+end_option = click.option("--to", "end", type=DAY, help="Day after the last day, YYYY-MM-DD. [default: after the latest]")
 format_option = click.option(
-    "--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+    "--format",
+    "output",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
 )
 
 
@@ -56,28 +63,28 @@ def span_between(first: dt.date, end: dt.date) -> Span:
     """The days from `--from` to the day before `--to`.
 
     Raises:
-        click.BadParameter: there is none.
+        click.BadParameter: there are none.
     """
     if end <= first:
-        raise click.BadParameter(f"--to ({end}) is the day after the last one, so it comes after --from ({first})")
+        raise click.BadParameter(f"--to ({end}) is exclusive and must be after --from ({first})")
     return Span.days(first, end - dt.timedelta(days=1))
 
 
 def span_or_all(first: dt.date | None, end: dt.date | None) -> Span | None:
-    """As `span_between`; a side that is not given is open, and both open are None."""
+    """As `span_between`, unbounded on a side that is not given; None if neither is."""
     return span_between(first or dt.date(1970, 1, 1), end or dt.date(9999, 1, 1)) if first or end else None
 
 
 def console() -> Console:
-    # piped, a table is as wide as it needs to be
+    """A console on stdout. When piped, a table is as wide as it needs to be."""
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def plain(value: object) -> object:
-    """A value that JSON has no type for, as text.
+    """A DECIMAL or TIMESTAMP as text, for JSON and CSV.
 
     Raises:
-        TypeError: it is none of those that tables have.
+        TypeError: any other type.
     """
     if isinstance(value, Decimal):
         return str(value)

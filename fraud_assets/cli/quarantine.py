@@ -1,4 +1,4 @@
-"""`fraud rejected`: rows that were refused, to look at and to take in again."""
+"""`fraud rejected`: listing rejected rows, and loading them again."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
-from fraud_assets.cli import quarantine_tables
+from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import open_lake
 from fraud_assets.cli.options import console, end_option, first_option, format_option, span_or_all, warehouse_option
+from fraud_assets.cli.quarantine_tables import print_counts, print_retries, print_rows
 from fraud_assets.ingestion.quarantine import masked, overview, refused_rows
 from fraud_assets.ingestion.quarantine_retry import Retried, days_to_run
 from fraud_assets.ingestion.quarantine_retry import retry as retry_rows
@@ -27,7 +28,7 @@ _TABLES = click.Choice([*API_TABLES])
 
 
 class _ListByDefault(click.Group):
-    """`rejected transactions` is `rejected list transactions`."""
+    """`rejected transactions` is short for `rejected list transactions`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
@@ -37,10 +38,10 @@ class _ListByDefault(click.Group):
 
 @click.group(cls=_ListByDefault, subcommand_metavar="[TABLE] | COMMAND [ARGS]...")
 def rejected() -> None:
-    """Rows that were refused, and why.
+    """List rejected rows, and load them again.
 
-    `fraud rejected [TABLE]` is short for `fraud rejected list [TABLE]`. Payloads can hold personal data: they are masked,
-    unless `--format json --personal` asks for them whole.
+    `fraud rejected [TABLE]` is short for `fraud rejected list [TABLE]`. Payloads can hold personal data. They are masked unless
+    `--format json --personal` is given.
     """
 
 
@@ -49,10 +50,16 @@ def rejected() -> None:
 @warehouse_option
 @first_option
 @end_option
-@click.option("--claim", metavar="NAME", help="Only rows that broke this claim.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="With TABLE: how many, newest day first.")
+@click.option("--claim", metavar="NAME", help="Only rows that violate this claim.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="With TABLE: maximum number of rows, newest day first.",
+)
 @format_option
-@click.option("--personal", is_flag=True, help="With TABLE and --format json: payloads whole, personal data and all.")
+@click.option("--personal", is_flag=True, help="With TABLE and --format json: do not mask payloads.")
 def list_rejected(
     table: str | None,
     warehouse: str | None,
@@ -60,34 +67,46 @@ def list_rejected(
     end: dt.date | None,
     claim: str | None,
     limit: int,
-    form: str,
+    output: str,
     personal: bool,
 ) -> None:
-    """Count refused rows by table, day of arrival and claim; with TABLE, list its rows.
+    """Count rejected rows, or list those of TABLE.
 
-    Payloads can hold personal data (names, e-mail addresses, dates of birth in customers): fields with it are masked, and so
-    is what a malformed row has in unknown places. The table shows the beginning of a payload, json and csv all of it.
-    `--format json --personal` gives payloads as they were served.
+    Without TABLE, rows are counted by table, day of arrival and claim.
+
+    Payloads can hold personal data, such as names, e-mail addresses and dates of birth of customers. These fields are masked,
+    and so are unknown fields of malformed rows. The table format shows the beginning of a payload; json and csv show all of it.
+    `--format json --personal` shows payloads as they were served.
     """
-    if personal and (form != "json" or table is None):
-        raise click.UsageError("--personal goes with TABLE and --format json")
+    if personal and (output != "json" or table is None):
+        raise click.UsageError("--personal requires TABLE and --format json")
     lake = open_lake(read_settings(warehouse=warehouse))
     span = span_or_all(first, end)
     if table is None:
-        refusals = overview(lake, API_TABLES.values(), span, claim)
-        if form == "table":
-            quarantine_tables.refusals(console(), refusals)
+        counts = overview(lake, API_TABLES.values(), span, claim)
+        if output == "table":
+            print_counts(console(), counts)
         else:
-            _print(form, ["table", "day", "claim", "rows"], [asdict(each) for each in refusals])
+            _print_data(output, ["table", "day", "claim", "rows"], [asdict(count) for count in counts])
         return
     api = API_TABLES[table]
     rows = [asdict(row) for row in refused_rows(lake, api, span, claim, limit)]
     if not personal:
         rows = [row | {"payload": masked(api, row["payload"])} for row in rows]
-    if form == "table":
-        quarantine_tables.refused_rows(console(), rows, f"Rows refused for {table}, newest day first")
+    if output == "table":
+        print_rows(console(), rows, f"Rejected rows of {table}, newest day first")
     else:
-        _print(form, ["day", "row_id", "claims", "payload"], rows)
+        _print_data(output, ["day", "row_id", "claims", "payload"], rows)
+
+
+def _print_data(output: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    if output == "json":
+        click.echo(json.dumps([{name: row[name] for name in columns} for row in rows], ensure_ascii=False, indent=2))
+        return
+    writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else v for k, v in row.items()})
 
 
 @rejected.command()
@@ -96,38 +115,29 @@ def list_rejected(
 @first_option
 @end_option
 def retry(table: str, warehouse: str | None, first: dt.date | None, end: dt.date | None) -> None:
-    """Take the refused rows of TABLE in again, with the claims as they are now; days are those of arrival.
+    """Load the rejected rows of TABLE again, with the current claims.
 
-    Rows that fulfil every claim go to the table, unless it has them in a version that is as new; the others stay, with the
-    claims that they break now. Once more changes nothing. Do it while nothing loads the same days.
+    `--from` and `--to` are days of arrival. Rows that satisfy every claim are loaded into the table, unless it already has the
+    same or a newer version of them. The others stay rejected, with the claims that they violate now. The command is idempotent.
+    Run it while nothing else loads the same days.
     """
     settings = read_settings(warehouse=warehouse)
     api = API_TABLES[table]
-    today = dt.datetime.now(dt.UTC).date()
+    today = current_clock().today()
     partitions = Span.days(settings.first_day, today)
+    # around midnight, the source's clock may be ahead
+    allowed = Span.days(settings.first_day, today + dt.timedelta(days=1))
     done: list[Retried] = []
     try:
-        # a source's clock may be ahead of ours at midnight
-        asked = Span.days(settings.first_day, today + dt.timedelta(days=1))
-        for retried in retry_rows(open_lake(settings), api, asked, span_or_all(first, end)):
+        for retried in retry_rows(open_lake(settings), api, allowed, span_or_all(first, end)):
             done.append(retried)
     finally:
-        # also when it fails half-way: these days are changed
+        # printed even if a later day fails: these days have changed
         changed = {day for retried in done for day in retried.changed}
         commands = [_run_command(span, warehouse) for span in days_to_run(api, changed, partitions)]
-        quarantine_tables.retried(console(), table, done, commands)
+        print_retries(console(), table, done, commands)
 
 
 def _run_command(span: Span, warehouse: str | None) -> str:
     words = ["fraud", "run", "--from", span.first_ds, "--to", (span.last_day + dt.timedelta(days=1)).isoformat()]
     return shlex.join([*words, *(["--warehouse", warehouse] if warehouse else [])])
-
-
-def _print(form: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    if form == "json":
-        click.echo(json.dumps([{name: row[name] for name in columns} for row in rows], ensure_ascii=False, indent=2))
-        return
-    writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else v for k, v in row.items()})

@@ -1,4 +1,4 @@
-"""Tables of rejected rows."""
+"""Terminal output of `fraud rejected`."""
 
 from __future__ import annotations
 
@@ -14,42 +14,50 @@ from fraud_assets.ingestion.quarantine import Refusals
 from fraud_assets.ingestion.quarantine_retry import Retried
 from hive_io.table import ranges
 
+_PAYLOAD_LENGTH = 300
+"""Characters of a payload that a table shows."""
 
-def refusals(console: Console, found: Sequence[Refusals]) -> None:
-    table = RichTable("Table", "Day", "Claim", title="Refused rows, by the day they arrived", title_justify="left")
+
+def print_counts(console: Console, counts: Sequence[Refusals]) -> None:
+    """Print the number of rejected rows by table, day of arrival and claim."""
+    table = RichTable("Table", "Day", "Claim", title="Rejected rows by day of arrival", title_justify="left")
     table.add_column("Rows", justify="right")
-    for each in found:
-        table.add_row(each.table, each.day, escape(each.claim), f"{each.rows:,}")
-    console.print(table if found else "No refused rows.")
+    for count in counts:
+        table.add_row(count.table, count.day, escape(count.claim), f"{count.rows:,}")
+    console.print(table if counts else "No rejected rows.")
 
 
-def refused_rows(console: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Refused rows, with the beginning of payloads that may be shown."""
+def print_rows(console: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print rejected rows with the beginning of their payloads, which the caller has masked."""
     table = RichTable("Day", "Row", "Claims", title=title, title_justify="left", show_lines=True)
     table.add_column("Payload", overflow="fold", ratio=1)
     for row in rows:
-        table.add_row(row["day"], row["row_id"][:12], escape("\n".join(row["claims"])), escape(_beginning(row["payload"])))
-    console.print(table if rows else "No refused rows.")
+        table.add_row(row["day"], row["row_id"][:12], escape("\n".join(row["claims"])), escape(_shortened(row["payload"])))
+    console.print(table if rows else "No rejected rows.")
 
 
-def retried(console: Console, name: str, done: Sequence[Retried], commands: Sequence[str]) -> None:
-    """What became of refused rows, which days changed, and how to compute what is made of them."""
+def print_retries(console: Console, table: str, done: Sequence[Retried], commands: Sequence[str]) -> None:
+    """Print the outcome of a retry, the days that changed, and the commands that backfill downstream tables."""
     taken, known, refused = (sum(getattr(day, count) for day in done) for count in ("taken", "known", "refused"))
-    console.print(f"{name}: {taken:,} rows taken in, {known:,} removed that it had, {refused:,} still refused", highlight=False)
-    known_on = _days(day for each in done for day in each.known_on)
+    console.print(
+        f"{table}: {taken:,} rows loaded, {known:,} removed as already loaded, {refused:,} still rejected", highlight=False
+    )
+    known_on = _ranges(day for each in done for day in each.known_on)
     if known_on:
-        console.print(f"It had rows of {known_on}. Where an earlier retry was cut off, run those days, too.", highlight=False)
-    changed = _days(day for each in done for day in each.changed)
-    console.print(f"Days that changed: {changed or 'none'}", highlight=False)
+        console.print(
+            f"Already loaded on {known_on}. If an earlier retry was interrupted, run these days as well.", highlight=False
+        )
+    changed = _ranges(day for each in done for day in each.changed)
+    console.print(f"Changed days: {changed or 'none'}", highlight=False)
     if commands:
-        console.print("What is made of them (activity, rules, alerts) is as it was. This asks the source, and computes it:")
+        console.print("Downstream tables are unchanged. Backfill them with:")
     for command in commands:
         console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
 
 
-def _days(days: Iterable[str]) -> str:
+def _ranges(days: Iterable[str]) -> str:
     return ", ".join(map(str, ranges(map(dt.date.fromisoformat, days))))
 
 
-def _beginning(text: str, length: int = 300) -> str:
-    return text if len(text) <= length else f"{text[:length]}… ({len(text):,} characters)"
+def _shortened(text: str) -> str:
+    return text if len(text) <= _PAYLOAD_LENGTH else f"{text[:_PAYLOAD_LENGTH]}… ({len(text):,} characters)"

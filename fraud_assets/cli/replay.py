@@ -10,13 +10,16 @@ import click
 from fraud_assets.cli.lake import open_lake
 from fraud_assets.cli.options import console, from_option, span_between, to_option, warehouse_option
 from fraud_assets.cli.run import run_with_progress
-from fraud_assets.cli.run_summary import evaluation, rules_hit, tables, times, totals
+from fraud_assets.cli.run_summary import print_evaluation, print_hits, print_row_counts, print_step_times, print_totals
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.evaluation.protocol import evaluate
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.runs.source_process import source_process
 from fraud_assets.settings import read_settings
 from hive_io import Span
+
+TEST_DAYS = 7
+"""Days at the end of the range on which alerts are evaluated."""
 
 
 @click.command()
@@ -25,19 +28,23 @@ from hive_io import Span
 @to_option
 @warehouse_option
 def replay(file: Path, first: dt.date, end: dt.date, warehouse: str | None) -> None:
-    """Bring the days of a labelled Parquet FILE through the API and every asset; hold the result against its labels."""
+    """Run the pipeline on a labelled Parquet FILE and evaluate the alerts.
+
+    FILE is served through the same API as any source. The alerts of the last 7 days are evaluated against its labels.
+    """
     settings = read_settings(warehouse=warehouse)
     span = span_between(first, end)
     settings = settings.model_copy(update={"first_day": min(first, settings.first_day)})
     with source_process(["replay", str(file)]) as url:
         settings = settings.model_copy(update={"source_url": url})
         report = run_with_progress(settings, span)
-        week = Span.days(max(span.first_day, span.last_day - dt.timedelta(days=6)), span.last_day)
         with SourceClient(url) as client:
             labels = client.labels(span)
-    tables(console(), settings, span)
-    rules_hit(console(), settings, span)
-    totals(console(), settings, span)
+    print_row_counts(console(), settings, span)
+    print_hits(console(), settings, span)
+    print_totals(console(), settings, span)
     rules = [rule.name for rule in read_rule_book(overrides=settings.rules_file).evaluated]
-    evaluation(console(), evaluate(open_lake(settings), rules, {row["transaction_id"] for row in labels}, week))
-    times(console(), report)
+    frauds = {row["transaction_id"] for row in labels}
+    test = Span.days(max(span.first_day, span.last_day - dt.timedelta(days=TEST_DAYS - 1)), span.last_day)
+    print_evaluation(console(), evaluate(open_lake(settings), rules, frauds, test))
+    print_step_times(console(), report)

@@ -1,4 +1,4 @@
-"""`fraud rules`: which rules there are, what they are, whether they are right, and a new one."""
+"""`fraud rules`: listing, checking, documenting and creating rules."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from fraud_assets.checkout import CHECKOUT
+from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import open_lake
 from fraud_assets.cli.options import DAY, console, warehouse_option
 from fraud_assets.detection import rule_facts
@@ -28,46 +29,67 @@ from hive_io.locations import warehouse_exists
 
 @click.group()
 def rules() -> None:
-    """The rules in force, and new ones."""
+    """List, check, document and create rules."""
 
 
 @rules.command("list")
 def list_rules() -> None:
-    """List rules with severity, weight, state, version and params in force."""
+    """List the rules, with their params in force."""
     _print_rules(console(), read_rule_book(overrides=read_settings().rules_file))
+
+
+def _print_rules(console: Console, book: RuleBook) -> None:
+    table = RichTable("Rule", "Severity", "Status", "Weight", "Version", "Params in force", "What it finds")
+    for rule in book.rules.values():
+        params = "\n".join(f"{name}: {_param_value(value)}" for name, value in rule.file.values.items())
+        table.add_row(
+            rule.name,
+            rule.severity,
+            rule.status,
+            f"{rule.weight}",
+            rule.version,
+            escape(params),
+            escape(rule.file.meta.description),
+        )
+    console.print(table)
+
+
+def _param_value(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{currency or 'not named'} {amount}" for currency, amount in value.items())
+    return str(value)
 
 
 @rules.command("show")
 @click.argument("name")
-@click.option("--day", type=DAY, help="The day of the HiveQL; else today.")
+@click.option("--day", type=DAY, help="Day of the HiveQL, YYYY-MM-DD. [default: today, UTC]")
 def show_rule(name: str, day: dt.date | None) -> None:
-    """Say what rule NAME is, with params in force, what it reads, and its HiveQL as it runs for a day."""
+    """Show rule NAME, with its params in force and its HiveQL."""
     book = read_rule_book(overrides=read_settings().rules_file)
-    rule = _named(book, name)
-    _print_facts(console(), rule)
-    day = day or dt.datetime.now(dt.UTC).date()
-    click.echo(f"HiveQL for {day}, as the warehouse is given it:\n")
+    _print_rule(console(), _named(book, name))
+    day = day or current_clock().today()
+    click.echo(f"HiveQL for {day}, as sent to the warehouse:\n")
     click.echo(str(Engine(book).query(name, Span.days(day, day))))
 
 
 def _named(book: RuleBook, name: str) -> Rule:
     if name not in book.rules:
-        raise RuleError(f"There is no rule {name}; there are {', '.join(book.rules)}")
+        raise RuleError(f"There is no rule {name}; the rules are {', '.join(book.rules)}")
     return book.rules[name]
 
 
-def _print_facts(console: Console, rule: Rule) -> None:
+def _print_rule(console: Console, rule: Rule) -> None:
     meta = rule.file.meta
     console.print(f"[bold]{escape(meta.title)}[/bold] ({rule.name})", highlight=False)
     console.print(escape(meta.description), highlight=False)
-    console.print(f"It cannot see: {escape(meta.blind_spot)}", highlight=False)
+    console.print(f"Blind spot: {escape(meta.blind_spot)}", highlight=False)
     facts = RichTable(show_header=False, box=None)
-    for label, value, stated in (
+    for label, value, default in (
         ("Status", rule.status, meta.status),
         ("Severity", rule.severity, meta.severity),
         ("Weight", rule.weight, meta.weight),
     ):
-        facts.add_row(label, f"{value}" if value == stated else f"{value} (by the rules file; its own is {stated})")
+        facts.add_row(label, f"{value}" if value == default else f"{value} (set by the rules file; default: {default})")
     facts.add_row("Version", rule.version)
     facts.add_row("Source", escape(meta.source))
     facts.add_row("File", escape(str(rule.file.path)))
@@ -84,75 +106,65 @@ def _print_facts(console: Console, rule: Rule) -> None:
 
 
 @rules.command()
-@click.argument("name")
-@click.option(
-    "--folder",
-    "checkout",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=CHECKOUT,
-    help="The checkout of this project to write to; else the one that this command is of.",
-)
-def new(name: str, checkout: Path) -> None:
-    """Begin rule NAME: a small rule that works, as a shadow rule, and a test of it that passes."""
-    rule, test = write_scaffold(name, checkout)
-    click.echo(f"{rule}\n{test}\nChange both, then: fraud rules check; python -m pytest {test}")
-
-
-@rules.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
 @warehouse_option
 def check(folder: Path | None, warehouse: str | None) -> None:
-    """Check every rule file, of the package or of FOLDER; what is wrong is said with file and line.
+    """Check every rule file of the package, or of FOLDER.
 
-    Where there is a warehouse, it check_plans the query of every rule, too, and runs none.
+    Errors are reported by file and line. If the warehouse exists, it also plans the query of every rule, without running it.
     """
     settings = read_settings(warehouse=warehouse)
     book = read_rule_book(folder or RULES_FOLDER, overrides=settings.rules_file)
     if not warehouse_exists(settings.warehouse):
-        click.echo(f"No warehouse in {settings.warehouse}: no query was planned by one", err=True)
+        click.echo(f"No warehouse in {settings.warehouse}: no query was planned", err=True)
     else:
-        found = check_plans(Engine(book), open_lake(settings), dt.datetime.now(dt.UTC).date())
+        found = check_plans(Engine(book), open_lake(settings), current_clock().today())
         if found.wrong:
             raise RuleError("\n".join(found.wrong))
         if found.waiting:
-            click.echo(f"Rules that read {', '.join(sorted(found.waiting))} were not planned: no such table yet", err=True)
+            missing = ", ".join(sorted(found.waiting))
+            click.echo(f"Rules that read {missing} were not planned: these tables do not exist yet", err=True)
         click.echo(f"The warehouse can run {len(found.planned)} of {len(book.evaluated)} rules", err=True)
-    click.echo(f"{len(book.rules)} rules and {len(book.features)} features are fine")
+    click.echo(f"{len(book.rules)} rules and {len(book.features)} features are valid")
 
 
 @rules.command()
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder, for example docs/rules."
+    "--out",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the pages, for example docs/rules.",
 )
-@click.option("--check", is_flag=True, help="Write nothing; fail where pages lag behind the rule files.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a page is out of date.")
 def docs(out: Path, check: bool) -> None:
-    """Write a page for each rule, and an index, from the front matter of the rule files."""
+    """Write a page for each rule, and an index.
+
+    The pages hold the front matter of the rule files.
+    """
     book = read_rule_book()
     if not check:
         click.echo(f"{len(write_pages(book, out))} of {len(pages(book))} pages written to {out}")
-    elif differing := lagging(book, out):
-        raise RuleError(f"{out} lags behind the rule files: {', '.join(differing)}; `fraud rules docs --out {out}` writes them")
+    elif outdated := lagging(book, out):
+        raise RuleError(f"{out} is out of date: {', '.join(outdated)}. Update it with `fraud rules docs --out {out}`")
     else:
-        click.echo(f"{len(pages(book))} pages in {out} are as the rule files say")
+        click.echo(f"{len(pages(book))} pages in {out} are up to date")
 
 
-def _print_rules(console: Console, book: RuleBook) -> None:
-    table = RichTable("Rule", "Severity", "Status", "Weight", "Version", "Params in force", "What it finds")
-    for rule in book.rules.values():
-        params = "\n".join(f"{name}: {_value(value)}" for name, value in rule.file.values.items())
-        table.add_row(
-            rule.name,
-            rule.severity,
-            rule.status,
-            f"{rule.weight}",
-            rule.version,
-            escape(params),
-            escape(rule.file.meta.description),
-        )
-    console.print(table)
+@rules.command()
+@click.argument("name")
+@click.option(
+    "--folder",
+    "checkout",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=CHECKOUT,
+    help="Checkout of this project to write to. [default: the checkout that this command runs from]",
+)
+def new(name: str, checkout: Path) -> None:
+    """Create rule NAME, and a test of it.
 
-
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{currency or 'not named'} {amount}" for currency, amount in value.items())
-    return str(value)
+    It is a small working rule in shadow, whose test passes.
+    """
+    rule, test = write_scaffold(name, checkout)
+    click.echo(f"{rule}\n{test}\nEdit both, then run: fraud rules check; python -m pytest {test}")

@@ -20,9 +20,19 @@ from fraud_assets.settings import read_settings
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @warehouse_option
-@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=3000,
+    show_default=True,
+    help="Port of the UI on the loopback interface.",
+)
 def ui(warehouse: str | None, port: int) -> None:
-    """Open Dagster with the same assets, and a synthetic source beside it when FRAUD_SOURCE_URL names none."""
+    """Open the Dagster UI.
+
+    It shows the same assets as `fraud run`, for the same warehouse. Unless FRAUD_SOURCE_URL is set, a synthetic source is
+    served while the UI runs.
+    """
     settings = read_settings(warehouse=warehouse)
     dagster_instance(settings).dispose()
     env = {
@@ -34,26 +44,26 @@ def ui(warehouse: str | None, port: int) -> None:
     }
     with nullcontext() if "FRAUD_SOURCE_URL" in os.environ else source_process(["serve", *DEMO_WORLD]) as url:
         env["FRAUD_SOURCE_URL"] = url or settings.source_url
-        console().print(f"Dagster: http://127.0.0.1:{port}   source: {env['FRAUD_SOURCE_URL']}   end it with Ctrl-C")
+        console().print(f"Dagster: http://127.0.0.1:{port}   source: {env['FRAUD_SOURCE_URL']}   stop with Ctrl-C")
         raise SystemExit(_serve_dagster(port, env))
 
 
 def _serve_dagster(port: int, env: dict[str, str]) -> int:
-    """Dagster's webserver and daemon, until they end or this process is told to; gives the exit code."""
+    """Run Dagster's webserver and daemon until they end or this process is stopped; return the exit code."""
     workspace = CHECKOUT / "workspace.yaml"
     if not workspace.exists():
-        raise click.ClickException(f"{workspace} is missing: `fraud ui` runs from a checkout, `pip install -e .`")
+        raise click.ClickException(f"{workspace} is missing. `fraud ui` needs a checkout, installed with `pip install -e .`")
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     started: list[subprocess.Popen[bytes]] = []
 
-    def end_dagster(*_: object) -> None:
+    def terminate_dagster(*_: object) -> None:
         for process in started:
             process.terminate()
 
-    # Dagster ends its own processes when it is told to, and this one must outlive it to end the source. Set before Dagster
-    # starts, since it would inherit that a signal is ignored, as it is in a shell's background jobs
+    # Dagster stops its own processes on SIGTERM, and this process must outlive it to stop the source. The handlers are set
+    # before Dagster starts: it would inherit an ignored signal, as in a background job of a shell
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end_dagster)
+        signal.signal(number, terminate_dagster)
     with subprocess.Popen(command, env=env) as process:
         started.append(process)
         return process.wait()

@@ -1,1 +1,1 @@
-"""Assets and their checks, a module for each stage of the flow."""
+"""Assets and their checks, one module for each stage of the pipeline."""

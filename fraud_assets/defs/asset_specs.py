@@ -1,4 +1,4 @@
-"""Days: the one partitions definition, the span of a run, and how tables that look back map to earlier days."""
+"""Asset specs: the daily partitions, the span of a run, and dependencies with their lookback."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from fraud_assets.schemas.names import DATABASE
 from hive_io import Span, Table
 from hive_io.dagster.table_slices import asset_metadata
 
-FRESH = dg.FreshnessPolicy.time_window(warn_window=dt.timedelta(minutes=75), fail_window=dt.timedelta(hours=2))
-"""Today is refreshed every hour, or every few minutes by `fraud watch`: a tick that is missed warns, two are too many."""
+FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=dt.timedelta(minutes=75), fail_window=dt.timedelta(hours=2))
+"""Freshness policy of a table. Today is refreshed every hour, or every few minutes by `fraud watch`: one missed tick warns,
+two fail."""
 BACKFILL = dg.BackfillPolicy.single_run()
-"""Every asset computes any range of days in one step."""
+"""Backfill policy of every asset: one step computes any range of days."""
 
 
 def daily(first_day: dt.date) -> dg.DailyPartitionsDefinition:
-    """A partition a day, today's included."""
+    """One partition per day (UTC), from the first day to today inclusive."""
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), fmt="%Y-%m-%d", end_offset=1)
 
 
@@ -31,27 +32,32 @@ def span_of(context: dg.AssetExecutionContext) -> Span:
 
 
 def key(table: str) -> dg.AssetKey:
+    """The asset key of a table, given without its database."""
     return dg.AssetKey([DATABASE, table])
 
 
 def deps(reads: Mapping[str, dt.timedelta | None]) -> list[dg.AssetDep]:
-    """Dependencies on tables: on the same day, or on a number of days before it."""
-    return [dg.AssetDep(key(table), partition_mapping=_mapping(reach)) for table, reach in reads.items()]
+    """Dependencies on tables.
+
+    Args:
+        reads: for each table, how many days before each day are read; None for the same day.
+    """
+    return [dg.AssetDep(key(table), partition_mapping=_mapping(lookback)) for table, lookback in reads.items()]
 
 
-def _mapping(reach: dt.timedelta | None) -> dg.TimeWindowPartitionMapping:
-    if reach is None:
+def _mapping(lookback: dt.timedelta | None) -> dg.TimeWindowPartitionMapping:
+    if lookback is None:
         return dg.TimeWindowPartitionMapping()
     with previews():
-        # days before the first day do not exist, and are no history
+        # days before the first partition do not exist; a run must not fail for them
         return dg.TimeWindowPartitionMapping(
-            start_offset=-reach.days, end_offset=-1, allow_nonexistent_upstream_partitions=True
+            start_offset=-lookback.days, end_offset=-1, allow_nonexistent_upstream_partitions=True
         )
 
 
 @contextmanager
 def previews() -> Iterator[None]:
-    """Features of Dagster that are in beta or preview in the version of `constraints.txt`, used on purpose."""
+    """Silence the warnings for Dagster features that are in beta or preview in the version of `constraints.txt`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -59,7 +65,12 @@ def previews() -> Iterator[None]:
 
 
 def spec(table: Table, *, group: str, kinds: set[str], owner: str, upsert: bool = False, **more: object) -> dg.AssetSpec:
-    """The spec of a table's asset: its columns, description, group and owner."""
+    """The spec of a table's asset: columns, description, group and owner.
+
+    Args:
+        upsert: True for a table of rejected rows, which gets upserts by key and has no freshness policy.
+        more: further arguments of `dg.AssetSpec`.
+    """
     return dg.AssetSpec(
         key(table.name),
         description=table.description,
@@ -67,7 +78,6 @@ def spec(table: Table, *, group: str, kinds: set[str], owner: str, upsert: bool 
         owners=[owner],
         kinds=kinds,
         metadata=asset_metadata(table, upsert=upsert),
-        # nobody waits for refused rows
-        freshness_policy=None if upsert else FRESH,
+        freshness_policy=None if upsert else FRESHNESS,
         **more,  # type: ignore[arg-type]
     )

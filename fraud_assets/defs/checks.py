@@ -1,4 +1,4 @@
-"""Checks: blocking ones that every table has (unique keys, the columns that were promised), and some that only tell."""
+"""Asset checks of single tables: blocking ones for every table (keys, schema), and advisory ones."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 
 HAS_HIT = "has_hit_lately"
 DEAD_AFTER = 30
-"""Days with transactions, without a hit."""
+"""Days without a hit after which a rule counts as dead; only days with transactions count."""
 
 KEYS = "keys_are_unique"
 SCHEMA = "columns_are_as_described"
 
 
 def specs(table: Table, partitions: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
-    """The two checks, as specs for the asset of the table."""
+    """Specs of the two blocking checks that every table has."""
     return [
-        blocking(table, KEYS, f"No two rows of a day have the same {', '.join(table.key)}.", partitions),
-        blocking(table, SCHEMA, "The table in the lake has the columns and types of its description.", partitions),
+        blocking(table, KEYS, f"Within a day, {', '.join(table.key)} is unique.", partitions),
+        blocking(table, SCHEMA, "The columns and types in the warehouse match the table's schema.", partitions),
     ]
 
 
 def blocking(table: Table, name: str, description: str, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
-    """A check whose failure stops what is downstream, recorded for the partitions it looked at."""
+    """A check whose failure stops downstream assets, recorded for the partitions that it checked."""
     with previews():
-        # without a partitions definition, a result says nothing about which partition it is of
+        # without a partitions definition, Dagster does not record which partition a result belongs to
         return dg.AssetCheckSpec(name, asset=key(table.name), blocking=True, partitions_def=partitions, description=description)
 
 
@@ -42,30 +42,40 @@ def advisory(table: str, name: str, description: str, partitions: dg.PartitionsD
 
 
 def has_hit(warehouse: Warehouse, rule: Table, hits: int, judged: int, span: Span) -> dg.AssetCheckResult:
-    """Whether a rule has hit anything in its last days with transactions; one that had nothing to judge may not.
+    """Check that a rule has hit at least once on its last `DEAD_AFTER` days with transactions.
+
+    Passes if the rule judged nothing, or if there are fewer days with transactions.
 
     Args:
-        hits, judged: how many transactions of the span it hit, and could judge.
+        hits, judged: how many transactions of the span the rule hit, and how many it could judge.
     """
-    dead, said = False, f"{hits:,} hits in {span}."
+    dead, description = False, f"{hits:,} hits in {span}."
     if judged and not hits:
-        by_day = warehouse.partitions(rule.full_name)
+        hits_by_day = warehouse.partitions(rule.full_name)
         days = warehouse.partitions(TRANSACTIONS.table.full_name)
-        lately = [day for day in sorted(days) if day <= span.last_ds][-DEAD_AFTER:]
-        earlier = sum(by_day.get(day, 0) for day in lately)
-        dead = len(lately) == DEAD_AFTER and not earlier
-        said = f"{earlier:,} hits in the last {len(lately)} days with transactions; it judged {judged:,} of {span}."
+        recent_days = [day for day in sorted(days) if day <= span.last_ds][-DEAD_AFTER:]
+        recent_hits = sum(hits_by_day.get(day, 0) for day in recent_days)
+        dead = len(recent_days) == DEAD_AFTER and not recent_hits
+        description = (
+            f"{recent_hits:,} hits on the last {len(recent_days)} days with transactions; "
+            f"{judged:,} transactions judged in {span}."
+        )
     return dg.AssetCheckResult(
-        check_name=HAS_HIT, asset_key=key(rule.name), passed=not dead, severity=dg.AssetCheckSeverity.WARN, description=said
+        check_name=HAS_HIT,
+        asset_key=key(rule.name),
+        passed=not dead,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=description,
     )
 
 
 def results(warehouse: Warehouse, table: Table, span: Span) -> Sequence[dg.AssetCheckResult]:
-    """Look at what was just written."""
+    """Results of the two blocking checks for the rows just written."""
     repeated = warehouse.query(repeated_keys_query(table, span)).to_pylist()
-    have = warehouse.schema(table.full_name)
-    wanted = table.arrow_schema
-    different = [str(f.name) for f in wanted if f.name not in have.names or have.field(f.name).type != f.type]
+    found, expected = warehouse.schema(table.full_name), table.arrow_schema
+    different = [
+        str(field.name) for field in expected if field.name not in found.names or found.field(field.name).type != field.type
+    ]
     return [
         dg.AssetCheckResult(
             check_name=KEYS,
@@ -76,16 +86,15 @@ def results(warehouse: Warehouse, table: Table, span: Span) -> Sequence[dg.Asset
         dg.AssetCheckResult(
             check_name=SCHEMA,
             asset_key=key(table.name),
-            passed=not different and have.names == wanted.names,
+            passed=not different and found.names == expected.names,
             metadata={"columns that differ": ", ".join(different) or "none"},
         ),
     ]
 
 
 def repeated_keys_query(table: Table, span: Span) -> HiveQL:
-    """One row, `keys`: how many keys stand more than once on a day of the span."""
+    """One row, `keys`: how many keys occur more than once on a day of the span."""
+    count = exp.func("COUNT", exp.Star())
     rows = within(exp.select(PARTITION, *table.key).from_(exp.table_(table.name, db=table.database)), table, span.whole_days())
-    groups = rows.group_by(PARTITION, *table.key).having(
-        exp.GT(this=exp.func("COUNT", exp.Star()), expression=exp.Literal.number(1))
-    )
-    return hiveql(exp.select(exp.alias_(exp.func("COUNT", exp.Star()), "keys")).from_(groups.subquery("repeated")))
+    repeated = rows.group_by(PARTITION, *table.key).having(count > 1)
+    return hiveql(exp.select(count.as_("keys")).from_(repeated.subquery("repeated")))

@@ -1,4 +1,4 @@
-"""Of which columns each column of a feature or a rule is made: read from its query, shown on its materializations."""
+"""Column lineage of features and rules, read from their queries and attached to their materializations."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _ANY_DAY = Span.days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
 
 
 def lineage_metadata(engine: Engine, table: str) -> dict[str, dg.TableColumnLineage]:
-    """The metadata of a materialization in which Dagster looks for the lineage of columns."""
+    """Materialization metadata under the key where Dagster expects column lineage."""
     return {"dagster/column_lineage": column_lineage(engine, table)}
 
 
-# a query's columns are the same for every day, and reading them takes up to a tenth of a second
+# a query has the same columns on every day, and parsing it takes up to a tenth of a second
 @lru_cache(maxsize=256)
 def column_lineage(engine: Engine, table: str) -> dg.TableColumnLineage:
-    """What the values of each column are computed from; a column that only counts rows, or is a constant, has none.
+    """The source columns of each column's values; a row count or a constant has none.
 
-    Which rows there are (joins, filters) is no value of a column, and is not told.
+    Columns that only select rows (in joins and filters) are not included.
     """
-    tables = {name: dict(described.column_types) for name, described in engine.tables.items()}
+    tables = {name: dict(schema.column_types) for name, schema in engine.tables.items()}
     query = engine.query(table, _ANY_DAY).bound()
     nodes = lineage(None, query, {DATABASE: tables}, dialect="hive", trim_selects=False)
     assert isinstance(nodes, dict)
@@ -37,10 +37,10 @@ def column_lineage(engine: Engine, table: str) -> dg.TableColumnLineage:
 
 
 def _sources(node: Node) -> list[dg.TableColumnDep]:
-    # the leaves are columns of tables; those of a param's relation have no table, and are left out
+    # leaves are columns of tables; those of a param's relation belong to no table and are skipped
     leaves = {
-        (found.expression.name, exp.to_column(found.name).name)
-        for found in node.walk()
-        if isinstance(found.expression, exp.Table) and found.expression.db == DATABASE
+        (leaf.expression.name, exp.to_column(leaf.name).name)
+        for leaf in node.walk()
+        if isinstance(leaf.expression, exp.Table) and leaf.expression.db == DATABASE
     }
     return [dg.TableColumnDep(key(table), column) for table, column in sorted(leaves)]

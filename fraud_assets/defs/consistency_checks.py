@@ -1,4 +1,4 @@
-"""Claims that hold between tables: each is one query over the days of a run, however many tables it reads."""
+"""Consistency checks between tables. Each is one query over the days of a run, however many tables it reads."""
 
 from __future__ import annotations
 
@@ -24,42 +24,43 @@ ALERTS = "alerts_are_the_active_hits"
 CUSTOMERS_KNOWN = "customers_are_known"
 
 PAUSES: Sequence[float] = (1, 2, 4, 8, 16)
-"""Seconds between looks at what seems broken. The live path, or another run, writes its tables one after the other, and a
-query reads them at moments of its own: what was written in between looks broken once. What is broken is so in every look."""
+"""Seconds between two attempts of a check that finds a violation. The live path, or another run, writes its tables one after
+the other, and a query reads them at different moments: rows written in between look inconsistent once. A real violation is
+found by every attempt."""
 NAMED = 3
-"""Transactions that a failure names, of however many."""
+"""Transactions that a failed check names at most."""
 
 _Row: TypeAlias = tuple[str, str, str]
-"""A rule or a side, a day, a transaction."""
+"""The table or side that a violation is on, its day, its transaction."""
 
 
 # --- hits -------------------------------------------------------------------------------------------------------------
 
 
 def hits_spec(rule: Table, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
-    about = f"Every hit is of a transaction that is there, on the same day. {_LOOKS}"
-    return blocking(rule, HITS, about, partitions)
+    description = f"Every hit has its transaction, on the same day. {_RETRIES}"
+    return blocking(rule, HITS, description, partitions)
 
 
 def hits_have_transactions(warehouse: Warehouse, rules: Sequence[Table], span: Span) -> Iterator[dg.AssetCheckResult]:
-    """Look at the hits of all these rules at once; a result each."""
+    """Check the hits of all these rules with one query; yields one result for each rule."""
     query = hits_without_transaction_query(rules, span)
-    lost = _broken_in_every_look(lambda: _rows(warehouse, query))
+    violations = _confirmed(lambda: _rows(warehouse, query))
     for rule in rules:
-        own = [row for row in lost if row[0] == rule.name]
-        said = f"{_count(own, 'hit')} of {span} without a transaction{_named(own)}. {_AGAIN}" if own else None
+        own = [row for row in violations if row[0] == rule.name]
+        description = f"{_count(own, 'hit')} of {span} without a transaction{_named(own)}. {_RERUN}" if own else None
         yield dg.AssetCheckResult(
             check_name=HITS,
             asset_key=key(rule.name),
             passed=not own,
-            description=said,
+            description=description,
             metadata={"hits without a transaction": len(own)},
         )
 
 
 def hits_without_transaction_query(rules: Sequence[Table], span: Span) -> HiveQL:
-    """The hits (`side`, the rule; `ds`; `transaction_id`) on the days of the span whose transaction is not there."""
-    hits = union_all([_ids(rule, span, exp.alias_(literal(rule.name), "side")) for rule in rules])
+    """Hits (`side`, the rule; `ds`; `transaction_id`) on the days of the span without a transaction on the same day."""
+    hits = union_all([_ids(rule, span, literal(rule.name).as_("side")) for rule in rules])
     tree = exp.select("h.side", f"h.{PARTITION}", "h.transaction_id").from_(hits.subquery("h"))
     transactions = _ids(TRANSACTIONS.table, span).subquery("t")
     same = f"t.{PARTITION} = h.{PARTITION} AND t.transaction_id = h.transaction_id"
@@ -70,33 +71,33 @@ def hits_without_transaction_query(rules: Sequence[Table], span: Span) -> HiveQL
 
 
 def alerts_spec(partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
-    about = (
-        "The alerts of a day are the transactions that an active rule hit on it, those and no others; hits of shadow and "
-        f"retired rules do not count. {_LOOKS}"
+    description = (
+        "The alerts of a day are exactly the transactions hit by an active rule on that day. Hits of shadow and retired rules "
+        f"do not count. {_RETRIES}"
     )
-    return blocking(FRAUD_ALERTS, ALERTS, about, partitions)
+    return blocking(FRAUD_ALERTS, ALERTS, description, partitions)
 
 
 def alerts_are_the_active_hits(warehouse: Warehouse, rules: Sequence[Table], span: Span) -> dg.AssetCheckResult:
-    """Hold the alerts against the hits.
+    """Compare the alerts with the hits.
 
     Args:
         rules: the tables of the active rules.
     """
     query = alerts_that_differ_query(rules, span)
-    different = _broken_in_every_look(lambda: _rows(warehouse, query))
+    different = _confirmed(lambda: _rows(warehouse, query))
     hits = [row for row in different if row[0] == "hit"]
     alerts = [row for row in different if row[0] == "alert"]
-    said = (
-        f"On {span}: {_count(hits, 'transaction')} with a hit and no alert{_named(hits)}; "
-        f"{_count(alerts, 'alert')} without a hit{_named(alerts)}. {_AGAIN} "
-        "If it stays so: does a `fraud watch` run that was started with other rules?"
+    description = (
+        f"{span}: {_count(hits, 'transaction')} with a hit and no alert{_named(hits)}; "
+        f"{_count(alerts, 'alert')} without a hit{_named(alerts)}. {_RERUN} "
+        "If the check fails again, a running `fraud watch` may have been started with other rules."
     )
     return dg.AssetCheckResult(
         check_name=ALERTS,
         asset_key=key(FRAUD_ALERTS.name),
         passed=not different,
-        description=said if different else None,
+        description=description if different else None,
         metadata={"hits without an alert": len(hits), "alerts without a hit": len(alerts)},
     )
 
@@ -105,34 +106,30 @@ def alerts_that_differ_query(rules: Sequence[Table], span: Span) -> HiveQL:
     """Transactions (`side`, `ds`, `transaction_id`) on the days of the span that have only a hit, or only an alert."""
     sides = [(FRAUD_ALERTS, 1, 0), *((rule, 0, 1) for rule in rules)]
     rows = union_all(
-        [
-            _ids(table, span, exp.alias_(literal(alerts), "alerts"), exp.alias_(literal(hits), "hits"))
-            for table, alerts, hits in sides
-        ]
+        [_ids(table, span, literal(alerts).as_("alerts"), literal(hits).as_("hits")) for table, alerts, hits in sides]
     )
-    alerts, hits = (exp.func("SUM", exp.column(name)) for name in ("alerts", "hits"))
-    side = exp.Case().when(exp.EQ(this=hits, expression=literal(0)), literal("alert")).else_(literal("hit"))
-    one_is_none = exp.or_(exp.EQ(this=alerts, expression=literal(0)), exp.EQ(this=hits.copy(), expression=literal(0)))
-    tree = exp.select(exp.alias_(side, "side"), PARTITION, "transaction_id").from_(rows.subquery("sides"))
-    return hiveql(tree.group_by(PARTITION, "transaction_id").having(one_is_none))
+    no_alert, no_hit = (exp.func("SUM", exp.column(name)).eq(0) for name in ("alerts", "hits"))
+    side = exp.case().when(no_hit, literal("alert")).else_(literal("hit"))
+    tree = exp.select(side.as_("side"), PARTITION, "transaction_id").from_(rows.subquery("sides"))
+    return hiveql(tree.group_by(PARTITION, "transaction_id").having(exp.or_(no_alert, no_hit)))
 
 
 # --- customers --------------------------------------------------------------------------------------------------------
 
 
 def customers_spec(partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
-    about = (
-        "Every transaction of the day before is of a customer of this snapshot, or of the day before's. Who opens an account "
-        "during a day is first in the snapshot of the next one: so today's transactions are held against tomorrow's snapshot, "
-        "and nothing is claimed of them before. Passes, and says so, where there is no snapshot, or an empty one."
+    description = (
+        "Every transaction of the day before belongs to a customer in this snapshot or in that of the day before. A customer "
+        "who opens an account during a day first appears in the next day's snapshot, so today's transactions are checked "
+        "against tomorrow's snapshot. Passes, with a note, if the snapshot is missing or empty."
     )
-    return advisory(CUSTOMERS.table.name, CUSTOMERS_KNOWN, about, partitions)
+    return advisory(CUSTOMERS.table.name, CUSTOMERS_KNOWN, description, partitions)
 
 
 def customers_are_known(warehouse: Warehouse, span: Span) -> dg.AssetCheckResult:
-    """Hold the transactions of the day before each snapshot of the span against it; failing stops nothing.
+    """Check each snapshot of the span against the transactions of the day before; a failure stops nothing.
 
-    One look is enough: snapshots do not change while transactions come.
+    One attempt is enough, since snapshots do not change while transactions arrive.
     """
     for api in (TRANSACTIONS, CUSTOMERS):
         warehouse.ensure_table(api.table)
@@ -141,17 +138,17 @@ def customers_are_known(warehouse: Warehouse, span: Span) -> dg.AssetCheckResult
     before = Span.days(span.first_day - DAY, span.last_day - DAY)
     if transactions:
         share = unknown / transactions
-        said = f"{unknown:,} of {transactions:,} transactions of {before} ({share:.2%}) are of customers whom no snapshot has."
+        description = f"{unknown:,} of {transactions:,} transactions of {before} ({share:.2%}) have a customer in no snapshot."
         metadata: dict[str, float] = {"transactions": transactions, "of unknown customers": unknown, "unknown share": share}
     else:
-        said = f"Nothing to judge: no snapshot of customers on {span}, an empty one, or no transactions on {before}."
+        description = f"Nothing to check: no snapshot of customers on {span}, an empty one, or no transactions on {before}."
         metadata = {"transactions": 0}
     return dg.AssetCheckResult(
         check_name=CUSTOMERS_KNOWN,
         asset_key=key(CUSTOMERS.table.name),
         passed=not unknown,
         severity=dg.AssetCheckSeverity.WARN,
-        description=said,
+        description=description,
         metadata=metadata,
     )
 
@@ -163,20 +160,21 @@ def customers_query(span: Span) -> HiveQL:
     return HiveQL((Path(__file__).parent / "customers_are_known.sql").read_text(encoding="utf-8"), params)
 
 
-# --- what they share --------------------------------------------------------------------------------------------------
+# --- shared by the checks ---------------------------------------------------------------------------------------------
 
-_LOOKS = "What other writers are in the middle of is looked at again, for half a minute, before this fails."
-_AGAIN = "Run these days again."
+_RETRIES = "Repeated for half a minute before it fails, since other writers may be between two tables."
+_RERUN = "Rerun these days."
 
 
-def _broken_in_every_look(look: Callable[[], set[_Row]]) -> list[_Row]:
-    broken = look()
+def _confirmed(find: Callable[[], set[_Row]]) -> list[_Row]:
+    """The violations that every attempt finds, sorted."""
+    violations = find()
     for pause in PAUSES:
-        if not broken:
+        if not violations:
             break
         time.sleep(pause)
-        broken &= look()
-    return sorted(broken)
+        violations &= find()
+    return sorted(violations)
 
 
 def _rows(warehouse: Warehouse, query: HiveQL) -> set[_Row]:

@@ -1,4 +1,4 @@
-"""How much each rule could judge: told on each day's materialization, and held against the days before."""
+"""Rule coverage: how many of a day's transactions each rule could judge, recorded per day and compared with a baseline."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from hive_io import PARTITION, Span, Warehouse
 from hive_io.table import DAY
 
 COULD_JUDGE = "could_judge_enough"
-MOST_UNJUDGED = 0.5
-"""Share of a day's transactions; a rule that leaves fewer of them is not looked at further."""
-CLEARLY = 0.25
-"""How much more it could judge before: a difference of shares."""
-BEFORE = 28
-"""Days before, of which those with transactions count."""
-ENOUGH_DAYS = 3
-ENOUGH = 50
-"""Transactions of a day, of which a share says something."""
+MAX_UNJUDGED = 0.5
+"""Share of a day's transactions that a rule may leave unjudged without a comparison to the baseline."""
+MAX_DROP = 0.25
+"""Largest accepted drop below the baseline, as a difference of shares."""
+BASELINE_DAYS = 28
+"""Baseline window in days; empty days are skipped."""
+MIN_BASELINE_DAYS = 3
+"""Days with transactions that a baseline needs."""
+MIN_TRANSACTIONS = 50
+"""Transactions that a day needs for its share to be meaningful."""
 
 _JUDGED, _NOT_JUDGED = "transactions judged", "transactions not judged"
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _Coverage:
     transactions: int
     judged: int
 
@@ -41,114 +42,118 @@ class _Counted:
         return self.judged / self.transactions
 
 
-def transactions(warehouse: Warehouse, span: Span) -> dict[str, int]:
-    """How many transactions each day of the span has that has some."""
+def transactions_by_day(warehouse: Warehouse, span: Span) -> dict[str, int]:
+    """The number of transactions of each day of the span, by `ds`; days without transactions are absent."""
     table = TRANSACTIONS.table
     warehouse.ensure_table(table)
-    number = exp.alias_(exp.Count(this=exp.Star()), "transactions")
+    number = exp.Count(this=exp.Star()).as_("transactions")
     days = within(exp.select(PARTITION, number).from_(exp.table_(table.name, db=table.database)), table, span)
     counted = warehouse.query(hiveql(days.group_by(PARTITION))).to_pylist()
     return {row[PARTITION]: int(row["transactions"]) for row in counted}
 
 
 class CoverageRecorder:
-    """What is told of a rule's days, on the materialization of each, when its hits are written.
+    """Records each day's counts on the rule's materialization of that day. Called when the rule's hits have been written.
 
     Args:
-        there: transactions of each day, by `ds`.
+        transactions: the number of transactions of each day, by `ds`.
 
     Attributes:
         days: a row for each day with transactions: `ds`, `transactions`, how many the rule could judge (`judged`), `hits`.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, rule: str, there: Mapping[str, int]) -> None:
-        self._context, self._rule, self._there = context, rule, there
+    def __init__(self, context: dg.AssetExecutionContext, rule: str, transactions: Mapping[str, int]) -> None:
+        self._context, self._rule, self._transactions = context, rule, transactions
         self.days: list[dict[str, int | str]] = []
 
     def __call__(self, hits: Mapping[str, int], judged: Mapping[str, int]) -> None:
-        for ds, number in self._there.items():
-            day = {"transactions": number, "judged": judged.get(ds, 0), "hits": hits.get(ds, 0)}
-            self._context.add_asset_metadata(told(day), asset_key=key(self._rule), partition_key=ds)
+        for ds, transactions in self._transactions.items():
+            day = {"transactions": transactions, "judged": judged.get(ds, 0), "hits": hits.get(ds, 0)}
+            self._context.add_asset_metadata(day_metadata(day), asset_key=key(self._rule), partition_key=ds)
             self.days.append({PARTITION: ds, **day})
 
     @property
     def hits(self) -> int:
+        """Hits on all days."""
         return sum(int(day["hits"]) for day in self.days)
 
     @property
     def judged(self) -> int:
+        """Transactions that the rule could judge on all days."""
         return sum(int(day["judged"]) for day in self.days)
 
 
-def told(counted: Mapping[str, int]) -> dict[str, int]:
-    """The metadata of a day."""
+def day_metadata(counts: Mapping[str, int]) -> dict[str, int]:
+    """Materialization metadata of a day, from its `transactions`, `judged` and `hits`; `could_judge` reads it back."""
     return {
-        "hits": counted["hits"],
-        _JUDGED: counted["judged"],
-        _NOT_JUDGED: counted["transactions"] - counted["judged"],
+        "hits": counts["hits"],
+        _JUDGED: counts["judged"],
+        _NOT_JUDGED: counts["transactions"] - counts["judged"],
     }
 
 
 def could_judge_spec(rule: Rule, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
-    about = (
-        f"It could judge {1 - MOST_UNJUDGED:.0%} of a day's transactions or more; or, if not, at most {CLEARLY:.0%} "
-        f"less of them than on average in the {BEFORE} days before. Days with fewer than {ENOUGH} transactions, or after fewer "
-        f"than {ENOUGH_DAYS} days with some, are not held against others."
+    description = (
+        f"The rule could judge at least {1 - MAX_UNJUDGED:.0%} of a day's transactions, or at most {MAX_DROP:.0%} (as a "
+        f"difference of shares) less than its average over the {BASELINE_DAYS} days before. Days with fewer than "
+        f"{MIN_TRANSACTIONS} transactions, or with fewer than {MIN_BASELINE_DAYS} days in the baseline, always pass."
     )
-    return advisory(rule.name, COULD_JUDGE, about, partitions)
+    return advisory(rule.name, COULD_JUDGE, description, partitions)
 
 
 def could_judge(instance: dg.DagsterInstance, rule: str, coverage: Sequence[Mapping[str, int | str]]) -> dg.AssetCheckResult:
-    """Whether a rule, on each day of a run, could judge enough; failing stops nothing.
+    """Check that a rule could judge enough transactions on each day of a run; a failure stops nothing.
 
     Args:
-        instance: which knows what was told of the days before.
+        instance: holds the counts that were recorded for the days before.
         coverage: `CoverageRecorder.days`.
     """
-    days = {str(row[PARTITION]): _Counted(int(row["transactions"]), int(row["judged"])) for row in coverage}
-    poor = [ds for ds, day in sorted(days.items()) if day.transactions >= ENOUGH and 1 - day.share > MOST_UNJUDGED]
-    # most days are not poor, and then nobody is asked
-    known = {**_told_before(instance, rule, poor[0]), **days} if poor else {}
-    worse = {ds: usual for ds in poor if (usual := _usual(known, ds)) is not None and usual - days[ds].share > CLEARLY}
+    days = {str(row[PARTITION]): _Coverage(int(row["transactions"]), int(row["judged"])) for row in coverage}
+    low = [ds for ds, day in sorted(days.items()) if day.transactions >= MIN_TRANSACTIONS and 1 - day.share > MAX_UNJUDGED]
+    # read the records of earlier days only if a day is low, which is rare
+    known = {**_recorded_before(instance, rule, low[0]), **days} if low else {}
+    dropped = {
+        ds: baseline for ds in low if (baseline := _baseline(known, ds)) is not None and baseline - days[ds].share > MAX_DROP
+    }
     transactions, judged = (sum(getattr(day, name) for day in days.values()) for name in ("transactions", "judged"))
-    said = f"It could judge {judged:,} of {transactions:,} transactions."
-    if worse:
-        ds = max(worse, key=lambda ds: worse[ds] - days[ds].share)
-        said = (
-            f"It could judge {days[ds].share:.0%} of the transactions of {ds}, and {worse[ds]:.0%} on average in the "
-            f"{BEFORE} days before: does one of the tables that it reads lack rows?"
+    description = f"{judged:,} of {transactions:,} transactions could be judged."
+    if dropped:
+        ds = max(dropped, key=lambda ds: dropped[ds] - days[ds].share)
+        description = (
+            f"{ds}: {days[ds].share:.0%} of the transactions could be judged, compared with {dropped[ds]:.0%} on average over "
+            f"the {BASELINE_DAYS} days before. Check whether a table that the rule reads lacks rows."
         )
     return dg.AssetCheckResult(
         check_name=COULD_JUDGE,
         asset_key=key(rule),
-        passed=not worse,
+        passed=not dropped,
         severity=dg.AssetCheckSeverity.WARN,
-        description=said,
-        metadata={"share judged": judged / transactions if transactions else 1.0, "days that are worse": len(worse)},
+        description=description,
+        metadata={"share judged": judged / transactions if transactions else 1.0, "days that are worse": len(dropped)},
     )
 
 
-def _usual(known: Mapping[str, _Counted], ds: str) -> float | None:
-    """The share that it could judge on the days before; None where there are too few."""
-    first = (dt.date.fromisoformat(ds) - BEFORE * DAY).isoformat()
+def _baseline(known: Mapping[str, _Coverage], ds: str) -> float | None:
+    """The share that could be judged in the baseline window of a day; None if the window has too few days."""
+    first = (dt.date.fromisoformat(ds) - BASELINE_DAYS * DAY).isoformat()
     before = [day for earlier, day in known.items() if first <= earlier < ds and day.transactions]
-    if len(before) < ENOUGH_DAYS:
+    if len(before) < MIN_BASELINE_DAYS:
         return None
     return sum(day.judged for day in before) / sum(day.transactions for day in before)
 
 
-def _told_before(instance: dg.DagsterInstance, rule: str, ds: str) -> dict[str, _Counted]:
-    """What was told last of each of the days before."""
+def _recorded_before(instance: dg.DagsterInstance, rule: str, ds: str) -> dict[str, _Coverage]:
+    """The counts last recorded for each day of the baseline window of a day."""
     end = dt.date.fromisoformat(ds)
-    days = {(end - back * DAY).isoformat() for back in range(1, BEFORE + 1)}
+    days = {(end - back * DAY).isoformat() for back in range(1, BASELINE_DAYS + 1)}
     latest = instance.get_latest_storage_id_by_partition(key(rule), dg.DagsterEventType.ASSET_MATERIALIZATION, days)
     if not latest:
         return {}
-    wanted = dg.AssetRecordsFilter(key(rule), storage_ids=[*latest.values()])
-    found = {}
-    for record in instance.fetch_materializations(wanted, limit=len(latest)).records:
-        made = record.asset_materialization
-        if made is not None and made.partition is not None and {_JUDGED, _NOT_JUDGED} <= made.metadata.keys():
-            judged, not_judged = (int(str(made.metadata[name].value)) for name in (_JUDGED, _NOT_JUDGED))
-            found[made.partition] = _Counted(judged + not_judged, judged)
-    return found
+    records_filter = dg.AssetRecordsFilter(key(rule), storage_ids=[*latest.values()])
+    recorded = {}
+    for record in instance.fetch_materializations(records_filter, limit=len(latest)).records:
+        event = record.asset_materialization
+        if event is not None and event.partition is not None and {_JUDGED, _NOT_JUDGED} <= event.metadata.keys():
+            judged, not_judged = (int(str(event.metadata[name].value)) for name in (_JUDGED, _NOT_JUDGED))
+            recorded[event.partition] = _Coverage(judged + not_judged, judged)
+    return recorded

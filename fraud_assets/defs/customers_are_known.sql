@@ -1,4 +1,4 @@
--- A row for each day that has a snapshot of customers after it: its transactions, and those of customers in neither snapshot.
+-- For each day whose next day has a snapshot of customers: its transactions, and those whose customer is in neither snapshot.
 SELECT p.ds, SUM(p.transactions) AS transactions, SUM(IF(k.customer_id IS NULL, p.transactions, 0)) AS unknown
 FROM (
   SELECT t.ds, t.customer_id, COUNT(*) AS transactions

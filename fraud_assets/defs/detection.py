@@ -1,4 +1,4 @@
-"""Rules, one asset each and one step for all, and the alerts that their hits make."""
+"""Rules, one asset each and one step for all of them, and the alerts made of their hits."""
 
 from collections.abc import Iterator
 
@@ -17,19 +17,19 @@ OWNER = "team:fraud-analytics"
 
 
 def detection_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The rules that are not retired, and the alerts."""
+    """Assets of all rules that are not retired, and of the alerts."""
     rules = [_rules_asset(engine, partitions)] if engine.book.evaluated else []
     return [*rules, _alerts_asset(engine, partitions)]
 
 
 def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     rules = engine.book.evaluated
-    read = {table for rule in rules for table in engine.reads(rule.name)}
+    tables_read = {table for rule in rules for table in engine.reads(rule.name)}
 
     @dg.multi_asset(
         name="rules",
         outs={rule.name: dg.AssetOut.from_spec(_rule_spec(rule), is_required=False) for rule in rules},
-        deps=deps(dict.fromkeys(sorted(read))),
+        deps=deps(dict.fromkeys(sorted(tables_read))),
         internal_asset_deps={rule.name: {key(table) for table in engine.reads(rule.name)} for rule in rules},
         check_specs=[check for rule in rules for check in _rule_checks(rule, partitions)],
         partitions_def=partitions,
@@ -39,23 +39,23 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
         selected = [rule for rule in rules if rule.name in context.op_execution_context.selected_output_names]
-        there = coverage_checks.transactions(lake.warehouse, span)
+        transactions = coverage_checks.transactions_by_day(lake.warehouse, span)
         for rule in selected:
-            recorder = coverage_checks.CoverageRecorder(context, rule.name, there)
+            recorder = coverage_checks.CoverageRecorder(context, rule.name, transactions)
             query = engine.counted_hits(rule.name, span)
             query.then = recorder
             yield dg.Output(query, rule.name, metadata=lineage_metadata(engine, rule.name))
             yield from checks.results(lake.warehouse, rule.table, span)
             yield checks.has_hit(lake.warehouse, rule.table, recorder.hits, recorder.judged, span)
             yield coverage_checks.could_judge(context.instance, rule.name, recorder.days)
-        # one query for all, once they are written
+        # one query for all rules, after all are written
         yield from consistency_checks.hits_have_transactions(lake.warehouse, [rule.table for rule in selected], span)
 
     return asset
 
 
 def _rule_checks(rule: Rule, partitions: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
-    has_hit = f"It hit something in the last {checks.DEAD_AFTER} days with transactions, if it could judge any."
+    has_hit = f"The rule has hit on its last {checks.DEAD_AFTER} days with transactions, or could judge none."
     return [
         *checks.specs(rule.table, partitions),
         consistency_checks.hits_spec(rule.table, partitions),

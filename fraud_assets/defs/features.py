@@ -1,4 +1,4 @@
-"""What each day was like, and what was known when it began: queries that run in the warehouse."""
+"""Daily activity and point-in-time profiles, computed by queries that run in the warehouse."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ OWNER = "team:fraud-analytics"
 
 
 def feature_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """An asset for each feature table that rules are made of."""
+    """An asset for each feature table that is computed before the rules."""
     return [_feature_asset(engine, name, partitions) for name in engine.upstream_features]
 
 

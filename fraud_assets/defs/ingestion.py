@@ -1,4 +1,4 @@
-"""What the APIs give: five tables, each with its rejected twin. Audited before anything is committed."""
+"""Source tables, each with its table of rejected rows. A load is audited before its rows are committed."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,30 +19,34 @@ GROUP = "ingestion"
 OWNER = "team:data-platform"
 AUDIT = "rejected_share_is_below_limit"
 _FIRST = {"dagster/priority": "1"}
-"""Of the step of transactions: customers are held against them, also where a range is brought for the first time."""
+"""Priority of the step that loads transactions: customers are checked against them, also when a range is loaded for the first
+time."""
 
 
 def api_assets(partitions: dg.PartitionsDefinition, rejected_limit: float) -> list[dg.AssetsDefinition]:
-    """An asset for each API table and its twin."""
+    """One step for each source table and its table of rejected rows."""
     return [_api_asset(api, partitions, rejected_limit) for api in API_TABLES.values()]
 
 
 def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float) -> dg.AssetsDefinition:
-    table, twin = api.table, api.rejected
-    good = spec(table, group=GROUP, kinds={"python", "hive"}, owner=OWNER, skippable=True)
-    bad = spec(twin, group=GROUP, kinds={"python", "hive"}, owner=OWNER, upsert=True)
+    table, rejected = api.table, api.rejected
+    table_spec = spec(table, group=GROUP, kinds={"python", "hive"}, owner=OWNER, skippable=True)
+    rejected_spec = spec(rejected, group=GROUP, kinds={"python", "hive"}, owner=OWNER, upsert=True)
 
     @dg.multi_asset(
         name=table.name,
         outs={
-            table.name: dg.AssetOut.from_spec(good, is_required=False),
-            twin.name: dg.AssetOut.from_spec(bad),
+            table.name: dg.AssetOut.from_spec(table_spec, is_required=False),
+            rejected.name: dg.AssetOut.from_spec(rejected_spec),
         },
         check_specs=[
             *checks.specs(table, partitions),
             *([consistency_checks.customers_spec(partitions)] if api is CUSTOMERS else []),
             checks.blocking(
-                table, AUDIT, f"At most {limit:.0%} of the rows were refused; else the table keeps what it had.", partitions
+                table,
+                AUDIT,
+                f"At most {limit:.0%} of the rows were rejected. If more were, the table keeps its previous rows.",
+                partitions,
             ),
         ],
         partitions_def=partitions,
@@ -52,17 +56,17 @@ def _api_asset(api: ApiTable, partitions: dg.PartitionsDefinition, limit: float)
     def asset(context: dg.AssetExecutionContext, source: SourceResource, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
         batch = fetch(api, source.client, span)
-        yield dg.Output(batch.rejected, twin.name)
+        yield dg.Output(batch.rejected, rejected.name)
         try:
             audit(api, batch, limit)
         except RejectedShareTooHigh as error:
             yield _audit(api, batch, passed=False, why=str(error))
-            # of what the table keeps: a step that owes a check fails for that, too, and says so first
+            # check the rows that the table keeps: a step that leaves a check without a result fails with that error instead
             lake.warehouse.ensure_table(table)
             yield from _results(api, lake.warehouse, span)
             return
         for day, counts in batch.days.items():
-            context.add_asset_metadata(_told(counts), asset_key=key(table.name), partition_key=day)
+            context.add_asset_metadata(_day_metadata(counts), asset_key=key(table.name), partition_key=day)
         yield dg.Output(batch.rows, table.name)
         yield _audit(api, batch, passed=True)
         yield from _results(api, lake.warehouse, span)
@@ -78,11 +82,11 @@ def _results(api: ApiTable, warehouse: Warehouse, span: Span) -> Iterator[dg.Ass
 
 def _audit(api: ApiTable, batch: Batch, *, passed: bool, why: str | None = None) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        check_name=AUDIT, asset_key=key(api.table.name), passed=passed, description=why, metadata=_refused(batch)
+        check_name=AUDIT, asset_key=key(api.table.name), passed=passed, description=why, metadata=_rejected_metadata(batch)
     )
 
 
-def _told(counts: Counts) -> dict[str, int]:
+def _day_metadata(counts: Counts) -> dict[str, int]:
     return {
         "rows served": counts.served,
         "rows loaded": counts.loaded,
@@ -91,12 +95,12 @@ def _told(counts: Counts) -> dict[str, int]:
     }
 
 
-def _refused(batch: Batch) -> dict[str, Any]:
-    """Counts by claim; never the rows, which are personal data."""
+def _rejected_metadata(batch: Batch) -> dict[str, Any]:
+    """Counts by claim; never the rows, which contain personal data."""
     claims = Counter(claim for row in batch.rejected.column("claims").to_pylist() for claim in row)
     records = [dg.TableRecord({"claim": name, "rows": count}) for name, count in claims.most_common()]
     columns = dg.TableSchema([dg.TableColumn("claim"), dg.TableColumn("rows", type="int")])
     return {
         "rejected share": batch.rejected_share,
-        "broken consistency_checks": dg.MetadataValue.table(records, schema=columns),
+        "broken claims": dg.MetadataValue.table(records, schema=columns),
     }

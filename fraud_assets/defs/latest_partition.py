@@ -1,44 +1,50 @@
-"""The check that a table's latest partition is there: freshness looks at any partition, old ones too."""
+"""The check that a table has its latest partition. Freshness does not cover it: any partition resets it, even an old one."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.defs.checks import advisory
 from hive_io.table import DAY
 
 LATEST_DAY = "latest_day_is_there"
-DUE_AFTER = dt.timedelta(hours=2)
-"""So long after midnight the new day is expected: two ticks of the schedule that refreshes it."""
+GRACE_PERIOD = dt.timedelta(hours=2)
+"""Grace period after midnight UTC before the new day's partition is expected: two ticks of the schedule that refreshes it."""
 
 
-def latest_partition_checks(tables: Sequence[str]) -> dg.AssetChecksDefinition:
+def latest_partition_checks(tables: Sequence[str], clock: Clock = SYSTEM_CLOCK) -> dg.AssetChecksDefinition:
     """The check, for each table.
 
-    It is not of the job of all assets: `Bulletin` evaluates it every minute, and records it where it changes. Runs of a few
-    assets have it, as Dagster selects all checks of an asset, and it can be run by hand.
+    The job of all assets leaves it out: `HealthMonitor` evaluates it every minute and records each change. It can also be run
+    by hand, and runs of selected assets include it, since Dagster selects all checks of an asset.
     """
-    about = f"The partition of the day is there, {DUE_AFTER} (h:mm:ss) after midnight UTC; before, that of the day before."
+    description = f"Today's partition exists, from {GRACE_PERIOD} (h:mm:ss) after midnight UTC; until then, yesterday's."
 
     @dg.multi_asset_check(
-        name=LATEST_DAY, specs=[advisory(table, LATEST_DAY, about, None) for table in tables], can_subset=True
+        name=LATEST_DAY, specs=[advisory(table, LATEST_DAY, description, None) for table in tables], can_subset=True
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         for check in sorted(context.selected_asset_check_keys, key=lambda check: check.asset_key):
-            found = latest_partition(context.instance, check.asset_key, dt.datetime.now(dt.UTC))
+            result = latest_partition(context.instance, check.asset_key, clock.now())
             yield dg.AssetCheckResult(
-                asset_key=found.asset_key, check_name=LATEST_DAY, passed=found.passed, description=found.description
+                asset_key=result.asset_key, check_name=LATEST_DAY, passed=result.passed, description=result.description
             )
 
     return checks
 
 
 def latest_partition(instance: dg.DagsterInstance, asset: dg.AssetKey, now: dt.datetime) -> dg.AssetCheckEvaluation:
-    """Whether the asset has the partition that is expected by now."""
-    day = (now - DUE_AFTER).date()
-    # today's may be there before it is due
+    """Evaluate whether the asset has the partition that is expected at a time.
+
+    Args:
+        now: timezone-aware, in UTC.
+    """
+    day = (now - GRACE_PERIOD).date()
+    # during the grace period, the new day's partition counts, too
     days = [day.isoformat(), (day + DAY).isoformat()]
     records = instance.fetch_materializations(dg.AssetRecordsFilter(asset, asset_partitions=days), limit=1).records
-    said = f"{asset.path[-1]} has its partition of {day}." if records else f"{asset.path[-1]} has no partition of {day}."
-    return dg.AssetCheckEvaluation(asset, LATEST_DAY, passed=bool(records), metadata={}, description=said, blocking=False)
+    found = bool(records)
+    description = f"{asset.path[-1]} has {'its' if found else 'no'} partition of {day}."
+    return dg.AssetCheckEvaluation(asset, LATEST_DAY, passed=found, metadata={}, description=description, blocking=False)

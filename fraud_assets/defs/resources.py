@@ -1,4 +1,4 @@
-"""Resources: they connect when they are first used."""
+"""Dagster resources. They connect on first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fraud_assets.ingestion.http_source import SourceClient
 
 
 class SourceResource(dg.ConfigurableResource[SourceClient]):
-    """The three source APIs."""
+    """The source APIs."""
 
     base_url: str
 

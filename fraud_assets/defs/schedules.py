@@ -1,4 +1,4 @@
-"""When Dagster itself starts runs. With `FRAUD_SCHEDULER=airflow` none of these exist, and nothing is started twice."""
+"""Dagster's own schedules. With `FRAUD_SCHEDULER=airflow` there are none, so that no run starts twice."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import dagster as dg
 
 CLOSE_YESTERDAY = "5 0 * * *"
 REFRESH_TODAY = "30 * * * *"
-"""Half past, so that it never meets the closing of a day."""
+"""Cron expression: half past each hour, so that it never coincides with `CLOSE_YESTERDAY`."""
 
-UPKEEP_OF_THE_LAKE = "15 3 * * *"
-"""When little happens, and between the closing of a day and the next."""
+MAINTENANCE = "15 3 * * *"
+"""Cron expression: at night, when the load is low, and well apart from `CLOSE_YESTERDAY`."""
 
-AHEAD = {"dagster/priority": "10"}
-"""In the queue of runs, before backfills, which have 0."""
+PRIORITY = {"dagster/priority": "10"}
+"""Tag of scheduled runs in the run queue: ahead of backfills, which have priority 0."""
 
 
-def schedules(job: Any, upkeep: dg.JobDefinition, *, running: bool) -> list[dg.ScheduleDefinition]:
-    """One that closes each day after it ended, one that refreshes the day that is under way, one for the lake; all in UTC.
+def schedules(job: Any, maintenance: dg.JobDefinition, *, running: bool) -> list[dg.ScheduleDefinition]:
+    """Three schedules, in UTC: close the previous day, refresh the current day, maintain the lake.
 
     Args:
         job: the asset job that the first two run, partitioned by day.
-        upkeep: the job that the third runs, once a day.
-        running: whether they run from the start. Else they are stopped until somebody starts them in Dagster's *Automation*
-            page: a deployment that was only looked at must not begin to write.
+        maintenance: the job that the third runs, once a day.
+        running: True to run them from the start. Otherwise they stay stopped until they are started on Dagster's *Automation*
+            page: a deployment that was only opened for inspection must not write.
     """
     status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
 
@@ -33,22 +33,22 @@ def schedules(job: Any, upkeep: dg.JobDefinition, *, running: bool) -> list[dg.S
         @dg.schedule(
             name=name, job=job, cron_schedule=cron, execution_timezone="UTC", description=description, default_status=status
         )
-        def of_a_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-            # of the tick, not of the clock: a daemon that was late closes the day that it should have closed
+        def request_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+            # derived from the tick, not the clock: a late daemon still closes the day that was due
             tick = context.scheduled_execution_time.astimezone(dt.UTC)
-            return dg.RunRequest(partition_key=(tick.date() + dt.timedelta(days=days)).isoformat(), tags=AHEAD)
+            return dg.RunRequest(partition_key=(tick.date() + dt.timedelta(days=days)).isoformat(), tags=PRIORITY)
 
-        return of_a_day
+        return request_day
 
     return [
-        daily("close_yesterday", CLOSE_YESTERDAY, -1, "Yesterday's partition of every asset, once the day is over."),
+        daily("close_yesterday", CLOSE_YESTERDAY, -1, "Yesterday's partition of every asset, after the end of the day."),
         dg.ScheduleDefinition(
             name="daily_upkeep",
-            job=upkeep,
-            cron_schedule=UPKEEP_OF_THE_LAKE,
+            job=maintenance,
+            cron_schedule=MAINTENANCE,
             execution_timezone="UTC",
-            description="Small files put together, files of replaced rows deleted.",
+            description="Compacts small files and deletes replaced files after their retention.",
             default_status=status,
         ),
-        daily("refresh_today", REFRESH_TODAY, 0, "Today's partition of every asset, as far as the day has come."),
+        daily("refresh_today", REFRESH_TODAY, 0, "Today's partition of every asset, with the transactions so far."),
     ]

@@ -1,4 +1,4 @@
-"""How fast, how much and how clean: the last table of a run, with its plot, and what `fraud watch` counts for it."""
+"""Service levels (volume, latency, rejected rows), the last table of a run, with its plot; and the counts of `fraud watch`."""
 
 import base64
 import datetime as dt
@@ -21,12 +21,12 @@ from hive_io.table import DAY
 GROUP = "detection"
 OWNER = "team:data-platform"
 PLOTTED = dt.timedelta(days=7)
-"""Days of the plot, up to the last one of the run."""
+"""Time span of the plot, up to the last day of the run."""
 
 
 def service_level_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """The levels; and the counts of `fraud watch`, which no run makes."""
-    counted = dg.AssetSpec(
+    """The asset of the service levels, and the spec of the latency counts, which `fraud watch` writes and no run computes."""
+    latencies = dg.AssetSpec(
         key(LATENCIES.name),
         description=LATENCIES.description,
         group_name=GROUP,
@@ -35,7 +35,7 @@ def service_level_assets(engine: Engine, partitions: dg.PartitionsDefinition) ->
         metadata=asset_metadata(LATENCIES),
         partitions_def=partitions,
     )
-    return [counted, _levels_asset(engine, partitions)]
+    return [latencies, _levels_asset(engine, partitions)]
 
 
 def _levels_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -50,12 +50,12 @@ def _levels_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
         backfill_policy=BACKFILL,
     )
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
-        from fraud_assets.defs.service_plot import plot  # half a second that this step alone needs
+        from fraud_assets.defs.service_plot import plot  # takes half a second, and only this step needs it
 
         span = span_of(context)
         lake.warehouse.ensure_table(LATENCIES)
         lake.warehouse.ensure_table(SERVICE_LEVELS)
-        # a few rows: computed once, and plotted as they are written
+        # few rows: computed once, then both plotted and written
         levels = conform(SERVICE_LEVELS, lake.warehouse.query(engine.query(name, span)))
         first = span.last_day - PLOTTED + DAY
         if first < span.first_day:
@@ -63,9 +63,9 @@ def _levels_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
             plotted = pa.concat_tables([lake.warehouse.read(SERVICE_LEVELS.full_name, span=before), levels])
         else:
             plotted = levels
-        picture = base64.b64encode(plot(plotted)).decode()
+        png = base64.b64encode(plot(plotted)).decode()
         context.add_asset_metadata(
-            {"last days": dg.MetadataValue.md(f"![Service levels](data:image/png;base64,{picture})")},
+            {"last days": dg.MetadataValue.md(f"![Service levels](data:image/png;base64,{png})")},
             asset_key=key(name),
             partition_key=span.last_ds,
         )

@@ -1,1 +1,1 @@
-"""Rules, hits and alerts as queries. Knows no source, no warehouse and no Dagster."""
+"""Rules, and the queries for hits and alerts. Independent of sources, warehouses and Dagster."""

@@ -1,4 +1,4 @@
-"""From the hits of all active rules to alerts: one row a transaction, with a score."""
+"""The query for alerts: one row per transaction with hits of active rules, with a score."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
 HIGH_RISK_UPLIFT = 0.2
-"""The alert of a high-risk customer is scored as if one more rule, of this weight, had hit."""
+"""Weight of the additional hit that the score of a high-risk customer assumes."""
 
 HIGHEST_SCORE = 0.999999
-"""Scores end here: 1 − Π(1 − weight) of many hits is 1.0 in a DOUBLE."""
+"""Upper bound of a score. Without it, 1 − Π(1 − weight) of many hits would round to 1.0 in a DOUBLE."""
 
 
 def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> HiveQL:
-    """The alerts of a span, from the tables of those rules.
+    """The alerts of a span, from the tables of the given rules.
 
-    score = 1 − (1 − uplift) · Π (1 − weightᵢ) over the hits: the chance that at least one of them is right, if each were
-    right with its weight, independently of the others (noisy-or; Pearl 1988). Multiplied in the order of rule names, so
-    that the last digit never depends on the order in which an engine meets the rows.
+    score = 1 − (1 − uplift) · Π (1 − weightᵢ) over the hits: the probability that at least one hit is right, if each is
+    right with a probability equal to its weight, independently of the others (noisy-or; Pearl 1988). The factors are
+    multiplied in the order of rule names, so that the last digit does not depend on the order in which an engine reads rows.
     """
     if not rules:
-        return hiveql(_nothing())
+        return hiveql(_no_alerts())
     hits = _hits(rules, tables, span)
-    # by day, too: a source that moved a transaction to another day leaves one on each, and a range gives what its days give
-    one = f"PARTITION BY transaction_id, {PARTITION}"
-    order = f"{one} ORDER BY weight DESC, rule ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
+    # by day, too: if a source moves a transaction to another day, both days keep an alert, and a range of days computed at
+    # once gives the same as its days computed one by one
+    transaction = f"PARTITION BY transaction_id, {PARTITION}"
+    order = f"{transaction} ORDER BY weight DESC, rule ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
     lists = exp.select(
         "transaction_id",
         "customer_id",
@@ -42,9 +43,9 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
         f"COLLECT_LIST(rule) OVER ({order}) AS rules",
         f"COLLECT_LIST(reason) OVER ({order}) AS reasons",
         f"COLLECT_LIST(rule_version) OVER ({order}) AS rule_versions",
-        f"ROW_NUMBER() OVER ({one} ORDER BY weight DESC, rule) AS place",
-        *[exp.alias_(_weight_of(rule), f"weight_{rule.name}") for rule in rules],
-        f"MAX(severity_rank) OVER ({one}) AS severity_rank",
+        f"ROW_NUMBER() OVER ({transaction} ORDER BY weight DESC, rule) AS place",
+        *[_weight_of(rule).as_(f"weight_{rule.name}") for rule in rules],
+        f"MAX(severity_rank) OVER ({transaction}) AS severity_rank",
         dialect="hive",
     ).from_(hits.subquery("hits"))
     tree = (
@@ -55,8 +56,8 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
             "t.amount",
             "t.currency",
             "t.merchant_id",
-            exp.alias_(_score(rules), "score"),
-            exp.alias_(_severity(), "severity"),
+            _score(rules).as_("score"),
+            _severity().as_("severity"),
             "h.rules",
             "h.reasons",
             "h.rule_versions",
@@ -78,7 +79,7 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
 
 
 def score_of(weights: Mapping[str, float], high_risk: bool) -> float:
-    """The score that `alerts_query` gives to hits of those weights, by rule: the same to the last digit."""
+    """The score that `alerts_query` computes from the weights of the hits, by rule; equal to the last digit."""
     clean = 1.0 - HIGH_RISK_UPLIFT if high_risk else 1.0
     for _, weight in sorted(weights.items()):
         clean *= 1.0 - weight
@@ -92,11 +93,11 @@ def _rows(table: Table, span: Span) -> exp.Select:
 def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp.Query:
     rank = exp.Case()
     for number, severity in enumerate(SEVERITIES):
-        rank = rank.when(exp.EQ(this=exp.column("severity"), expression=literal(severity)), literal(number))
+        rank = rank.when(exp.column("severity").eq(literal(severity)), literal(number))
     columns = ["transaction_id", "customer_id", "event_time", "rule", "rule_version", "weight", "reason", PARTITION]
     queries: list[exp.Query] = [
         within(
-            exp.select(*map(exp.column, columns), exp.alias_(rank, "severity_rank")).from_(exp.table_(rule.name, db=DATABASE)),
+            exp.select(*map(exp.column, columns), rank.as_("severity_rank")).from_(exp.table_(rule.name, db=DATABASE)),
             tables[rule.name],
             span,
         )
@@ -106,28 +107,25 @@ def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp
 
 
 def _weight_of(rule: Rule) -> exp.Expr:
-    weight = exp.Case().when(exp.EQ(this=exp.column("rule"), expression=literal(rule.name)), exp.column("weight"))
+    weight = exp.Case().when(exp.column("rule").eq(literal(rule.name)), exp.column("weight"))
     return exp.Window(this=exp.func("MAX", weight), partition_by=[exp.column("transaction_id"), exp.column(PARTITION)])
 
 
 def _score(rules: Sequence[Rule]) -> exp.Expr:
-    clean: exp.Expr = (
-        exp.Case()
-        .when(exp.Is(this=exp.column("customer_id", table="r"), expression=exp.null()), _double(1.0))
-        .else_(_double(1.0 - HIGH_RISK_UPLIFT))
-    )
+    is_low_risk = exp.column("customer_id", table="r").is_(exp.null())
+    clean: exp.Expr = exp.Case().when(is_low_risk, _double(1.0)).else_(_double(1.0 - HIGH_RISK_UPLIFT))
     for rule in rules:
         weight = exp.func("COALESCE", exp.column(f"weight_{rule.name}", table="h"), _double(0.0))
-        clean = exp.Mul(this=clean, expression=exp.Paren(this=exp.Sub(this=_double(1.0), expression=weight)))
-    score = exp.Sub(this=_double(1.0), expression=exp.Paren(this=clean))
-    too_high = exp.GT(this=exp.Paren(this=score), expression=_double(HIGHEST_SCORE))
-    return exp.Case().when(too_high, _double(HIGHEST_SCORE)).else_(score.copy())
+        # not `clean * …`: sqlglot would put the product so far in parentheses
+        clean = exp.Mul(this=clean, expression=exp.paren(_double(1.0) - weight))
+    score = _double(1.0) - clean
+    return exp.Case().when(score > _double(HIGHEST_SCORE), _double(HIGHEST_SCORE)).else_(score)
 
 
 def _severity() -> exp.Expr:
     case = exp.Case()
     for number, severity in enumerate(SEVERITIES):
-        case = case.when(exp.EQ(this=exp.column("severity_rank", table="h"), expression=literal(number)), literal(severity))
+        case = case.when(exp.column("severity_rank", table="h").eq(literal(number)), literal(severity))
     return case
 
 
@@ -135,16 +133,12 @@ def _double(value: float) -> exp.Expr:
     return exp.cast(exp.Literal.number(repr(value)), "DOUBLE")
 
 
-def _nothing() -> exp.Select:
-    """No rows, with the columns of the alerts: what a book without active rules gives."""
-    types = FRAUD_ALERTS.column_types
-    columns = [
-        exp.alias_(
-            exp.func("ARRAY", exp.cast(exp.null(), "STRING", dialect="hive"))
-            if kind.startswith("ARRAY")
-            else exp.cast(exp.null(), kind, dialect="hive"),
-            name,
-        )
-        for name, kind in types.items()
-    ]
-    return exp.select(*columns).where(exp.false())
+def _no_alerts() -> exp.Select:
+    """No rows, with the columns of the alerts: the result of a rule book without active rules."""
+
+    def column(name: str, kind: str) -> exp.Expr:
+        if kind.startswith("ARRAY"):
+            return exp.func("ARRAY", exp.cast(exp.null(), "STRING", dialect="hive")).as_(name)
+        return exp.cast(exp.null(), kind, dialect="hive").as_(name)
+
+    return exp.select(*(column(name, kind) for name, kind in FRAUD_ALERTS.column_types.items())).where(exp.false())

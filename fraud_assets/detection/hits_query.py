@@ -1,4 +1,4 @@
-"""From a rule to the query that fills its table, and to the one that counts what it could judge."""
+"""Queries of a rule: its hits with reason and evidence, and how many transactions it could judge."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from hive_io import PARTITION, CountedFilter, HiveQL, Span, Table
 from hive_io.dialect import literal
 
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.01, 0.99
-"""A rule's own weight per hit is brought into these bounds: no hit says nothing, none is a proof. A NULL is the weight
-that the front matter states."""
+"""Bounds of a weight that a rule computes per hit: no hit is worthless, and none is proof. A NULL becomes the weight in the
+front matter."""
 
 
 def hits_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
-    """The rows of the rule's table for a span: its hits, each with reason and evidence."""
+    """Rows of the rule's table for a span: its hits, each with reason and evidence."""
     return HiveQL.of(counted_hits(rule, tables, span).bound())
 
 
 def counted_hits(rule: Rule, tables: Mapping[str, Table], span: Span) -> CountedFilter:
-    """The same rows, and for each day how many transactions the rule could judge: what a whole day is computed by."""
+    """The rows of `hits_query` and, per day, how many transactions the rule could judge; used to compute whole days."""
     ctes, judged = as_cte(window_query(rule.file, tables, span), JUDGED)
     rows = exp.select("*").from_(judged)
     if not span.is_whole_days or rule.file.meta.lookback:
-        # else no other rows were read; and an engine that thinks few rows are left joins them the wrong way round
+        # only here were rows outside the span read; a needless filter makes engines expect few rows and misorder joins
         rows = _timed(rows, span)
     rows = with_ctes(rows, ctes)
     projection = [
         exp.column("transaction_id"),
         exp.column("customer_id"),
         exp.column("event_time"),
-        exp.alias_(literal(rule.name), "rule"),
-        exp.alias_(literal(rule.version), "rule_version"),
-        exp.alias_(literal(rule.severity), "severity"),
-        exp.alias_(_weight(rule), "weight"),
-        exp.alias_(_reason(rule), "reason"),
-        exp.alias_(_evidence(rule), "evidence"),
-        exp.alias_(_day(), PARTITION),
+        literal(rule.name).as_("rule"),
+        literal(rule.version).as_("rule_version"),
+        literal(rule.severity).as_("severity"),
+        _weight(rule).as_("weight"),
+        _reason(rule).as_("reason"),
+        _evidence(rule).as_("evidence"),
+        _day().as_(PARTITION),
     ]
     return CountedFilter(rows, "hit" if "hit" in rule.returns else None, "event_time", projection)
 
 
 def coverage_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
-    """A row for each day with transactions: `ds`, `transactions`, how many the rule could judge (`judged`), `hits`."""
+    """One row per day with transactions: `ds`, `transactions`, how many of them the rule could judge (`judged`), `hits`."""
     ctes, judged = as_cte(window_query(rule.file, tables, span), JUDGED)
     hit = exp.column("hit") if "hit" in rule.returns else exp.true()
     rows = exp.select(
-        exp.alias_(_day(), PARTITION),
-        exp.alias_(literal(0), "transactions"),
-        exp.alias_(literal(1), "judged"),
-        exp.alias_(exp.If(this=hit, true=literal(1), false=literal(0)), "hits"),
+        _day().as_(PARTITION),
+        literal(0).as_("transactions"),
+        literal(1).as_("judged"),
+        exp.If(this=hit, true=literal(1), false=literal(0)).as_("hits"),
     )
     transactions = tables["transactions"]
-    everything = exp.select(
-        PARTITION, exp.alias_(literal(1), "transactions"), exp.alias_(literal(0), "judged"), exp.alias_(literal(0), "hits")
-    ).from_(exp.table_(transactions.name, db=transactions.database))
+    everything = exp.select(PARTITION, literal(1).as_("transactions"), literal(0).as_("judged"), literal(0).as_("hits")).from_(
+        exp.table_(transactions.name, db=transactions.database)
+    )
     union = exp.union(_timed(rows.from_(judged), span), within(everything, transactions, span), distinct=False)
-    sums = [exp.alias_(exp.func("SUM", exp.column(name)), name) for name in ("transactions", "judged", "hits")]
+    sums = [exp.func("SUM", exp.column(name)).as_(name) for name in ("transactions", "judged", "hits")]
     return hiveql(with_ctes(exp.select(PARTITION, *sums).from_(union.subquery("counted")).group_by(PARTITION), ctes))
 
 
@@ -74,17 +74,17 @@ def _day() -> exp.Expr:
 
 
 def _weight(rule: Rule) -> exp.Expr:
-    stated = exp.cast(exp.Literal.number(repr(rule.weight)), "DOUBLE")
+    constant = exp.cast(exp.Literal.number(repr(rule.weight)), "DOUBLE")
     if "weight" not in rule.returns:
-        return stated
-    own = exp.func("COALESCE", exp.column("weight"), stated)
-    case = exp.Case().when(own <= LOWEST_WEIGHT, exp.Literal.number(LOWEST_WEIGHT))
-    case = case.when(own.copy() >= HIGHEST_WEIGHT, exp.Literal.number(HIGHEST_WEIGHT)).else_(own.copy())
+        return constant
+    computed = exp.func("COALESCE", exp.column("weight"), constant)
+    case = exp.Case().when(computed <= LOWEST_WEIGHT, exp.Literal.number(LOWEST_WEIGHT))
+    case = case.when(computed >= HIGHEST_WEIGHT, exp.Literal.number(HIGHEST_WEIGHT)).else_(computed)
     return exp.cast(case, "DOUBLE")
 
 
 def _reason(rule: Rule) -> exp.Expr:
-    """The template with the values in it; a NULL is "unknown"."""
+    """The reason template with values filled in; NULL reads "unknown"."""
     parts: list[exp.Expr] = []
     scalars = rule.file.scalars()
     for number, piece in enumerate(re.split(r"\{([^{}]*)\}", rule.file.meta.reason)):
@@ -98,7 +98,7 @@ def _reason(rule: Rule) -> exp.Expr:
 
 
 def _evidence(rule: Rule) -> exp.Expr:
-    """A JSON object of the evidence, put together in SQL, so that every engine writes the same."""
+    """The evidence as a JSON object. It is built in SQL, so that every engine writes the same text."""
     parts: list[exp.Expr] = [literal("{")]
     for number, (name, kind) in enumerate(n for n in rule.evidence.items() if n[0] not in SPECIAL_COLUMNS):
         parts.append(literal(f'{", " if number else ""}"{name}": '))
@@ -120,7 +120,7 @@ def _as_text(name: str, kind: pa.DataType) -> exp.Expr:
 
 
 def _quoted(text: exp.Expr) -> exp.Expr:
-    """A JSON string of a text: what JSON does not allow inside is escaped, or a space where it has no short escape."""
+    """A text as a JSON string. Control characters without a short escape become spaces."""
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         text = exp.Replace(this=text, expression=literal(plain), replacement=literal(escaped))
     text = exp.RegexpReplace(this=text, expression=literal("[\\x00-\\x1f]"), replacement=literal(" "))

@@ -1,4 +1,4 @@
-"""The file that FRAUD_RULES_FILE names: what it says of each rule, and where. What is wrong in it is said with its line."""
+"""The rules file that FRAUD_RULES_FILE names: params, status, weight and severity that replace those of rule files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fraud_assets.errors import RuleError
-from fraud_assets.sql.files import line_of_key
+from fraud_assets.sql.files import line_of_key, validation_message
 from fraud_assets.sql.params import Param
 
 Severity = Literal["low", "medium", "high", "critical"]
 
 
 class RuleOverride(BaseModel):
-    """What a rules file may say about a rule or a feature."""
+    """Values that a rules file sets for one rule or feature."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,83 +30,85 @@ class RuleOverride(BaseModel):
 
 @dataclass(frozen=True)
 class Overrides:
-    """What a rules file says.
+    """The contents of a rules file.
 
     Attributes:
-        said: of each rule or feature, what can be used.
-        wrong: what cannot, each with file and line.
+        entries: the valid overrides, by rule or feature. An invalid entry is empty here.
+        problems: a message with file and line for each invalid entry.
     """
 
     path: Path | None = None
     text: str = ""
-    said: Mapping[str, RuleOverride] = field(default_factory=dict)
-    wrong: tuple[str, ...] = ()
+    entries: Mapping[str, RuleOverride] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
     def of(self, name: str) -> RuleOverride:
-        return self.said.get(name, RuleOverride())
+        """The override of a rule or feature; empty if the file has none."""
+        return self.entries.get(name, RuleOverride())
 
-    def params(self, name: str, stated: Mapping[str, Param]) -> dict[str, Any]:
-        """The params that it sets for a rule or feature, read.
+    def params(self, name: str, declared: Mapping[str, Param]) -> dict[str, Any]:
+        """The params that the file sets for a rule or feature, converted to their types.
 
         Raises:
-            RuleError: all that are none of the stated ones, or have a value that cannot be used; with file and line.
+            RuleError: params that are not declared, or have invalid values; with file and line, one line of text for each.
         """
         values: dict[str, Any] = {}
-        wrong = []
+        problems = []
         for param, value in self.of(name).params.items():
-            if param not in stated:
-                known = ", ".join(sorted(stated)) or "none"
-                wrong.append(self.message(f"is none of its params ({known})", name, "params", param))
+            if param not in declared:
+                known = ", ".join(sorted(declared)) or "none"
+                problems.append(self.message(f"unknown param; known params: {known}", name, "params", param))
                 continue
             try:
-                values[param] = stated[param].read(value)
+                values[param] = declared[param].read(value)
             except ValueError as error:
-                wrong.append(self.message(str(error), name, "params", param))
-        if wrong:
-            raise RuleError("\n".join(wrong))
+                problems.append(self.message(str(error), name, "params", param))
+        if problems:
+            raise RuleError("\n".join(problems))
         return values
 
-    def message(self, said: str, *keys: str) -> str:
-        """`rules.yaml:3: night.weight: …`."""
-        return _message(self.path, self.text, said, keys)
+    def message(self, text: str, *keys: str) -> str:
+        """A message with file, line and keys: `rules.yaml:3: night.weight: …`."""
+        return _message(self.path, self.text, text, keys)
 
 
 def read_overrides(path: Path) -> Overrides:
     """Read a rules file: `{high_value: {params: {…}, status: shadow}}`.
 
     Raises:
-        RuleError: it is no such file, and says nothing that can be used.
+        RuleError: the file cannot be read, or is not a YAML mapping. Invalid entries are in `Overrides.problems` instead.
     """
     try:
         text = path.read_text(encoding="utf-8")
         data = yaml.safe_load(text) or {}
     except OSError as error:
-        raise RuleError(f"{path}: the rules file cannot be read ({error.strerror}); FRAUD_RULES_FILE names it") from None
+        raise RuleError(f"{path}: cannot read the rules file named by FRAUD_RULES_FILE: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise RuleError(f"{path}:{line}: is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise RuleError(f"{path}:{line}: the file is not UTF-8: {error.reason} at byte {error.start}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or error
-        raise RuleError(f"{path}:{mark.line + 1 if mark else 1}: is not YAML: {said}") from None
+        problem = getattr(error, "problem", None) or error
+        raise RuleError(f"{path}:{mark.line + 1 if mark else 1}: the file is not valid YAML: {problem}") from None
     if not isinstance(data, dict):
-        raise RuleError(f"{path}:1: says nothing about rules; it looks like `high_value: {{params: {{…}}}}`")
-    said_of: dict[str, RuleOverride] = {}
-    wrong: list[str] = []
-    for key, said in data.items():
+        expected = "expected a mapping of rules, for example `high_value: {params: {…}}`"
+        raise RuleError(f"{path}:1: {expected}, found {type(data).__name__}")
+    entries: dict[str, RuleOverride] = {}
+    problems: list[str] = []
+    for key, value in data.items():
         name = str(key)
-        said_of[name] = RuleOverride()
-        if not isinstance(said, dict):
-            takes = "takes params, status, weight and severity, like {status: shadow}"
-            wrong.append(_message(path, text, takes, (name,)))
+        entries[name] = RuleOverride()
+        if not isinstance(value, dict):
+            expected = "expected params, status, weight or severity, for example {status: shadow}"
+            problems.append(_message(path, text, f"{expected}, found {value!r}", (name,)))
             continue
         try:
-            said_of[name] = RuleOverride.model_validate(said)
+            entries[name] = RuleOverride.model_validate(value)
         except ValidationError as error:
-            wrong += [_message(path, text, e["msg"], (name, *map(str, e["loc"]))) for e in error.errors()]
-    return Overrides(path, text, said_of, tuple(wrong))
+            problems += [_message(path, text, validation_message(e), (name, *map(str, e["loc"]))) for e in error.errors()]
+    return Overrides(path, text, entries, tuple(problems))
 
 
-def _message(path: Path | None, text: str, said: str, keys: Iterable[str]) -> str:
+def _message(path: Path | None, text: str, message: str, keys: Iterable[str]) -> str:
     keys = tuple(keys)
-    return f"{path}:{line_of_key(text, keys)}: {'.'.join(keys)}: {said}"
+    return f"{path}:{line_of_key(text, keys)}: {'.'.join(keys)}: {message}"

@@ -1,4 +1,4 @@
-"""A rule: its SQL file, the values in force, its version and its evidence."""
+"""A rule in force: front matter, evidence and version; and the front matter of features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fraud_assets.detection.overrides import Severity
 from fraud_assets.schemas.catalog import fixed_tables
@@ -23,21 +23,39 @@ from hive_io import Span, Table
 from hive_io.dry_run import result_schema
 
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
+"""Severities, lowest first."""
+
 KEY_COLUMNS = ("transaction_id", "customer_id", "event_time")
+"""Columns that the SELECT of every rule returns."""
+
 SPECIAL_COLUMNS = (*KEY_COLUMNS, "hit", "weight")
+"""Columns of a rule's SELECT that are not evidence."""
+
 JUDGED = "judged"
-"""What the rule's SELECT is called inside the queries that are made of it."""
+"""Name of the common table expression that holds the rule's SELECT in queries built from it."""
+
 ANY_DAY = Span.days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
+"""A span for queries that are only checked, never run."""
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected a sentence")
+    return text
 
 
 class RuleFrontMatter(FrontMatter):
     """The front matter of a rule.
 
     Attributes:
-        blind_spot: what it cannot see, in one sentence. It changes no hit, so it is not in the rule's version.
+        blind_spot: the fraud that the rule cannot detect, in one sentence. It changes no hit, so the version ignores it.
+        status: `active`; `shadow`: evaluated, but raises no alerts; `retired`: not evaluated.
+        weight: in (0, 1): how strongly a hit suggests fraud.
+        reason: template of the sentence that explains a hit, with `{names}` of evidence columns and params.
+        source: where the idea and its thresholds come from.
     """
 
-    blind_spot: Annotated[str, Field(pattern=r"\S")]
+    blind_spot: Annotated[str, AfterValidator(_not_blank)]
     severity: Severity
     status: Literal["active", "shadow", "retired"] = "active"
     weight: Annotated[float, Field(gt=0, lt=1)]
@@ -46,10 +64,10 @@ class RuleFrontMatter(FrontMatter):
 
 
 class FeatureFrontMatter(FrontMatter):
-    """The front matter of a feature table.
+    """The front matter of a feature.
 
     Attributes:
-        history: tables whose rows of the days before are read, never of the day itself; and how many days.
+        history: how far back a table is read, by name. Only days before the feature's day are read, never the day itself.
     """
 
     history: dict[str, Lookback] = {}
@@ -57,7 +75,12 @@ class FeatureFrontMatter(FrontMatter):
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule as it is in force."""
+    """A rule in force.
+
+    Attributes:
+        file: its SQL file, with the params in force.
+        severity, status, weight: from the rules file, or else from the front matter.
+    """
 
     file: SqlFile[RuleFrontMatter]
     severity: Severity
@@ -70,16 +93,17 @@ class Rule:
 
     @property
     def table(self) -> Table:
+        """The table of its hits."""
         return rule_table(self.name, self.file.meta.description)
 
     @cached_property
     def evidence(self) -> dict[str, pa.DataType]:
-        """The columns that the rule returns as evidence, and their types."""
+        """Evidence columns of the SELECT and their types."""
         return {name: kind for name, kind in self.types.items() if name not in SPECIAL_COLUMNS}
 
     @cached_property
     def types(self) -> dict[str, pa.DataType]:
-        """The columns that the rule returns, and their types."""
+        """All columns of the SELECT and their types."""
         tables = readable(fixed_tables())
         query = hiveql(window_query(self.file, tables, ANY_DAY))
         schema = result_schema(query, {t.full_name: t for t in tables.values()})
@@ -87,13 +111,13 @@ class Rule:
 
     @cached_property
     def returns(self) -> list[str]:
-        """The columns of its SELECT."""
+        """Names of the columns of the SELECT."""
         return self.file.tree().named_selects
 
     @cached_property
     def version(self) -> str:
-        """A hash of everything that a hit depends on, besides the data: SQL, params, and what the front matter adds."""
-        said = {
+        """Hash of everything besides the data that a hit depends on: SQL, params, lookback, weight, severity and reason."""
+        parts = {
             "sql": self.file.tree().sql(dialect="hive", comments=False),
             "params": {name: _plain(value) for name, value in self.file.values.items()},
             "lookback": self.file.meta.lookback.total_seconds(),
@@ -101,11 +125,11 @@ class Rule:
             "severity": self.severity,
             "reason": self.file.meta.reason,
         }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def readable(tables: Mapping[str, Table]) -> dict[str, Table]:
-    """The tables as rules may see them: without columns of personal data."""
+    """The tables as rules see them: without columns of personal data."""
     return {name: replace(table, columns=tuple(c for c in table.columns if not c.personal)) for name, table in tables.items()}
 
 

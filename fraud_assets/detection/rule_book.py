@@ -1,8 +1,8 @@
-"""Rule files: one HiveQL SELECT each, with the front matter that makes it a rule; and all of them together.
+"""Reads all rule and feature files into a rule book, and checks them.
 
-A rule's SELECT returns `transaction_id`, `customer_id`, `event_time`, and what the rule used as evidence, each under its
-own name; `hit` where it returns every transaction that it could judge and not only the hits; `weight` where a hit's
-weight depends on its values.
+A rule's SELECT returns `transaction_id`, `customer_id`, `event_time`, and the values that the rule used as evidence, each
+under its own name. It returns `hit` if it yields every transaction that it could judge, not only the hits, and `weight` if
+the weight of a hit depends on its values.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from hive_io import QueryError, Table
 from hive_io.dry_run import result_schema
 
 RULES_FOLDER = Path(__file__).parents[1] / "rules"
-
-
 FEATURES_FOLDER = Path(__file__).parents[1] / "features"
 
 
@@ -41,11 +39,11 @@ class RuleBook:
 
     @property
     def alerting(self) -> list[Rule]:
-        """Active rules, by name: those whose hits make alerts."""
+        """Active rules, by name: the ones whose hits raise alerts."""
         return [rule for rule in self.rules.values() if rule.status == "active"]
 
     def tables(self) -> dict[str, Table]:
-        """Every table of the lake, by name."""
+        """All tables of the warehouse, by name."""
         return {**fixed_tables(), **{rule.name: rule.table for rule in self.evaluated}}
 
 
@@ -53,31 +51,32 @@ def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER,
     """Read and check every file.
 
     Args:
-        overrides: a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
+        overrides: path of a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
 
     Raises:
-        RuleError: everything that is wrong, a line each, with file and line.
+        RuleError: all problems found, each on a line of its own with file and line.
     """
-    over = read_overrides(overrides) if overrides else Overrides()
-    wrong = [*over.wrong]
-    read: dict[str, Rule] = {}
+    rules_file = read_overrides(overrides) if overrides else Overrides()
+    problems = [*rules_file.problems]
+    rules_read: dict[str, Rule] = {}
     for path in sorted(rules.glob("*.sql")):
         try:
-            read[path.stem] = _read_rule(path, over)
+            rules_read[path.stem] = _read_rule(path, rules_file)
         except RuleError as error:
-            wrong.append(str(error))
-    tables: dict[str, SqlFile[FeatureFrontMatter]] = {}
+            problems.append(str(error))
+    features_read: dict[str, SqlFile[FeatureFrontMatter]] = {}
     for path in sorted(features.glob("*.sql")):
         try:
-            tables[path.stem] = _read_feature(path, over)
+            features_read[path.stem] = _read_feature(path, rules_file)
         except RuleError as error:
-            wrong.append(str(error))
-    wrong += [f"{features}: there is no {name}.sql" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
+            problems.append(str(error))
+    problems += [f"{features}: {name}.sql is missing" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
     known = {path.stem for folder in (rules, features) for path in folder.glob("*.sql")}
-    wrong += [over.message("is neither rule nor feature", name) for name in over.said if name not in known]
-    if wrong:
-        raise RuleError("\n".join(wrong))
-    return RuleBook(read, tables)
+    unknown = [name for name in rules_file.entries if name not in known]
+    problems += [rules_file.message("no rule or feature has this name", name) for name in unknown]
+    if problems:
+        raise RuleError("\n".join(problems))
+    return RuleBook(rules_read, features_read)
 
 
 def _read_rule(path: Path, rules_file: Overrides) -> Rule:
@@ -93,12 +92,10 @@ def _read_feature(path: Path, rules_file: Overrides) -> SqlFile[FeatureFrontMatt
     feature = read_file(path, FeatureFrontMatter)
     over = rules_file.of(feature.name)
     if not_params := [key for key in ("status", "weight", "severity") if getattr(over, key) is not None]:
-        raise RuleError(
-            rules_file.message("is a feature; a rules file can change its params only", feature.name, not_params[0])
-        )
+        raise RuleError(rules_file.message("a rules file can set only the params of a feature", feature.name, not_params[0]))
     feature = feature.with_values(rules_file.params(feature.name, feature.meta.params))
     if feature.name not in FEATURE_TABLES:
-        raise feature.error("there is no such table in schemas.py")
+        raise feature.error("no table has this name; describe it in FEATURE_TABLES of fraud_assets/schemas/catalog.py")
     feature.check(fixed_tables())
     try:
         schema = result_schema(
@@ -109,5 +106,6 @@ def _read_feature(path: Path, rules_file: Overrides) -> SqlFile[FeatureFrontMatt
         raise feature.error(str(error), error.line or feature.select_line) from None
     table = FEATURE_TABLES[feature.name]
     if missing := [name for name in table.arrow_schema.names if name not in schema.names]:
-        raise feature.error(f"the SELECT must return {', '.join(missing)}", feature.select_line)
+        returned = ", ".join(schema.names)
+        raise feature.error(f"the SELECT must return {', '.join(missing)}; it returns {returned}", feature.select_line)
     return feature

@@ -1,4 +1,4 @@
-"""Checks a rule before it runs: names, columns, types, lookback and reason template."""
+"""Checks of a rule file: its name, the tables it reads, its columns and their types, lookback and reason template."""
 
 from __future__ import annotations
 
@@ -15,6 +15,19 @@ from fraud_assets.schemas.names import DATABASE
 from fraud_assets.sql.files import line_of
 from hive_io import QueryError, Table
 
+READABLE = {
+    "transactions", "customers", "blacklist", "credit_scores",
+    "customer_profiles", "customer_anomalies", "customer_countries", "merchant_profiles", "high_risk_customers",
+}  # fmt: skip
+"""Tables that a rule may read: transactions, and point-in-time tables, whose rows are complete at the start of their day."""
+
+NAMING = "use at most 64 lower-case letters, digits and _, starting with a letter, and not the name of an existing table"
+"""Advice for a name that `name_is_allowed` rejects."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+_TEMPLATE_FIELD = re.compile(r"\{([^{}]*)\}")
+
 _SPECIAL_TYPES: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
     "transaction_id": (pa.types.is_string, "a STRING"),
     "customer_id": (pa.types.is_string, "a STRING"),
@@ -22,63 +35,56 @@ _SPECIAL_TYPES: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
     "hit": (pa.types.is_boolean, "a BOOLEAN"),
     "weight": (lambda kind: pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind), "a number"),
 }
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_TEMPLATE_FIELD = re.compile(r"\{([^{}]*)\}")
-
-
-READABLE = {
-    "transactions", "customers", "blacklist", "credit_scores",
-    "customer_profiles", "customer_anomalies", "customer_countries", "merchant_profiles", "high_risk_customers",
-}  # fmt: skip
-"""What a rule may read: what happens now, and what was known when the day began."""
+"""Types of the columns that are not evidence: a test of the Arrow type, and its name in messages."""
 
 
 def check_rule(rule: Rule, tables: Mapping[str, Table]) -> None:
-    """Refuse what would fail, or mislead, when it runs.
+    """Reject a rule that would fail or mislead when it runs.
 
     Raises:
-        RuleError: with file and line.
+        RuleError: the first problem, with file and line.
     """
     file = rule.file
     if not name_is_allowed(rule.name):
-        raise file.error("a rule's file is named like a table that does not exist yet: small letters, digits, _")
+        raise file.error(f"{rule.name!r} is not a valid rule name; {NAMING}")
     file.check(tables)
     for column in KEY_COLUMNS:
         if column not in rule.returns:
             raise file.error(f"the SELECT must return {column}; it returns {', '.join(rule.returns)}", file.select_line)
     for cte in file.tree().find_all(exp.CTE):
         if cte.alias == JUDGED:
-            raise file.error(f"the name {JUDGED} is taken; call it something else", line_of(cte))
+            raise file.error(f"the name {JUDGED} is reserved; rename this common table expression", line_of(cte))
     for table in file.tree().find_all(exp.Table):
         if table.db == DATABASE and table.name not in READABLE:
             raise file.error(
-                f"a rule cannot read {table.name}: its rows of the day are not known when the day begins. "
-                f"Rules read {', '.join(sorted(READABLE))}",
+                f"a rule cannot read {table.name}, whose rows of a day are not known when the day begins; "
+                f"rules may read {', '.join(sorted(READABLE))}",
                 line_of(table),
             )
     try:
         evidence = rule.evidence
     except QueryError as error:
         raise file.error(str(error), error.line or file.select_line) from None
-    for said, line in beyond_lookback(file):
-        raise file.error(said, line)
-    for name, (is_right, wanted) in _SPECIAL_TYPES.items():
-        if name in rule.types and not is_right(rule.types[name]):
-            raise file.error(f"{name} is to be {wanted}, not {rule.types[name]}", file.select_line)
+    for message, line in beyond_lookback(file):
+        raise file.error(message, line)
+    for name, (is_expected, expected) in _SPECIAL_TYPES.items():
+        if name in rule.types and not is_expected(rule.types[name]):
+            raise file.error(f"{name} must be {expected}, found {rule.types[name]}", file.select_line)
     for name, kind in evidence.items():
         if pa.types.is_floating(kind):
             raise file.error(
-                f"{name} is a DOUBLE; cast evidence to DECIMAL, so that every engine writes it the same",
+                f"{name} is a DOUBLE, which engines write differently; cast evidence to DECIMAL",
                 next((line_of(column) for column in file.tree().selects if column.alias_or_name == name), None),
             )
     for field in _TEMPLATE_FIELD.findall(file.meta.reason):
         if field not in evidence and field not in file.scalars():
             known = ", ".join([*evidence, *file.scalars()])
             raise file.error(
-                f"reason names {{{field}}}, which is neither evidence nor param ({known})", file.line_of_key("reason")
+                f"reason names {{{field}}}, which is neither evidence nor a param; available: {known}",
+                file.line_of_key("reason"),
             )
 
 
 def name_is_allowed(name: str) -> bool:
-    """Whether a rule may be called so: like a table, and not like one that exists without it."""
+    """True if a rule may have this name: it is a valid table name, and no table outside the rules has it."""
     return bool(_NAME.fullmatch(name)) and name not in fixed_tables()

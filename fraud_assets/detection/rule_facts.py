@@ -1,4 +1,4 @@
-"""What a rule is, in words and values: for `fraud rules show` and for its page in the documentation."""
+"""Facts about a rule as text, for `fraud rules show` and the pages in docs/rules."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from fraud_assets.detection.rule import Rule
 from fraud_assets.sql.params import Param
 
 _UNITS = {"day": 86400, "hour": 3600, "minute": 60}
+"""Seconds of each unit, largest first."""
+
+_SNAPSHOT = "the transaction's day, as of its start"
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,8 @@ class ParamFacts:
     """A param of a rule.
 
     Attributes:
-        value: in force.
-        bounds: inside which a rules file may set it.
+        value: the value in force.
+        bounds: the range in which a rules file may set it.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ParamFacts:
 
 
 def params(rule: Rule) -> list[ParamFacts]:
+    """The params of a rule."""
     return [_param(name, param, rule.file.values[name]) for name, param in rule.file.meta.params.items()]
 
 
@@ -43,30 +47,27 @@ def _param(name: str, param: Param, value: Any) -> ParamFacts:
 
 
 def written(value: Any) -> str:
-    """A param's value, as a rules file would have it."""
+    """The value of a param, as written in a rules file."""
     if not isinstance(value, Mapping):
         return str(value)
     return ", ".join(f"{'null' if currency is None else currency}: {amount}" for currency, amount in value.items())
 
 
 def reads(rule: Rule) -> dict[str, str]:
-    """The tables that the rule reads, and of which time."""
-    return {name: _of_the_window(rule) if name == "transactions" else _OF_THE_DAY for name in sorted(rule.file.tables())}
+    """The tables that the rule reads, with the period of the rows it reads."""
+    return {name: _transactions_period(rule) if name == "transactions" else _SNAPSHOT for name in sorted(rule.file.tables())}
 
 
-_OF_THE_DAY = "of the transaction's day, as known when it began"
-
-
-def _of_the_window(rule: Rule) -> str:
+def _transactions_period(rule: Rule) -> str:
     meta = rule.file.meta
     if not meta.lookback:
-        return "of the day that is judged, none before it"
-    of = " of the same customer" if meta.lookback_of == "customer" else ""
-    return f"of the day that is judged, and those{of} of the {length(meta.lookback)} before"
+        return "the day being judged"
+    whose = "the same customer's" if meta.lookback_of == "customer" else "the"
+    return f"the day being judged, plus {whose} previous {length(meta.lookback)}"
 
 
 def length(time: dt.timedelta) -> str:
-    """A look-back, in the largest unit of which it has at least two, or else the next smaller one."""
+    """A duration in words, in the largest unit that goes into it at least twice without remainder; otherwise in minutes."""
     seconds = int(time.total_seconds())
     for name, unit in _UNITS.items():
         count, rest = divmod(seconds, unit)

@@ -1,4 +1,4 @@
-"""The files that a new rule begins with: a small rule that works, and a test of it that passes."""
+"""The scaffold of a new rule: a small rule that works, and a test of it that passes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from fraud_assets.checkout import CHECKOUT
-from fraud_assets.detection.rule_check import name_is_allowed
+from fraud_assets.detection.rule_check import NAMING, name_is_allowed
 from fraud_assets.errors import RuleError
 
 _RULE = Template("""\
@@ -17,9 +17,9 @@ _RULE = Template("""\
 -- status: shadow
 -- weight: 0.1
 -- params:
---   times_mean: {type: decimal, default: 10, min: 1, max: 1000, description: Multiple of the customer's mean that hits.}
+--   times_mean: {type: decimal, default: 10, min: 1, max: 1000, description: A hit is at least this multiple of the mean.}
 -- reason: "{amount} is {times_mean} times this customer's mean of {mean}, or more"
--- source: Whose idea it is, and where it is written down.
+-- source: The origin of the idea and of its thresholds.
 SELECT
   t.transaction_id,
   t.customer_id,
@@ -28,24 +28,24 @@ SELECT
   t.amount,
   p.amount_mean AS mean
 FROM transactions t
--- who has no history in this currency is not judged
+-- a customer without a history in this currency is not judged
 JOIN customer_profiles p
   ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
 """)
 
 _TEST = Template('''\
-"""$name: what it hits, what is just not enough, what it cannot judge."""
+"""$name: hits, near misses, and transactions that it cannot judge."""
 
 from __future__ import annotations
 
-from fraud_assets.engine import Engine
-from fraud_assets.rule_book import read_rule_book
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.engine import Engine
 from hive_io import EmbeddedWarehouse
 from tests.boundaries import Boundary
 from tests.fraud_fixtures import judge, profile, transaction
 
 RULE = "$name"
-# of each param: a little looser, as meant, a little tighter; `at` hits until it is tighter, `miss` once it is looser
+# for each param: a looser value, the default, a tighter one; `at` hits with the first two, `miss` only with the first
 BOUNDARIES = [
     Boundary(
         RULE,
@@ -79,23 +79,22 @@ def test_hits_near_misses_and_what_is_not_judged(lake: EmbeddedWarehouse) -> Non
 
 
 def write_scaffold(name: str, checkout: Path = CHECKOUT) -> tuple[Path, Path]:
-    """Write a rule and its test into a checkout of this project; gives both paths.
+    """Write a rule and its test into a checkout of this project, and return both paths.
 
     Raises:
-        RuleError: the name is not allowed or taken, the folder is no checkout, or it cannot be written.
+        RuleError: the name is invalid or taken, the folder is not a checkout, or a file cannot be written.
     """
     if not name_is_allowed(name):
-        raise RuleError(
-            f"{name!r} cannot be a rule's name: small letters, digits and _, a letter first, at most 64 of them, and not "
-            "the name of another table"
-        )
+        raise RuleError(f"{name!r} is not a valid rule name; {NAMING}")
     rule = checkout / "fraud_assets" / "rules" / f"{name}.sql"
     test = checkout / "tests" / "rules" / f"test_{name}.py"
     for path in (rule, test):
         if path.exists():
-            raise RuleError(f"{path} exists; take another name, or change that file")
+            raise RuleError(f"{path} already exists; choose another name, or edit that file")
     if not rule.parent.is_dir() or not (checkout / "tests").is_dir():
-        raise RuleError(f"{checkout} is no checkout of this project; --folder names one, with fraud_assets/rules and tests")
+        raise RuleError(
+            f"{checkout} is not a checkout of this project; name one with --folder (it has fraud_assets/rules and tests)"
+        )
     words = {"name": name, "title": name.replace("_", " ").strip().capitalize()}
     try:
         test.parent.mkdir(exist_ok=True)
@@ -103,5 +102,5 @@ def write_scaffold(name: str, checkout: Path = CHECKOUT) -> tuple[Path, Path]:
         test.write_text(_TEST.substitute(words), encoding="utf-8")
         rule.write_text(_RULE.substitute(words), encoding="utf-8")
     except OSError as error:
-        raise RuleError(f"{error.filename} cannot be written: {error.strerror}") from None
+        raise RuleError(f"cannot write {error.filename}: {error.strerror}") from None
     return rule, test

@@ -1,1 +1,1 @@
-"""What to write for a table and a span; the one place where ingestion and detection meet. Knows no Dagster."""
+"""Computes what to write for a table and a span: the one place where ingestion and detection meet. Independent of Dagster."""

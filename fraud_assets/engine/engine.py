@@ -1,6 +1,6 @@
-"""For a table and a span of time: what is to be written, as a HiveQL query or as rows. Knows no Dagster.
+"""Queries that compute a table's rows of a span. Independent of Dagster.
 
-Dagster assets hand what it gives to the IO manager; `refresh`, for spans shorter than a day, hands it to the warehouse.
+Dagster assets return these queries to the IO manager; `refresh` and the live path pass them to the warehouse.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from hive_io.dialect import literal
 
 
 class Engine:
-    """What to write, by table and span.
+    """The query for each table, from the rules and features in force.
 
-    Args:
-        book: the rules and features in force.
+    Attributes:
+        tables: every table by name, with those of the rules.
     """
 
     def __init__(self, book: RuleBook) -> None:
@@ -34,24 +34,24 @@ class Engine:
 
     @cached_property
     def order(self) -> list[str]:
-        """Tables that are computed by queries, each after those it reads."""
+        """Tables that are computed by queries, each after the tables that it reads."""
         rules = [rule.name for rule in self.book.evaluated]
         after = [name for name in FEATURE_TABLES if name not in self.upstream_features]
         return [*self.upstream_features, *rules, FRAUD_ALERTS.name, *after]
 
     @cached_property
     def upstream_features(self) -> list[str]:
-        """Feature tables that can be computed before any rule, each after those it reads."""
+        """Feature tables that read no rule and no alert, each after the tables that it reads."""
         waiting = [*FEATURE_TABLES]
-        made: list[str] = []
-        late = {FRAUD_ALERTS.name, *self.book.rules}
-        while ready := [t for t in waiting if not self.book.features[t].tables() & {*waiting, *late} - {t}]:
-            made += ready
+        ordered: list[str] = []
+        downstream = {FRAUD_ALERTS.name, *self.book.rules}
+        while ready := [t for t in waiting if not self.book.features[t].tables() & {*waiting, *downstream} - {t}]:
+            ordered += ready
             waiting = [t for t in waiting if t not in ready]
-        return made
+        return ordered
 
     def reads(self, table: str) -> dict[str, dt.timedelta | None]:
-        """The tables that a table's query reads: None for the same day, else how far back it reads the days before."""
+        """Tables that a table's query reads, with the length of the history before the day; None for a read of the same day."""
         if table in self.book.features:
             feature = self.book.features[table]
             return {name: feature.meta.history.get(name) for name in sorted(feature.tables())}
@@ -60,13 +60,14 @@ class Engine:
         return dict.fromkeys(sorted(self.book.rules[table].file.tables()))
 
     def is_point_in_time(self, table: str) -> bool:
-        """Whether the table says what was known when the day began, and so does not change during it."""
+        """True if the table is as of the start of the day, and so does not change during the day."""
         return table in self.book.features and bool(self.book.features[table].meta.history)
 
     def query(self, table: str, span: Span) -> HiveQL:
-        """The query whose result replaces the table's rows in the span.
+        """The query whose result replaces the table's rows of the span.
 
-        Tables without a time column are computed by whole days: give them `span.whole_days()`.
+        Args:
+            span: for a table without a time column, whole days (`span.whole_days()`).
         """
         if table in self.book.features:
             feature = self.book.features[table]
@@ -77,28 +78,27 @@ class Engine:
         return hits_query(self.book.rules[table], self.tables, span)
 
     def is_per_customer(self, table: str) -> bool:
-        """Whether what the query says of a span's transactions depends on no other customers' before the span."""
+        """True if the result for a span depends only on the history of each customer with a transaction in the span."""
         rule = self.book.rules.get(table)
         return rule is None or not rule.file.meta.lookback or rule.file.meta.lookback_of == "customer"
 
     def lookback_rows(self, span: Span) -> HiveQL:
-        """Transactions of a span, and of its customers as far back as any rule looks: all that rules `is_per_customer` read."""
-        reach = max((rule.file.meta.lookback for rule in self.book.evaluated), default=dt.timedelta())
+        """Transactions of the span's customers, extended back by the longest lookback: the input of rules `is_per_customer`."""
+        lookback = max((rule.file.meta.lookback for rule in self.book.evaluated), default=dt.timedelta())
         transactions = self.tables["transactions"]
-        return hiveql(of_customers_in(span, with_lookback(transactions, span, reach), transactions))
+        return hiveql(of_customers_in(span, with_lookback(transactions, span, lookback), transactions))
 
     def counted_hits(self, rule: str, span: Span) -> CountedFilter:
-        """`query` of a rule, and how many transactions it could judge: each is computed once for both."""
+        """`query` of a rule, with the number of transactions that it judged, both from one evaluation."""
         return counted_hits(self.book.rules[rule], self.tables, span)
 
     def coverage(self, rule: str, span: Span) -> HiveQL:
-        """For each day of the span, how many transactions the rule could judge, and how many it hit."""
+        """Query of the rule's coverage: for each day of the span, the transactions, those that it judged, and its hits."""
         return coverage_query(self.book.rules[rule], self.tables, span)
 
 
 def _only_days(tree: exp.Query, span: Span) -> exp.Query:
-    """A feature's rows of the span's days; a query that reaches further back must not write there."""
+    """The rows of the span's days; the query of a feature can return rows of the days before as well."""
     ctes, computed = as_cte(tree, "computed")
-    ds = exp.column(PARTITION)
-    rows = exp.select("*").from_(computed).where(exp.Between(this=ds, low=literal(span.first_ds), high=literal(span.last_ds)))
-    return with_ctes(rows, ctes)
+    in_span = exp.column(PARTITION).between(literal(span.first_ds), literal(span.last_ds))
+    return with_ctes(exp.select("*").from_(computed).where(in_span), ctes)

@@ -1,4 +1,4 @@
-"""Upkeep of the lake: small files put together, files of replaced rows deleted when their time is over. Knows no Dagster."""
+"""Maintenance of the lake: compaction of past days, and vacuum of files past their retention. Independent of Dagster."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from hive_io import Footprint, Warehouse
 from hive_io.table import DAY
 
 KEPT_LIVE = dt.timedelta(hours=1)
-"""How long files of replaced rows are kept of the tables that the live path writes; each look leaves some."""
+"""Retention of replaced files in tables that the live path writes, as every micro-batch replaces some."""
 
 
 @dataclass(frozen=True)
 class TableMaintenance:
-    """A table after its upkeep.
+    """Result of maintaining one table.
 
     Attributes:
-        table: its name, without the database.
-        compacted: the days whose files were put together.
-        before, after: what it took on disk.
-        rows: of all its days.
+        table: name without the database.
+        compacted: days whose files were compacted.
+        before, after: files and bytes on disk.
+        rows: number of rows on all days.
     """
 
     table: str
@@ -37,7 +37,7 @@ class TableMaintenance:
 
 
 def retention_of(engine: Engine, table: str, keep_days: int) -> dt.timedelta:
-    """How long the files of a table's replaced rows are kept: files are deleted table by table, not day by day."""
+    """Retention of a table's replaced files; vacuum works on whole tables, so all days have the same."""
     transactions = API_TABLES["transactions"]
     live = {transactions.table.name, transactions.rejected.name, FRAUD_ALERTS.name, LATENCIES.name}
     live |= {rule.name for rule in engine.book.evaluated}
@@ -45,22 +45,22 @@ def retention_of(engine: Engine, table: str, keep_days: int) -> dt.timedelta:
 
 
 def vacuum(engine: Engine, warehouse: Warehouse, keep_days: int) -> None:
-    """Delete the files, of all tables, whose time is over.
+    """Delete replaced files past their retention, in all tables.
 
     Raises:
-        HiveIOError: the rest is left for the next time.
+        HiveIOError: the remaining tables are left for the next run.
     """
     for name in warehouse.tables(DATABASE):
         warehouse.vacuum(f"{DATABASE}.{name}", retention_of(engine, name, keep_days))
 
 
 def maintain(engine: Engine, warehouse: Warehouse, keep_days: int, today: dt.date) -> Iterator[TableMaintenance]:
-    """Put the small files of past days together, and delete the files whose time is over, table by table.
+    """Compact the small files of past days and vacuum, table by table.
 
-    Today and yesterday are left as they are: the live path writes them, what is late for yesterday included.
+    Today and yesterday are not compacted, since the live path writes them: late-arriving data falls on yesterday.
 
     Raises:
-        HiveIOError: the tables before it are done, and this one is as it was.
+        HiveIOError: the tables before it are done, and the rows of this one are unchanged.
     """
     for name in warehouse.tables(DATABASE):
         table = f"{DATABASE}.{name}"

@@ -1,4 +1,4 @@
-"""The rules' queries held against a warehouse: it plans each, and runs none."""
+"""Checks the rules' queries against a warehouse, which plans each one and runs none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hive_io import QueryError, Span, Warehouse
 
 @dataclass
 class PlanReport:
-    """What a warehouse says of the rules' queries.
+    """Result of planning the rules' queries.
 
     Attributes:
-        planned: rules that it can run.
-        wrong: what it refuses, each with file and line.
-        waiting: tables that it does not have yet, of the other rules.
+        planned: rules whose query the warehouse accepts.
+        wrong: errors of the others, each with file and line.
+        waiting: tables that do not exist yet and that the remaining rules read.
     """
 
     planned: list[str] = field(default_factory=list)
@@ -26,16 +26,16 @@ class PlanReport:
 
 
 def check_plans(engine: Engine, warehouse: Warehouse, day: dt.date) -> PlanReport:
-    """Let the warehouse plan each evaluated rule's query of a day."""
-    have = set(warehouse.tables(DATABASE))
-    found = PlanReport()
+    """Plan the query of each evaluated rule for one day."""
+    existing = set(warehouse.tables(DATABASE))
+    report = PlanReport()
     for rule in engine.book.evaluated:
-        if missing := engine.reads(rule.name).keys() - have:
-            found.waiting |= missing
+        if missing := engine.reads(rule.name).keys() - existing:
+            report.waiting |= missing
             continue
         try:
             warehouse.explain(engine.query(rule.name, Span.days(day, day)))
-            found.planned.append(rule.name)
+            report.planned.append(rule.name)
         except QueryError as error:
-            found.wrong.append(str(rule.file.error(f"the warehouse refuses its query: {error}", rule.file.select_line)))
-    return found
+            report.wrong.append(str(rule.file.error(f"the warehouse rejects the query: {error}", rule.file.select_line)))
+    return report

@@ -1,4 +1,4 @@
-"""Computes every table for a span, in dependency order, without Dagster."""
+"""Loads and computes every table for a span, in dependency order, without Dagster."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from hive_io.table import DAY
 
 
 def refresh(engine: Engine, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float) -> None:
-    """Bring a span, however short, through every table.
+    """Load the source tables and compute the others for a span of any length.
 
-    Snapshots and profiles are of the beginning of a day: they are made when the span holds that instant, or they are
-    missing. Spans are to be brought in the order of time.
+    Snapshots and profiles are as of the start of a day: they are written if the span contains that instant, or if the day has
+    none yet. Refresh spans in chronological order.
+
+    Args:
+        rejected_limit: largest share of rejected rows, from 0 to 1.
 
     Raises:
-        SourceError, HiveIOError: what was written until then stays, and is right; the rest is as it was.
+        SourceError, HiveIOError: tables written before it are complete; the others are unchanged.
     """
     warehouse.ensure_table(LATENCIES)
     for api in API_TABLES.values():
-        todo = span if api.day_column else _mornings_due(warehouse, api.table, span)
-        if todo is not None:
-            load(api, source, warehouse, todo, rejected_limit)
+        due = span if api.day_column else _mornings_due(warehouse, api.table, span)
+        if due is not None:
+            load(api, source, warehouse, due, rejected_limit)
     for name in engine.order:
         table = engine.tables[name]
-        due: Span | None = span if table.time_column else span.whole_days()
+        due = span if table.time_column else span.whole_days()
         if engine.is_point_in_time(name):
             due = _mornings_due(warehouse, table, span)
         if due is not None:
@@ -37,7 +40,7 @@ def refresh(engine: Engine, source: SourceClient, warehouse: Warehouse, span: Sp
 
 
 def _mornings_due(warehouse: Warehouse, table: Table, span: Span) -> Span | None:
-    """The days of the span that begin in it, or have no rows yet."""
+    """The days of the span whose start is in it, or that have no rows yet."""
     first = span.first_day
     if span.start.time() != dt.time.min:
         warehouse.ensure_table(table)

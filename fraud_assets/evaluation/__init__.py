@@ -1,1 +1,1 @@
-"""How good alerts are, measured against labels."""
+"""Quality of alerts, measured against labels."""

@@ -1,7 +1,7 @@
-"""How good alerts are against labels: precision and recall of each rule, average precision, card precision at k.
+"""Quality of alerts against labels: precision and recall of each rule, average precision, card precision at k.
 
-The protocol is that of Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection" (2022), chapters
-3 and 5: cards known to be compromised when a test day begins are left out of it.
+The protocol follows Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection" (2022), chapters 3 and
+5: cards that are known to be compromised at the start of a test day are excluded from that day.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hive_io import Span, Warehouse
 
 @dataclass(frozen=True)
 class RuleQuality:
-    """Of the transactions that were judged in the test span."""
+    """Counts for one rule over the tested transactions."""
 
     rule: str
     hits: int
@@ -35,7 +35,7 @@ class RuleQuality:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the alerts of a test span are worth."""
+    """Metrics of the alerts in a test span; a metric is None if there is no fraud to measure it on."""
 
     span: Span
     transactions: int
@@ -55,12 +55,14 @@ def evaluate(
     delay_days: int = 7,
     k: int = 100,
 ) -> Evaluation:
-    """Hold the alerts of a test span against labels.
+    """Compare the alerts of a test span with labels.
 
     Args:
-        rules: tables of hits.
-        frauds: ids of all transactions that were fraud, from `training_days + delay_days` before the test on.
-        k: alerts that can be looked at a day, one a card.
+        rules: names of the rules' tables.
+        frauds: ids of all fraudulent transactions, from `training_days + delay_days` before the test span on.
+        training_days: days before the delay; their compromised cards are known throughout the test.
+        delay_days: days until a fraud is known.
+        k: number of cards that investigators can check per day.
     """
     columns = ["transaction_id", "customer_id", "ds"]
     before = Span.days(test.first_day - dt.timedelta(days=training_days + delay_days), test.last_day)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 
 def average_precision(ranked: Iterable[tuple[float, bool]]) -> float | None:
-    """AP = Σₙ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, highest first; None without positives.
+    """AP = Σₙ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores in descending order; None without positives.
 
     Source: scikit-learn, `average_precision_score`.
     """
@@ -31,13 +31,17 @@ def average_precision(ranked: Iterable[tuple[float, bool]]) -> float | None:
 def card_precision_at_k(
     tested: Mapping[str, tuple[str, str]], scores: Mapping[str, float], frauds: Set[str], k: int
 ) -> float | None:
-    """Mean over the days of the share of compromised cards among the k cards with the highest scores of the day.
+    """Mean over the days of the share of compromised cards among the k cards with the day's highest scores.
 
-    A card that was found is not looked at again. Cards with the same score are looked at in the order of their ids, and
-    cards without an alert are not looked at.
+    A detected card is not checked on later days. Cards with equal scores are checked in the order of their ids. Cards without
+    an alert are not checked.
 
     Args:
-        tested: customer and day of each transaction.
+        tested: customer and day by transaction id.
+        scores: alert score by transaction id.
+
+    Returns:
+        None without test days.
     """
     days: dict[str, dict[str, tuple[float, bool]]] = defaultdict(dict)
     for transaction, (customer, ds) in tested.items():

@@ -1,1 +1,1 @@
-"""Why a transaction was flagged, or was not."""
+"""Explains why a transaction was flagged or not, from the SQL that judged it."""

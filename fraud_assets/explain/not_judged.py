@@ -1,144 +1,155 @@
-"""Why a rule did not judge a transaction: which join of its SELECT found nothing for it, or which condition left it out."""
+"""Filters: the joins and conditions of a rule's SELECT that can leave a transaction out of what the rule judges."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
-from fraud_assets.explain.comparisons import ComparisonProbe, Probed, Row, Text, text_of
-from fraud_assets.explain.query_tree import Place, aliases_in, conjuncts, is_of_the_lake, key_of, plain_sql, tables_in
-from fraud_assets.sql.files import FrontMatter, SqlFile
-from hive_io import PARTITION, Table
+from fraud_assets.explain.comparisons import Probed, Row, Text, Value, text_of
+from fraud_assets.explain.probed_select import ProbedSelect
+from fraud_assets.explain.query_tree import Lookup, Scope, Term, aliases_in, conjuncts
+from hive_io import Table
+from hive_io.dialect import Value as Param
 from hive_io.dialect import literal
 
-Ask = Callable[[exp.Select], Sequence[Row]]
-"""Computes a SELECT of a rule's file for the transaction; it returns `transaction_id` and `event_time`."""
 _MATCHED = "matched_"
 _TIME = "event_time"
 _ID = "transaction_id"
 
 
 @dataclass(frozen=True)
-class _Filter:
-    """What keeps rows of a SELECT: a join that must find something, or a condition.
+class Step:
+    """A SELECT that the transaction comes through, and the expressions of the transaction's id and time in it."""
+
+    scope: Scope
+    key: Mapping[str, exp.Expr]
+
+    @property
+    def below(self) -> Step | None:
+        """The SELECT below that id and time come from; None where they are read from a table."""
+        found = {name: Term(self.scope, node).definition for name, node in self.key.items()}
+        definitions = {name: term for name, term in found.items() if term}
+        if definitions.keys() != self.key.keys():
+            return None
+        return Step(definitions[_ID].scope, {name: term.node for name, term in definitions.items()})
+
+    def keyed(self) -> exp.Select:
+        """The SELECT as a query of its own that returns only id and time."""
+        copy = self.scope.select.copy()
+        copy.set("expressions", [exp.alias_(node.copy(), name) for name, node in self.key.items()])
+        with_ = self.scope.root.args.get("with_")
+        if with_ is not None:
+            copy.set("with_", with_.copy())
+        return copy
+
+
+def steps_of(query: exp.Select) -> list[Step]:
+    """The SELECTs that the transaction comes through, from the outermost to the innermost."""
+    scope = Scope(query)
+    step: Step | None = Step(scope, {name: scope.projection(name).node for name in (_ID, _TIME)})
+    steps: list[Step] = []
+    while step:
+        steps.append(step)
+        step = step.below
+    return steps
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A join that must find a row, or a condition that must hold.
 
     Attributes:
-        column: true where the row stays.
-        alias: what the join reads; of a condition, empty.
-        by_day: the tables of the lake that the join reads, where it reads them by day.
-        needs: the aliases that it reads from.
+        passes: column that is true if the row stays.
+        needs: aliases that it reads.
+        words: for a join, that it found no row; for a condition, its probes.
+        alias: name of the row that a join finds; empty for a condition.
+        by_day: tables of the lake that a join reads by day.
     """
 
-    column: str
-    said: Text | Probed
-    alias: str
-    by_day: Sequence[str]
+    passes: Value
     needs: frozenset[str]
+    words: Text | Probed
+    alias: str = ""
+    by_day: Sequence[str] = ()
 
     def lets_through(self, row: Row) -> bool | None:
-        value: bool | None = row[self.column]
-        return value
+        """True if the filter keeps the row; None if it depends on an unknown value."""
+        passes: bool | None = row[self.passes.column]
+        return passes
 
-    def words(self, row: Row) -> str:
-        if not isinstance(self.said, Probed):
-            return text_of(self.said, row)
-        condition = self.said.answered(row)
-        # what left something out did not hold
-        return f"left out by: {condition.text if condition.holds is False and not condition.parts else condition}"
+    def reason(self, row: Row) -> str:
+        """Why the filter drops the row."""
+        if not isinstance(self.words, Probed):
+            return text_of(self.words, row)
+        condition = self.words.answered(row)
+        # a single comparison that does not hold needs no "no" behind it
+        return f"condition not met: {condition.text if condition.holds is False and not condition.parts else condition}"
 
 
-def why_not_judged(
-    file: SqlFile[FrontMatter], tables: Mapping[str, Table], ask: Ask, is_empty: Callable[[str], bool]
-) -> list[str]:
-    """What left the transaction out of what a file's SELECT returns, in words; empty where that cannot be told.
-
-    From the innermost SELECT that has the transaction to the outermost, each is computed as it is, but with every join
-    and condition of its own reported instead of applied: the first that has the transaction and would drop it is the one.
+class RelaxedSelect(ProbedSelect):
+    """A step whose joins and conditions are reported in probe columns instead of applied.
 
     Args:
-        is_empty: whether a table has no rows at all on the transaction's day.
+        step: the SELECT, which is copied.
+        params: values of `:name`.
+        tables: the tables of the lake by name, for their descriptions.
+
+    Attributes:
+        filters: joins first, then the conditions of WHERE.
     """
-    top = file.tree()
-    if not isinstance(top, exp.Select):
-        return []
-    for place, key in reversed([*_ways_of_the_transaction(top)]):
-        select = place.select
-        relaxed, filters = _relaxed(file, tables, top, select, key)
-        rows = ask(relaxed)
-        if not rows:
-            return []
-        row = min(rows, key=lambda r: len(_failing(filters, r)))
-        failing = _failing(filters, row)
-        if failing:
-            return [each.words(row) + _at_all(each.by_day, is_empty) for each in _causes(failing, row)]
-        if select.args.get("having") is not None and not ask(_keyed(top, select, key)):
-            return [f"left out by HAVING {plain_sql(select.args['having'].this)}"]
-    return []
 
+    def __init__(self, step: Step, params: Mapping[str, Param], tables: Mapping[str, Table]) -> None:
+        select = step.keyed()
+        where = select.args.get("where")
+        for clause in ("where", "group", "having", "distinct", "qualify"):
+            select.set(clause, None)
+        super().__init__(select, params)
+        self._tables = tables
+        self.filters: list[Filter] = []
+        for number, join in enumerate(self.scope.joins):
+            lookup = Lookup(self.scope, join)
+            if not lookup.is_optional:
+                self.filters.append(self._required_row(lookup, f"{_MATCHED}{number}"))
+        for part in conjuncts(where.this if where is not None else None):
+            condition = self.condition(Term(self.scope, part))
+            self.filters.append(Filter(condition.holds, frozenset(aliases_in(part)), condition))
 
-def _ways_of_the_transaction(top: exp.Select) -> Iterator[tuple[Place, dict[str, exp.Expr]]]:
-    """The SELECTs through which a transaction comes, from the outermost in, and what its key is in each."""
-    place: Place | None = Place(top)
-    key = {name: _projection(top, name) for name in (_ID, _TIME)}
-    while place is not None:
-        yield place, key
-        found = {name: place.definition(e) if isinstance(e, exp.Column) else None for name, e in key.items()}
-        below = found[_ID]
-        place = below[0] if below else None
-        key = {name: each[1] for name, each in found.items() if each is not None}
-        if key.keys() != {_ID, _TIME}:
-            return
+    def failing(self, row: Row) -> list[Filter]:
+        """The filters that drop a row."""
+        return [each for each in self.filters if each.lets_through(row) is not True]
 
+    def nearest(self, rows: Sequence[Row]) -> Row:
+        """The row that the fewest filters drop: a lookup can find several for one transaction."""
+        return min(rows, key=lambda row: len(self.failing(row)))
 
-def _projection(select: exp.Select, name: str) -> exp.Expr:
-    return next(made.unalias() for made in select.selects if made.alias_or_name == name)
+    def causes(self, row: Row) -> list[Filter]:
+        """The failing filters that do not merely follow from another one's missing row; definite failures if there are any."""
+        failing = self.failing(row)
+        missing = {each.alias for each in failing if each.alias}
+        own = [each for each in failing if not each.needs & missing]
+        return [each for each in own if each.lets_through(row) is False] or own
 
+    def _required_row(self, lookup: Lookup, mark: str) -> Filter:
+        """Turn an inner join into an outer one that marks the rows it finds."""
+        words = self._no_row(lookup)
+        by_day = lookup.tables if lookup.reads_by_day else []
+        needs = lookup.needs
+        _make_outer(lookup.join, mark)
+        matched = exp.column(mark, table=lookup.alias).is_(exp.null()).not_()
+        return Filter(self.value(Term(self.scope, matched)), needs, words, lookup.alias, by_day)
 
-def _keyed(top: exp.Select, select: exp.Select, key: Mapping[str, exp.Expr]) -> exp.Select:
-    """A SELECT that returns the transaction's key, and nothing else."""
-    copy = select.copy()
-    copy.set("expressions", [exp.alias_(expression.copy(), name) for name, expression in key.items()])
-    if top.args.get("with_") is not None:
-        copy.set("with_", top.args["with_"].copy())
-    return copy
-
-
-def _relaxed(
-    file: SqlFile[FrontMatter],
-    tables: Mapping[str, Table],
-    top: exp.Select,
-    select: exp.Select,
-    key: Mapping[str, exp.Expr],
-) -> tuple[exp.Select, list[_Filter]]:
-    """The SELECT without what it leaves out, and what that would be, to be read in the columns that it returns."""
-    relaxed = _keyed(top, select, key)
-    where = relaxed.args.get("where")
-    for clause in ("where", "group", "having", "distinct", "qualify"):
-        relaxed.set(clause, None)
-    asker = ComparisonProbe(file, relaxed)
-    place = asker.top
-    filters: list[_Filter] = []
-    for number, join in enumerate(relaxed.args.get("joins", [])):
-        if join.side and join.kind != "SEMI":
-            continue  # an outer join leaves nothing out
-        text = _without_row(asker, tables, join)
-        read = tables_in(join.this, relaxed)
-        needs = frozenset().union(*(aliases_in(e) for _, e in key_of(join)[0]), *map(aliases_in, key_of(join)[1]))
-        _make_outer(join, f"{_MATCHED}{number}")
-        alias = join.this.alias_or_name
-        matched = exp.column(f"{_MATCHED}{number}", table=alias).is_(exp.null()).not_()
-        by_day = [table.name for table in read if is_of_the_lake(table)] if PARTITION in dict(key_of(join)[0]) else []
-        filters.append(_Filter(asker.value(place, matched).column, text, alias, by_day, needs - {alias}))
-    for part in conjuncts(where.this if where is not None else None):
-        asked = asker.condition(place, part)
-        filters.append(_Filter(asked.holds.column, asked, "", [], frozenset(aliases_in(part))))
-    return relaxed, filters
+    def _no_row(self, lookup: Lookup) -> Text:
+        """That the lookup found no row, with the beginning of the table's description."""
+        tables = lookup.tables
+        description = self._tables[tables[0]].description if len(tables) == 1 else ""
+        first = description.partition(":")[0].partition(";")[0].rstrip(".")
+        return [*self.lookup_words(lookup, found=False), *([f" ({first[0].lower()}{first[1:]})"] if first else [])]
 
 
 def _make_outer(join: exp.Join, mark: str) -> None:
-    """Let a join keep rows for which it finds nothing, and mark those for which it finds something."""
+    """Keep rows for which a join finds nothing; in the others, the column `mark` is 1."""
     alias = join.this.alias_or_name
     source = join.this.copy()
     source.set("alias", exp.TableAlias(this=exp.to_identifier("found")))
@@ -148,29 +159,3 @@ def _make_outer(join: exp.Join, mark: str) -> None:
     join.set("kind", None)
     if join.args.get("on") is None and not join.args.get("using"):
         join.set("on", exp.true())
-
-
-def _without_row(asker: ComparisonProbe, tables: Mapping[str, Table], join: exp.Join) -> Text:
-    """That a join found nothing, with what its table is."""
-    text = asker.row_of(asker.top, join, there=False)
-    read = [table.name for table in tables_in(join.this, asker.top.select) if is_of_the_lake(table)]
-    description = tables[read[0]].description if len(read) == 1 else ""
-    first = description.partition(":")[0].partition(";")[0].rstrip(".")
-    return [*text, f" ({first[0].lower()}{first[1:]})"] if first else text
-
-
-def _at_all(by_day: Sequence[str], is_empty: Callable[[str], bool]) -> str:
-    empty = [name for name in by_day if is_empty(name)]
-    return f"; {' and '.join(empty)} has no rows of that day at all" if empty else ""
-
-
-def _failing(filters: Sequence[_Filter], row: Row) -> list[_Filter]:
-    return [each for each in filters if each.lets_through(row) is not True]
-
-
-def _causes(failing: Sequence[_Filter], row: Row) -> list[_Filter]:
-    """Those that fail by themselves, not because another did not find what they need."""
-    missing = {each.alias for each in failing if each.alias}
-    own = [each for each in failing if not each.needs & missing]
-    refused = [each for each in own if each.lets_through(row) is False]
-    return refused or own

@@ -1,43 +1,32 @@
-"""What one rule says of one transaction: a hit, none and how far from it, or not judged and why."""
+"""Outcome of one rule for one transaction: a hit, no hit and how far from one, or not judged and why."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from sqlglot import exp
-
-from fraud_assets.detection.rule import JUDGED, SPECIAL_COLUMNS, Rule
-from fraud_assets.engine.engine import Engine
-from fraud_assets.explain.comparisons import ADDED, ComparisonProbe, Condition, Row
-from fraud_assets.explain.not_judged import why_not_judged
-from fraud_assets.explain.query_tree import Place
-from fraud_assets.explain.tolerant_reader import TolerantReader
-from fraud_assets.schemas.names import DATABASE
-from fraud_assets.sql.windows import as_cte, between, window_query, with_ctes
-from hive_io import PARTITION, Span
-from hive_io.dialect import literal
+from fraud_assets.detection.rule import Rule
+from fraud_assets.explain.comparisons import Condition, Row
+from fraud_assets.explain.rule_query import RuleQuery
 
 Outcome: TypeAlias = Literal["hit", "not hit", "not judged", "would hit now"]
-_SECOND = dt.timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class RuleOutcome:
-    """What one rule says of one transaction.
+    """Outcome of one rule for one transaction.
 
     Attributes:
-        outcome: `hit`: the rule's table has one; `not hit`: judged, and none; `not judged`: the rule lacked something
-            (history, score, place …); `would hit now`: the table has no hit, but the rule in force and the tables as they
-            are give one: the day is to be run again.
-        reason, weight, version: of a hit; else None, None, and the version in force.
-        condition: what makes a hit, with values and params; None where the rule could not judge, or its SELECT has no `hit`.
-        why: what left the transaction out, where the rule could not judge; empty where that cannot be told.
-        notes: what differs between a hit as it is stored and the rule in force.
-        evidence: what the rule looks at; empty where it could not judge.
-        params: in force.
+        outcome: `hit`: the rule's table holds a hit. `not hit`: the rule judged the transaction and found nothing.
+            `not judged`: the rule lacked something (history, score, place …). `would hit now`: the rule's table holds no
+            hit, but the rule in force returns one for the tables as they are; the day has to be run again.
+        reason, weight, version: those of the hit; else None, None, and the version in force.
+        condition: condition of a hit, with values and params; None if the rule did not judge, or its SELECT has no `hit`.
+        why: reasons for not judging; empty if the syntax tree does not tell.
+        notes: differences between the stored hit and the rule in force.
+        evidence: values that the rule looks at; empty if it did not judge.
+        params: those in force.
     """
 
     rule: str
@@ -54,88 +43,46 @@ class RuleOutcome:
     params: Mapping[str, Any]
 
 
-def rule_outcome(engine: Engine, tables: TolerantReader, rule: Rule, transaction: Row, hit: Row | None) -> RuleOutcome:
-    """What a rule said and says.
+def rule_outcome(query: RuleQuery, hit: Row | None) -> RuleOutcome:
+    """Compare the stored hit of a rule with the result of its query.
 
     Args:
-        hit: its row in the rule's table, where there is one.
+        hit: the transaction's row in the rule's table; None if there is none.
     """
-    absent = sorted(rule.file.tables() - tables.there)
-    trial = _Trial(engine, tables, rule, transaction)
-    looked, condition = (None, None) if absent else trial.look()
-    why: list[str] = []
-    notes: list[str] = []
-    hits_now = looked is not None and bool(looked.get("hit", True))
-    outcome: Outcome = "not judged" if looked is None else "would hit now" if hits_now else "not hit"
-    if hit is not None:
-        outcome = "hit"
-        notes = _notes(rule, hit, looked is not None, hits_now)
-    elif absent:
-        why = [f"there is no table {name} yet: no run has made it" for name in absent]
-    elif looked is None:
-        why = why_not_judged(rule.file, engine.tables, trial.ask, trial.is_empty)
-    evidence = {k: v for k, v in (looked or {}).items() if k not in SPECIAL_COLUMNS and not k.startswith(ADDED)}
+    rule = query.rule
     return RuleOutcome(
         rule.name,
         rule.severity,
         rule.status,
-        outcome,
+        "hit" if hit else "not judged" if query.row is None else "would hit now" if _hits_now(query) else "not hit",
         hit["reason"] if hit else None,
         hit["weight"] if hit else None,
         hit["rule_version"] if hit else rule.version,
-        condition,
-        why,
-        notes,
-        evidence,
+        query.hit,
+        _why(query) if hit is None and query.row is None else [],
+        _notes(query, hit) if hit else [],
+        query.evidence,
         rule.file.values,
     )
 
 
 def changed(version: str, rule: Rule) -> str | None:
-    """What to say of a hit that another version of the rule made."""
+    """Note for a hit of another version of the rule; None for a hit of the version in force."""
     return None if version == rule.version else f"the rule has changed since: version {version} then, {rule.version} now"
 
 
-def _notes(rule: Rule, hit: Row, judged_now: bool, hits_now: bool) -> list[str]:
-    note = changed(hit["rule_version"], rule)
-    if hits_now:
-        return [note] if note else []
-    return [*([note] if note else []), "it would not hit now" if judged_now else "it could not be judged now"]
+def _hits_now(query: RuleQuery) -> bool:
+    return query.row is not None and bool(query.row.get("hit", True))
 
 
-class _Trial:
-    """Has SELECTs of a rule's file computed for one transaction."""
+def _why(query: RuleQuery) -> list[str]:
+    missing = [f"table {name} does not exist yet: no run has created it" for name in query.missing_tables]
+    return missing or query.reasons_not_judged()
 
-    def __init__(self, engine: Engine, tables: TolerantReader, rule: Rule, transaction: Row) -> None:
-        self._engine = engine
-        self._tables = tables
-        self._rule = rule
-        self._id: str = transaction["transaction_id"]
-        # the second of the transaction: with the look-back, it gives what every run that covers it gives
-        second: dt.datetime = transaction["event_time"].replace(microsecond=0, tzinfo=dt.UTC)
-        self._span = Span(second, second + _SECOND)
 
-    def look(self) -> tuple[Row | None, Condition | None]:
-        """What the rule's SELECT returns, and its condition; None where it returns nothing."""
-        top = self._rule.file.tree().copy()
-        asked = None
-        if isinstance(top, exp.Select) and "hit" in self._rule.returns and Place(top).passes_rows_on:
-            hit = next(made for made in top.selects if made.alias_or_name == "hit")
-            asker = ComparisonProbe(self._rule.file, top)
-            asked = asker.condition(asker.top, hit.unalias())
-        rows = self.ask(top)
-        if not rows:
-            return None, None
-        return rows[0], asked.answered(rows[0]) if asked else None
-
-    def ask(self, tree: exp.Query) -> Sequence[Row]:
-        """The rows that a SELECT of the rule's file gives for the transaction."""
-        ctes, judged = as_cte(window_query(self._rule.file, self._engine.tables, self._span, select=tree), JUDGED)
-        mine = exp.EQ(this=exp.column("transaction_id"), expression=literal(self._id))
-        rows = exp.select("*").from_(judged).where(mine, *between(exp.column("event_time"), self._span.start, self._span.end))
-        return self._tables.rows(with_ctes(rows, ctes))
-
-    def is_empty(self, table: str) -> bool:
-        """Whether a table has no rows on the transaction's day."""
-        day = exp.EQ(this=exp.column(PARTITION), expression=literal(self._span.first_ds))
-        return not self._tables.rows(exp.select("*").from_(exp.table_(table, db=DATABASE)).where(day).limit(1))
+def _notes(query: RuleQuery, hit: Row) -> list[str]:
+    note = changed(hit["rule_version"], query.rule)
+    notes = [note] if note else []
+    if not _hits_now(query):
+        notes.append("the rule could not judge it now" if query.row is None else "the rule would not hit now")
+    return notes

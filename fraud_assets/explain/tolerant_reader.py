@@ -1,4 +1,4 @@
-"""What tables hold, as this version describes them: a warehouse may be older than a table, or than one of its columns."""
+"""Reads tables in the schema of this version, although the warehouse may predate a table or some of its columns."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from hive_io import Reader, Table
 
 
 class TolerantReader:
-    """Rows of tables that are read by SELECT *: NULL where a table has not gained a column yet.
+    """Reads tables by SELECT *, with NULL for columns that a table does not have yet.
 
     Args:
-        reader: of the tables as they are, or were.
-        described: the tables of this version, by name.
+        reader: reads the tables, either current or as of a time.
+        tables: the tables of this version, by name.
     """
 
-    def __init__(self, reader: Reader, described: Mapping[str, Table]) -> None:
+    def __init__(self, reader: Reader, tables: Mapping[str, Table]) -> None:
         self._reader = reader
-        self._described = described
-        self._lacking = cache(self._find_lacking)
+        self._tables = tables
+        self._missing_columns = cache(self._find_missing_columns)
 
     @cached_property
-    def there(self) -> frozenset[str]:
-        """Names of the tables that there are."""
+    def existing(self) -> frozenset[str]:
+        """Names of the tables in the warehouse."""
         return frozenset(self._reader.tables(DATABASE))
 
     def rows(self, query: exp.Query) -> list[dict[str, Any]]:
-        """The rows of a query; none where a table that it reads is not there.
+        """Rows of a query; none if a table that it reads does not exist.
 
         Raises:
-            HistoryGone: a past of the tables that is no longer kept.
+            HistoryGone: the tables' history at the reader's time is no longer kept.
         """
         query = query.copy()
         for table in [each for each in query.find_all(exp.Table) if each.db == DATABASE]:
-            if table.name not in self.there:
-                return []  # of a rule that was added, or a day that stopped half way: nothing is known yet
+            if table.name not in self.existing:
+                return []  # a rule was added, or a run stopped before it created the table
             select = table.parent_select
             if isinstance(select, exp.Select) and select.expressions == [exp.Star()]:
-                select.select(*(null.copy() for null in self._lacking(table.name)), copy=False)
+                select.select(*(null.copy() for null in self._missing_columns(table.name)), copy=False)
         return self._reader.query(hiveql(query)).to_pylist()
 
-    def _find_lacking(self, table: str) -> list[exp.Expr]:
-        """NULLs for the columns that a table lacks."""
-        if table not in self._described:
+    def _find_missing_columns(self, table: str) -> list[exp.Expr]:
+        """NULLs in the place of the columns that a table does not have yet."""
+        if table not in self._tables:
             return []
-        have = self._reader.schema(f"{DATABASE}.{table}").names
-        lacking = [column for column in self._described[table].columns if column.name not in have]
-        return [exp.alias_(exp.cast(exp.null(), column.type, dialect="hive"), column.name) for column in lacking]
+        existing = self._reader.schema(f"{DATABASE}.{table}").names
+        missing = [column for column in self._tables[table].columns if column.name not in existing]
+        return [exp.alias_(exp.cast(exp.null(), column.type, dialect="hive"), column.name) for column in missing]

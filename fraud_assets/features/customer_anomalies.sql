@@ -1,8 +1,8 @@
--- title: Anomalies of customers
--- description: How often each customer had been unusual when the day began, per currency.
+-- title: Customer anomalies
+-- description: Unusual payments of each customer before the start of the day, per currency.
 -- history: {customer_daily_anomalies: 90d}
 -- params:
---   history_days: {type: integer, default: 90, min: 7, max: 90, description: Days before the day that count as history.}
+--   history_days: {type: integer, default: 90, min: 7, max: 90, description: Length of the history in days before the day.}
 SELECT
   a.customer_id,
   a.currency,

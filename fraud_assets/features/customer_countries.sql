@@ -1,8 +1,8 @@
--- title: Countries of customers
--- description: Where each customer had paid when the day began.
+-- title: Customer countries
+-- description: Countries in which each customer paid before the start of the day.
 -- history: {customer_daily_activity: 90d}
 -- params:
---   history_days: {type: integer, default: 90, min: 1, max: 90, description: Days before the day that count as history.}
+--   history_days: {type: integer, default: 90, min: 1, max: 90, description: Length of the history in days before the day.}
 SELECT
   a.customer_id,
   a.merchant_country,

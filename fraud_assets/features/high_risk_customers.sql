@@ -1,9 +1,9 @@
 -- title: High-risk customers
--- description: Customers with a low credit score or many fraud reports, when the day began.
+-- description: Customers with a low credit score or many fraud reports, as of the start of the day.
 -- history: {fraud_reports: 90d}
 -- params:
---   lowest_score: {type: integer, default: 500, min: 300, max: 850, description: A credit score under this is a high risk.}
---   most_reports: {type: integer, default: 3, min: 0, max: 1000, description: More fraud reports than this are a high risk.}
+--   lowest_score: {type: integer, default: 500, min: 300, max: 850, description: Credit score below which a customer is at high risk.}
+--   most_reports: {type: integer, default: 3, min: 0, max: 1000, description: Number of fraud reports above which a customer is at high risk.}
 --   history_days: {type: integer, default: 90, min: 1, max: 90, description: Days before the day whose reports count.}
 SELECT
   c.customer_id,

@@ -1,8 +1,8 @@
--- title: Daily activity of merchants
--- description: What each merchant sold on the day, and where.
+-- title: Daily merchant activity
+-- description: Transactions and customers of each merchant on the day, per place.
 SELECT
   t.merchant_id,
-  -- a merchant whose place the source does not name is a place of its own: a terminal stands somewhere
+  -- a merchant without a named place is a place of its own, since its terminal stands somewhere
   COALESCE(CONCAT(t.merchant_city, ', ', t.merchant_country), t.merchant_country, t.merchant_id) AS place,
   COUNT(*) AS transactions,
   COUNT(DISTINCT t.customer_id) AS customers,

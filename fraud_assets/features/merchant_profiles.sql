@@ -1,11 +1,11 @@
--- title: Profiles of merchants
--- description: How busy each merchant was, and how often reported, when the day began.
+-- title: Merchant profiles
+-- description: Transactions and fraud reports of each merchant as of the start of the day.
 -- history: {merchant_daily_activity: 28d, fraud_reports: 28d}
 -- params:
---   history_days: {type: integer, default: 28, min: 1, max: 28, description: Days before the day that count as history.}
+--   history_days: {type: integer, default: 28, min: 1, max: 28, description: Length of the history in days before the day.}
 SELECT
   m.merchant_id,
-  -- of a merchant with several places, one, and always the same
+  -- a merchant with several places gets one of them, always the same
   MAX(m.place) AS place,
   SUM(m.transactions) AS transactions,
   SUM(m.reports) AS reports,

@@ -1,5 +1,5 @@
 -- title: Service levels
--- description: How fast, how much and how clean, hour by hour.
+-- description: Volume, latency and quality of the pipeline, hour by hour.
 WITH counted AS (
   SELECT t.ds, DATE_FORMAT(t.event_time, 'yyyy-MM-dd HH') AS hour, 'happened' AS what,
     CAST(NULL AS DECIMAL(12,1)) AS seconds, COUNT(*) AS transactions
@@ -20,7 +20,7 @@ WITH counted AS (
   SELECT l.ds, DATE_FORMAT(l.hour, 'yyyy-MM-dd HH') AS hour, 'judged' AS what, l.seconds, l.transactions
   FROM latencies l
 ),
--- a percentile is the least value that so many are not above: the same on every engine
+-- nearest-rank percentiles, the smallest value that reaches the share: the same on every engine
 ranked AS (
   SELECT c.ds, c.hour, c.what, c.seconds, c.transactions,
     SUM(c.transactions) OVER (

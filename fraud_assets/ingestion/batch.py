@@ -1,4 +1,4 @@
-"""A batch: validated and rejected rows of one load, with counts by day."""
+"""A batch: the validated and the rejected rows of one load, counted by day."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows that were served for a day: each is in one of the three."""
+    """Rows that the API served for a day, by what happened to them. Each row counts once."""
 
     loaded: int
     rejected: int
@@ -33,13 +33,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of the rows that were served.
+    """Rows of one load.
 
     Attributes:
-        rows: for the table, one a key and day.
-        rejected: for its rejected twin, one a payload and day.
-        days: counts for each day that was asked for; superseded are rows that another version of the same key replaced,
-            or that were served again.
+        rows: validated rows for the table, one per key and day.
+        rejected: rows for the quarantine table, one per payload and day.
+        days: counts for each requested day; superseded rows are older versions of a key, and repeats.
     """
 
     rows: pa.Table
@@ -55,41 +54,28 @@ class Batch:
         return self.rejected.num_rows / self.served if self.served else 0.0
 
 
+def batch_of(rows: pa.Table, rejected: pa.Table, served: int, day: dt.date) -> Batch:
+    """A batch of one day; the served rows that are in neither table are superseded."""
+    counts = Counts(rows.num_rows, rejected.num_rows, served - rows.num_rows - rejected.num_rows)
+    return Batch(rows, rejected, {day.isoformat(): counts})
+
+
 def join_pages(api: ApiTable, pages: Sequence[Batch], day: dt.date) -> Batch:
-    """One batch of the pages that were served for a day."""
+    """One batch from the pages of a day."""
     rows = last_versions(api, pa.concat_tables([api.table.arrow_schema.empty_table(), *(b.rows for b in pages)]))
     rejected = without_repeats(pa.concat_tables([api.rejected.arrow_schema.empty_table(), *(b.rejected for b in pages)]))
     return batch_of(rows, rejected, sum(b.served for b in pages), day)
 
 
 def join_days(days: Sequence[Batch]) -> Batch:
-    """One batch of those of several days."""
+    """One batch from the batches of several days."""
     rows = pa.concat_tables([b.rows for b in days])
     rejected = without_repeats(pa.concat_tables([b.rejected for b in days]))
     return Batch(rows, rejected, {day: counts for b in days for day, counts in b.days.items()})
 
 
-def payload(row: Any) -> str:
-    """A row as served, as JSON that can be kept and read again as the same row."""
-    return _json(row).encode("utf-8", "backslashreplace").decode()
-
-
-def row_id(row: Any) -> str:
-    """What identifies a row as served: the SHA-256 of its JSON."""
-    return hashlib.sha256(_json(row).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _json(row: Any) -> str:
-    return json.dumps(row, ensure_ascii=False, sort_keys=True)
-
-
-def batch_of(rows: pa.Table, rejected: pa.Table, served: int, day: dt.date) -> Batch:
-    counts = Counts(rows.num_rows, rejected.num_rows, served - rows.num_rows - rejected.num_rows)
-    return Batch(rows, rejected, {day.isoformat(): counts})
-
-
 def last_versions(api: ApiTable, rows: pa.Table) -> pa.Table:
-    """One row a day and key: the last that arrived; among equals, the last that was served."""
+    """One row per day and key: the version that arrived last, and among equal arrivals the one served last."""
     keys = [PARTITION, *api.table.key]
     if rows.group_by(keys).aggregate([]).num_rows == rows.num_rows:
         return rows
@@ -97,7 +83,7 @@ def last_versions(api: ApiTable, rows: pa.Table) -> pa.Table:
     ranked = rows.append_column("served_as", numbers)
     order = [("served_as", "ascending")]
     if "ingested_at" in rows.column_names:
-        # a version that names no arrival is the earliest
+        # a version without an arrival time counts as the earliest
         arrived = pc.fill_null(rows.column("ingested_at"), pa.scalar(dt.datetime.min, pa.timestamp("us")))
         ranked = ranked.append_column("arrived", arrived)
         order.insert(0, ("arrived", "ascending"))
@@ -107,6 +93,60 @@ def last_versions(api: ApiTable, rows: pa.Table) -> pa.Table:
 
 
 def without_repeats(rejected: pa.Table) -> pa.Table:
+    """Rejected rows with each payload once per day, in the order of first occurrence."""
     order = pa.array(range(rejected.num_rows), pa.int64())
     first = rejected.append_column("at", order).group_by([PARTITION, "row_id"]).aggregate([("at", "min")])
     return rejected.take(first.column("at_min").sort())
+
+
+def payload(row: Any) -> str:
+    """A served row as JSON in valid UTF-8 that decodes to the same row."""
+    return _json(row).encode("utf-8", "backslashreplace").decode()
+
+
+def row_id(row: Any) -> str:
+    """Identifier of a served row: the SHA-256 of its JSON with sorted keys."""
+    return hashlib.sha256(_json(row).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class RawRow(str):
+    """A row nested too deep to be decoded: its JSON text as served. It has no columns, so it is rejected."""
+
+
+def _json(row: Any) -> str:
+    if isinstance(row, RawRow):
+        return str(row)
+    try:
+        return json.dumps(row, ensure_ascii=False, sort_keys=True)
+    except RecursionError:
+        return _json_without_recursion(row)
+
+
+def _json_without_recursion(row: Any) -> str:
+    """The text that `json.dumps` gives, for values nested deeper than Python's recursion limit."""
+    parts: list[str] = []
+    stack: list[Any] = [row]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, _Text):
+            parts.append(value.text)
+        elif isinstance(value, dict):
+            pieces: list[Any] = [_Text("{")]
+            for number, key in enumerate(sorted(value)):
+                pieces += [_Text(f"{', ' if number else ''}{json.dumps(key, ensure_ascii=False)}: "), value[key]]
+            stack += reversed([*pieces, _Text("}")])
+        elif isinstance(value, list):
+            pieces = [_Text("[")]
+            for number, item in enumerate(value):
+                pieces += [_Text(", "), item] if number else [item]
+            stack += reversed([*pieces, _Text("]")])
+        else:
+            parts.append(json.dumps(value, ensure_ascii=False))
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class _Text:
+    """JSON text that is ready to be written."""
+
+    text: str

@@ -1,10 +1,11 @@
-"""The HTTP client of the three source APIs: paging, retries, time-outs, and errors that say what to do."""
+"""HTTP client of the three source APIs: paging, retries, time-outs, and errors that say what to do."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import marshal
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -15,43 +16,38 @@ import orjson
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.batch import Row
+from fraud_assets.ingestion.batch import RawRow, Row
 from hive_io import Span
 
 _DIGITS_AS_0 = bytes.maketrans(b"123456789", b"000000000")
 _TWENTY_DIGITS = b"0" * 20
+MOST_NESTED = 200
+"""Levels of nesting below a row; no row of the three APIs has more than two."""
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+"""Brackets outside of JSON strings."""
+_RAW = "\0raw row "
+"""Prefix of the placeholder of a row that is not decoded."""
 
 
-class _Transient(Exception):
-    """Worth another try: no connection, a time-out, a cut answer, or a server that says it is busy or broken.
-
-    Args:
-        wait: seconds that the server asks to be left alone for.
-    """
-
-    def __init__(self, message: str, wait: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait = wait
-
-
-def _asked_wait(failure: BaseException | None) -> float:
-    return failure.wait if isinstance(failure, _Transient) else 0.0
+_LONGEST_BACKOFF = 10
+"""Seconds; upper bound of the random wait between two attempts."""
+_WHICH_SOURCE = "check FRAUD_SOURCE_URL"
 
 
 class SourceClient:
     """Reads `/api/transactions`, `/api/customers` and `/api/externalData`, page by page.
 
-    Rows that the page before has given already, to the letter, are left out: a page that is served again, or that overlaps,
-    gives only what is new. Other versions of a row are given; which one counts is for the reader to say.
+    Rows that are identical to a row of the previous page are skipped, so that a page that is served again or overlaps the
+    previous one yields only its new rows. Other versions of a row are yielded; the caller decides which version counts.
 
     Args:
-        base_url: where the three paths are, `http://127.0.0.1:5000` for example.
-        page_size: rows a page.
-        attempts: how often a page is asked for before it is given up.
-        timeout: seconds for one answer.
-        backoff: seconds; the first wait between two tries is at most this long, each further one at most twice the last, and
-            none above 10. A server that names a longer wait in Retry-After gets it.
-        longest_wait: seconds; where Retry-After names more, the page is given up at once.
+        base_url: base URL of the three paths, such as `http://127.0.0.1:5000`.
+        page_size: rows per page.
+        attempts: maximum number of requests for a page.
+        timeout: seconds for one response.
+        backoff: seconds; upper bound of the first random wait between two attempts. The bound doubles with each attempt, up to
+            10 seconds. A longer Retry-After of the server takes precedence.
+        longest_wait: seconds; a longer Retry-After fails at once.
     """
 
     def __init__(
@@ -67,57 +63,57 @@ class SourceClient:
         self._base = base_url.rstrip("/")
         self._page_size = page_size
         self._attempts = attempts
-        self._backoff = wait_random_exponential(multiplier=backoff, max=10)
+        self._backoff = wait_random_exponential(multiplier=backoff, max=_LONGEST_BACKOFF)
         self._longest_wait = longest_wait
         self._http = httpx.Client(timeout=timeout, follow_redirects=False)
 
     def transactions(self, span: Span) -> Iterator[list[Row]]:
-        """Transactions that happened in the span, as known now.
+        """Transactions with a time in the span, in their current versions.
 
         Raises:
-            SourceError: as for every method here: no answer, or not what was agreed.
+            SourceError: like every method here: no response, or one that breaks the protocol.
         """
         for rows, _ in self._pages("/api/transactions", _between(span), _list):
             yield rows
 
     def arrivals(self, after: str | None, since: dt.datetime) -> Iterator[tuple[list[Row], str]]:
-        """Transactions in the order in which they arrived, page by page, each with the cursor of its last one.
+        """Transactions in order of arrival, in pages, each with the cursor of its last transaction.
 
         Args:
-            after: a cursor of an earlier answer; what arrived later is given.
-            since: where there is no cursor, everything that happened since then.
+            after: cursor of an earlier page; only later arrivals are read.
+            since: without a cursor, only transactions with a time from here on are read.
         """
-        asked = {"since": _instant(since)} if after is None else {"after": after}
-        for rows, headers in self._pages("/api/transactions", asked, _list):
+        params = {"since": _instant(since)} if after is None else {"after": after}
+        for rows, headers in self._pages("/api/transactions", params, _list):
             if rows:
                 if "X-Cursor" not in headers:
-                    raise SourceError("/api/transactions names no X-Cursor, so what arrives next cannot be asked for")
+                    raise SourceError("/api/transactions has no X-Cursor header, so later arrivals cannot be requested")
                 yield rows, headers["X-Cursor"]
 
     def customers(self, as_of: dt.datetime) -> Iterator[list[Row]]:
-        """Customers as they were known at an instant."""
+        """Customers as of an instant."""
         for rows, headers in self._pages("/api/customers", {"as_of": _instant(as_of)}, _list):
             self._check_as_of(headers, as_of)
             yield rows
 
     def external_snapshot(self, field: str, as_of: dt.datetime) -> Iterator[list[Row]]:
-        """`blacklist_info` or `credit_scores` as they were known at an instant."""
-        asked = {"as_of": _instant(as_of), "fields": field}
-        for rows, headers in self._pages("/api/externalData", asked, _section_of(field)):
+        """`blacklist_info` or `credit_scores` as of an instant."""
+        params = {"as_of": _instant(as_of), "fields": field}
+        for rows, headers in self._pages("/api/externalData", params, _section_of(field)):
             self._check_as_of(headers, as_of)
             yield rows
 
     def fraud_reports(self, span: Span) -> Iterator[list[Row]]:
-        """Fraud reports that were made in the span."""
-        asked = {**_between(span), "fields": "fraud_reports"}
-        for rows, _ in self._pages("/api/externalData", asked, _section_of("fraud_reports")):
+        """Fraud reports with a time in the span."""
+        params = {**_between(span), "fields": "fraud_reports"}
+        for rows, _ in self._pages("/api/externalData", params, _section_of("fraud_reports")):
             yield rows
 
     def labels(self, span: Span) -> list[Row]:
-        """Transactions in the span that were fraud; for evaluation only, no asset reads them.
+        """Fraudulent transactions in the span; for evaluation only, no asset reads them.
 
         Raises:
-            SourceError: a source that has no labels, too.
+            SourceError: also if the source has no labels.
         """
         return [row for rows, _ in self._pages("/labels", _between(span), _list, paging={}) for row in rows]
 
@@ -139,7 +135,7 @@ class SourceClient:
         rows_of: Callable[[Any, str], list[Row]],
         paging: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[list[Row], httpx.Headers]]:
-        """The new rows of each page in order, following the Link header (RFC 8288)."""
+        """The new rows and the headers of each page, in the order of the Link header (RFC 8288)."""
         paging = {"limit": str(self._page_size)} if paging is None else paging
         first = _address(self._base + path)
         url: str | None = str(first.copy_merge_params({**params, **paging}))
@@ -147,91 +143,150 @@ class SourceClient:
         before: set[bytes] = set()
         while url is not None:
             if _server(url) != _server(str(first)):
-                raise SourceError(f"{path} names a next page on another server ({_shown(url)}); it is not followed")
+                raise SourceError(f"{path} links to a next page on another server ({_public(url)}), which is not followed")
             if url in seen:
-                raise SourceError(f"{path} names a page twice as the next one; the source's paging is broken")
+                raise SourceError(f"{path} links to the same next page twice; the source's paging is broken")
             seen.add(url)
             page, response = self._get(url, path)
             rows = rows_of(page, path)
             following = response.links.get("next", {}).get("url")
-            marks = [_mark(row) for row in rows] if before or following else []
-            yield (
-                [row for row, mark in zip(rows, marks, strict=True) if mark not in before] if before else rows,
-                response.headers,
-            )
-            before = set(marks)
+            prints = [_fingerprint(row) for row in rows] if before or following else []
+            new = [row for row, print_ in zip(rows, prints, strict=True) if print_ not in before] if before else rows
+            yield new, response.headers
+            before = set(prints)
             url = str(_address(url, following)) if following else None
 
     def _get(self, url: str, path: str) -> tuple[Any, httpx.Response]:
-        """A page as decoded from JSON, and the answer that it came in."""
+        """A page as decoded JSON, and its response."""
         retrying = Retrying(retry=retry_if_exception_type(_Transient), stop=stop_after_attempt(self._attempts), wait=self._wait)
         try:
             return retrying(self._get_once, url, path)
         except RetryError as error:
             cause = error.last_attempt.exception()
-            tried = "" if self._attempts == 1 else f" (tried {self._attempts} times)"
+            attempts = "" if self._attempts == 1 else f" ({self._attempts} attempts)"
             raise SourceError(
-                f"{cause}{tried}. Is the source running? `fraud sources serve` starts a synthetic one; FRAUD_SOURCE_URL "
-                "names another",
-                _asked_wait(cause),
+                f"{cause}{attempts}. Check that the source is running and that FRAUD_SOURCE_URL names it; "
+                "`fraud sources serve` starts a synthetic source",
+                _requested_wait(cause),
             ) from cause
 
     def _wait(self, state: RetryCallState) -> float:
-        return max(self._backoff(state), _asked_wait(state.outcome.exception() if state.outcome else None))
+        return max(self._backoff(state), _requested_wait(state.outcome.exception() if state.outcome else None))
 
     def _get_once(self, url: str, path: str) -> tuple[Any, httpx.Response]:
-        shown = _shown(url)
         try:
             response = self._http.get(url)
         except httpx.RequestError as error:
-            raise _Transient(f"{shown} does not answer: {type(error).__name__} {error}".rstrip()) from error
+            raise _Transient(f"{_public(url)} does not answer: {type(error).__name__} {error}".rstrip()) from error
+        answered = f"{_public(url)} answered {_status(response.status_code)}"
         if response.status_code >= 500 or response.status_code == 429:
             wait = _retry_after(response.headers)
             if wait > self._longest_wait:
                 raise SourceError(
-                    f"{shown} answers {response.status_code}, and asks to be left alone for {wait:.0f} s; no more than "
-                    f"{self._longest_wait:.0f} s are waited. Try again later, or ask for less"
+                    f"{answered}: Retry-After of {wait:.0f} s exceeds the limit of {self._longest_wait:.0f} s. "
+                    "Try again later, or request fewer days"
                 )
-            raise _Transient(f"{shown} answers {response.status_code}", wait)
+            raise _Transient(answered, wait)
         if response.status_code != 200:
-            raise SourceError(f"{shown} answers {response.status_code}. Is FRAUD_SOURCE_URL the address of the three APIs?")
+            raise SourceError(f"{answered}. Check that FRAUD_SOURCE_URL is the base URL of the three APIs")
         return _decode(response, path), response
 
     def _check_as_of(self, headers: httpx.Headers, as_of: dt.datetime) -> None:
-        answered = headers.get("X-As-Of")
-        if answered is not None:
-            if not _is_instant(answered, as_of):
-                raise SourceError(f"The source was asked for {_instant(as_of)} and answers for {answered}")
+        confirmed = headers.get("X-As-Of")
+        if confirmed is not None:
+            if not _is_instant(confirmed, as_of):
+                raise SourceError(f"The snapshot is as of {confirmed}, but {_instant(as_of)} was requested")
         elif as_of.date() < dt.datetime.now(dt.UTC).date():
             raise SourceError(
-                f"The source cannot look back (it does not confirm as_of with an X-As-Of header), so the snapshot of "
-                f"{as_of:%Y-%m-%d} cannot be had; today's would be wrong for it. Only today's can be materialized"
+                f"The snapshot as of {as_of:%Y-%m-%d} is not available: the source does not confirm as_of in an X-As-Of "
+                "header, so it may have returned today's rows. Load today's snapshot instead"
             )
 
 
+class _Transient(Exception):
+    """A failure that is worth a retry: no connection, a time-out, a truncated body, or a busy or failing server.
+
+    Args:
+        wait: seconds of the server's Retry-After header.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+def _requested_wait(failure: BaseException | None) -> float:
+    return failure.wait if isinstance(failure, _Transient) else 0.0
+
+
+def _status(code: int) -> str:
+    """A status with its standard phrase; the server's own phrase could hold personal data."""
+    return f"{code} {httpx.codes.get_reason_phrase(code)}".rstrip()
+
+
 def _decode(response: httpx.Response, path: str) -> Any:
-    # what orjson refuses (lone surrogates) or rounds (integers beyond 64 bits): one odd row must not cost its page
+    # json reads what orjson rejects (lone surrogates) or rounds (integers above 64 bits): an odd row must not fail its page
     if _TWENTY_DIGITS not in response.content.translate(_DIGITS_AS_0):
         try:
             return orjson.loads(response.content)
         except orjson.JSONDecodeError:
             pass
     try:
-        return json.loads(response.content, parse_int=_integer)
+        return _decode_carefully(response.content)
     except (ValueError, RecursionError) as error:
-        kind = response.headers.get("Content-Type", "no stated type")
-        # not a word of the body itself, which may be personal data
-        what = f"{path} answers {len(response.content)} bytes of {kind} that are not JSON ({error}); is this the right source?"
-        # what begins as JSON was cut on its way, where the length was not said, or was that of the rest
+        kind = response.headers.get("Content-Type", "an unstated type")
+        # the body is not quoted: it may hold personal data
+        message = f"{path} answered {len(response.content)} bytes of {kind} that are not JSON ({error}); {_WHICH_SOURCE}"
+        # a body that begins like JSON was truncated, by a server that stated no length or that of the truncated body
         if response.content.lstrip()[:1] in (b"[", b"{", b""):
-            raise _Transient(what) from error
-        raise SourceError(what) from error
+            raise _Transient(message) from error
+        raise SourceError(message) from error
+
+
+def _decode_carefully(content: bytes) -> Any:
+    """Decode JSON with lone surrogates, integers of any length, and rows nested too deep to be decoded.
+
+    Raises:
+        ValueError, RecursionError: the content is no JSON, or nested too deep outside of a row.
+    """
+    try:
+        return json.loads(content, parse_int=_integer)
+    except RecursionError:
+        return _decode_shallow(content)
+
+
+def _decode_shallow(content: bytes) -> Any:
+    """Decode a page row by row; a row nested deeper than `MOST_NESTED` becomes a `RawRow`, and the others are decoded."""
+    # a page is an array of rows, or an object with such arrays
+    row_level = 3 if content.lstrip()[:1] == b"{" else 2
+    level = deepest = start = copied = 0
+    kept: list[bytes] = []
+    raw: dict[str, RawRow] = {}
+    for token in _STRUCTURE.finditer(content):
+        mark = token.group()
+        if mark in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+            if level == row_level:
+                start, deepest = token.start(), level
+        elif mark in b"]}":
+            if level == row_level and deepest - row_level >= MOST_NESTED:
+                name = f"{_RAW}{len(raw)}"
+                raw[name] = RawRow(content[start : token.end()].decode("utf-8", "backslashreplace"))
+                kept += [content[copied:start], json.dumps(name).encode()]
+                copied = token.end()
+            level -= 1
+    page = json.loads(b"".join([*kept, content[copied:]]), parse_int=_integer)
+    for rows in page.values() if isinstance(page, dict) else [page]:
+        if isinstance(rows, list):
+            rows[:] = [raw.get(row, row) if isinstance(row, str) else row for row in rows]
+    return page
 
 
 def _retry_after(headers: httpx.Headers) -> float:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3), a number or a date; 0 where it is missing or unreadable.
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3), given as a number or a date; 0 if it is missing or unreadable.
 
-    A date is counted from the answer's own Date: the server's clock may differ from ours.
+    A date counts from the response's own Date header, since the server's clock may differ from the client's.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
@@ -248,13 +303,13 @@ def _http_date(text: str) -> dt.datetime:
     return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
 
 
-def _mark(row: Any) -> bytes:
-    # as fast as a hash of texts, for whatever JSON holds; version 2 is the last one in which equal values are equal bytes
-    return marshal.dumps(row, 2)
+def _fingerprint(row: Any) -> bytes:
+    # as fast as hashing text, and works for any JSON value; version 2 is the last in which equal values have equal bytes
+    return marshal.dumps(str(row) if isinstance(row, RawRow) else row, 2)
 
 
 def _integer(digits: str) -> int | str:
-    # Python refuses to read longer ones; as text, the row is refused and kept
+    # Python does not convert longer integers; as text, the value makes its row a rejected one
     return int(digits) if len(digits) <= sys.int_info.default_max_str_digits else digits
 
 
@@ -262,7 +317,8 @@ def _address(url: str, following: str = "") -> httpx.URL:
     try:
         return httpx.URL(url).join(following) if following else httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise SourceError(f"{_shown(following or url)!r} is no address: {error}. FRAUD_SOURCE_URL names the source") from None
+        public = _public(following or url)
+        raise SourceError(f"{public!r} is not a valid URL: {error}. Check FRAUD_SOURCE_URL") from None
 
 
 def _server(url: str) -> tuple[str, str, int | None]:
@@ -270,8 +326,8 @@ def _server(url: str) -> tuple[str, str, int | None]:
     return parsed.scheme, parsed.host, parsed.port
 
 
-def _shown(url: str) -> str:
-    """An address without what may be secret: user, password, query."""
+def _public(url: str) -> str:
+    """A URL without user, password and query, which may be secret."""
     start, slashes, rest = url.partition("?")[0].rpartition("//")
     server, slash, path = rest.partition("/")
     return start + slashes + server.rpartition("@")[2] + slash + path
@@ -286,14 +342,14 @@ def _is_instant(text: str, instant: dt.datetime) -> bool:
 
 def _list(page: Any, path: str) -> list[Row]:
     if not isinstance(page, list):
-        raise SourceError(f"{path} answers a JSON {type(page).__name__}, not an array; is this the right source?")
+        raise SourceError(f"{path} answered a JSON {type(page).__name__} instead of an array; {_WHICH_SOURCE}")
     return page
 
 
 def _section_of(field: str) -> Callable[[Any, str], list[Row]]:
     def section(page: Any, path: str) -> list[Row]:
         if not isinstance(page, dict) or not isinstance(page.get(field), list):
-            raise SourceError(f"{path} answers no array {field}; is this the right source?")
+            raise SourceError(f"{path} answered no array {field}; {_WHICH_SOURCE}")
         return page[field]
 
     return section

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from fraud_assets.errors import SourceError
@@ -16,18 +17,31 @@ _SNAPSHOT_FIELDS = {"blacklist": "blacklist_info", "credit_scores": "credit_scor
 
 
 class RejectedShareTooHigh(SourceError):
-    """So many rows were refused that the rest is not trusted: the good table stays as it was."""
+    """The share of rejected rows exceeds the limit, so the other rows are not trusted either and the table is unchanged."""
+
+
+def load(api: ApiTable, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float) -> None:
+    """Fetch a table's rows of a span and write them: rejected rows first, then, if the audit passes, the valid rows.
+
+    Args:
+        rejected_limit: largest share of rejected rows, from 0 to 1.
+
+    Raises:
+        SourceError, HiveIOError: the table is unchanged.
+    """
+    batch = fetch(api, source, span)
+    warehouse.upsert(api.rejected, batch.rejected)
+    audit(api, batch, rejected_limit)
+    warehouse.replace(api.table, batch.rows, span)
 
 
 def fetch(api: ApiTable, source: SourceClient, span: Span) -> Batch:
-    """The rows of an API table in a span, from its source.
-
-    Snapshots are those of the beginning of each day that the span touches.
+    """Fetch and validate a table's rows of a span. Snapshots are those of the start of each day in the span.
 
     Raises:
-        SourceError: the source does not answer, or not with what was agreed.
+        SourceError: the source does not answer, or its answer breaks the protocol.
     """
-    # the source is asked day by day, so that a range gives what its days give one by one
+    # one request series per day, so that a range returns the same rows as its days one by one
     served = prefetch((day, page) for day in _each_day(span) for page in _with_end(_pages(api, source, day)))
     days: list[Batch] = []
     pages: list[Batch] = []
@@ -38,6 +52,22 @@ def fetch(api: ApiTable, source: SourceClient, span: Span) -> Batch:
             days.append(join_pages(api, pages, day.first_day))
             pages = []
     return join_days(days)
+
+
+def audit(api: ApiTable, batch: Batch, limit: float) -> None:
+    """Compare the share of rejected rows with the limit.
+
+    Raises:
+        RejectedShareTooHigh: names the claim that most rows violate.
+    """
+    if batch.rejected_share > limit:
+        claims = Counter(claim for broken in batch.rejected.column("claims").to_pylist() for claim in broken)
+        worst = max(sorted(claims), key=lambda name: claims[name])
+        raise RejectedShareTooHigh(
+            f"{batch.rejected.num_rows} of {batch.served} rows for {api.table.full_name} rejected, most by {worst}; "
+            f"the limit is {limit:.0%}. The table is unchanged; the rejected rows are in {api.rejected.full_name}, list them "
+            f"with `fraud rejected {api.table.name}`"
+        )
 
 
 def _pages(api: ApiTable, source: SourceClient, day: Span) -> Iterator[list[Row]]:
@@ -51,42 +81,13 @@ def _pages(api: ApiTable, source: SourceClient, day: Span) -> Iterator[list[Row]
 
 
 def _with_end(pages: Iterator[list[Row]]) -> Iterator[list[Row] | None]:
+    """The pages, then None."""
     yield from pages
     yield None
 
 
 def _each_day(span: Span) -> Iterator[Span]:
-    """The span, cut at midnights."""
+    """The span, cut at midnight UTC."""
     for day in span.each_day():
         whole = Span.days(day, day)
         yield Span(max(span.start, whole.start), min(span.end, whole.end))
-
-
-def audit(api: ApiTable, batch: Batch, limit: float) -> None:
-    """Hold the share of refused rows against a limit, before anything is committed.
-
-    Raises:
-        RejectedShareTooHigh: with what was refused most.
-    """
-    if batch.rejected_share > limit:
-        claims: dict[str, int] = {}
-        for row in batch.rejected.column("claims").to_pylist():
-            for claim in row:
-                claims[claim] = claims.get(claim, 0) + 1
-        worst = max(sorted(claims), key=lambda name: claims[name])
-        raise RejectedShareTooHigh(
-            f"{batch.rejected.num_rows} of {batch.served} rows for {api.table.full_name} were refused, most by {worst}; the "
-            f"limit is {limit:.0%}. The table is as it was, the refused rows are in {api.rejected.full_name}"
-        )
-
-
-def load(api: ApiTable, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float) -> None:
-    """Bring an API table's rows of a span from its source: the refused ones, then, where the audit allows it, the others.
-
-    Raises:
-        SourceError, HiveIOError: the table is as it was.
-    """
-    batch = fetch(api, source, span)
-    warehouse.upsert(api.rejected, batch.rejected)
-    audit(api, batch, rejected_limit)
-    warehouse.replace(api.table, batch.rows, span)

@@ -1,4 +1,4 @@
-"""Work done in a thread, some steps ahead of whoever needs it."""
+"""An iterator that computes its items in a thread, a few steps ahead of the consumer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ T = TypeVar("T")
 
 
 def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """The same items, made in a thread of their own while the caller works on the last; at most `depth` wait."""
-    waiting: Queue[tuple[bool, Any]] = Queue(maxsize=depth)
+    """Iterate over `items` in a thread while the caller works on the previous item.
+
+    An exception is raised after the items before it. The thread ends when the iterator is exhausted or closed.
+
+    Args:
+        depth: largest number of items that wait in the queue.
+    """
+    queue: Queue[tuple[bool, Any]] = Queue(maxsize=depth)
     stopped = Event()
 
     def put(item: tuple[bool, Any]) -> bool:
         while not stopped.is_set():
             try:
-                waiting.put(item, timeout=0.1)
+                queue.put(item, timeout=0.1)
                 return True
             except Full:
                 continue
@@ -30,14 +36,14 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
                 if not put((True, item)):
                     return
             put((False, None))
-        except BaseException as error:  # raised again where the items are used
+        except BaseException as error:  # raised again in the consumer's thread
             put((False, error))
 
     thread = Thread(target=work, name="source", daemon=True)
     thread.start()
     try:
         while True:
-            more, item = waiting.get()
+            more, item = queue.get()
             if not more:
                 if item is not None:
                     raise item

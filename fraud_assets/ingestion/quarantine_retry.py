@@ -1,4 +1,4 @@
-"""Loading rejected rows again after a claim was changed."""
+"""Loads rejected rows again, after a claim was changed in the code."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from hive_io.table import DAY, ranges
 
 @dataclass(frozen=True)
 class Retried:
-    """What became of the refused rows that arrived on a day.
+    """Result for the rejected rows that arrived on one day.
 
     Attributes:
-        day: of arrival.
-        taken: rows that are in the table now.
-        known: rows that fulfil every claim, but of which the table had this version or a newer one; they were removed.
-        refused: rows that still break a claim.
-        changed: days of the table that got rows, sorted.
-        known_on: days of the table that had this version, or a newer one, sorted.
+        day: day of arrival.
+        taken: rows that were loaded into the table.
+        known: valid rows that were only removed, because the table already had the same or a newer version.
+        refused: rows that still violate a claim.
+        changed: days of the table that gained rows, sorted.
+        known_on: days of the table that already had the same or a newer version, sorted.
     """
 
     day: str
@@ -44,28 +44,27 @@ class Retried:
 
 
 def retry(warehouse: Warehouse, api: ApiTable, asked: Span, span: Span | None = None) -> Iterator[Retried]:
-    """Take refused rows in again, with the claims as they are now; day of arrival by day, the oldest first.
+    """Validate rejected rows with the current claims and load the valid ones, by day of arrival, oldest first.
 
-    A row that fulfils every claim goes to the table, on its own day (of a snapshot, on that of its arrival), unless the
-    table has that key in the same or a newer version; then it leaves the twin. One that breaks a claim stays, with the
-    claims it breaks now.
+    A valid row is upserted on its own day (for a snapshot, on its day of arrival), unless the table has the same or a newer
+    version of its key. Either way it leaves quarantine. A row that violates a claim stays, with the claims it violates now.
 
-    Whoever is killed in between does it again: the table is written first, rows are marked in the twin (no claims) next,
-    and marked rows are removed last, by a query.
+    A killed retry can be repeated: each day writes the table first, then marks rows in quarantine (no claims), and removes
+    marked rows last, by a query.
 
-    Beside another writer: on the embedded warehouse no row is lost that it adds to the twin meanwhile, for that query is
-    computed again on what it wrote; the other may meet a PartitionConflict. On a HiveServer2 the last of two writers of a
-    day wins: what a load adds to the table or the twin of that day at that moment is lost until it is loaded again. On
-    either, a newer version that is written just between the look at the table and the merge is replaced by the retried one
-    until its day is loaded again, and a load that asked the source before the claim was changed replaces the table's day.
+    Concurrent writers: on the embedded warehouse, rows that another writer adds to quarantine meanwhile are kept, since the
+    removal is recomputed on its result; the other writer may get a PartitionConflict. On a HiveServer2 the last writer of a
+    day wins: rows that a load adds to that day of the table or of quarantine at that moment are lost until the day is loaded
+    again. On both, a newer version that is written between reading the table and the upsert is replaced by the retried row
+    until its day is loaded again, and a load that queried the source before the claim was changed replaces the table's day.
 
     Args:
-        asked: the days that the table may have; a row of another day stays refused.
+        asked: days that the table may hold; a row of another day stays rejected.
         span: days of arrival; None for all.
 
     Raises:
         TableNotFound: nothing was ever loaded.
-        HiveIOError: what was done until then stays, and is right.
+        HiveIOError: the days before it are complete and stay.
     """
     days = warehouse.partitions(api.rejected.full_name)
     warehouse.ensure_table(api.table)
@@ -76,25 +75,24 @@ def retry(warehouse: Warehouse, api: ApiTable, asked: Span, span: Span | None = 
 
 def _retry_day(warehouse: Warehouse, api: ApiTable, asked: Span, day: dt.date) -> Retried:
     arrived = Span.days(day, day)
-    # the order decides between versions that name no arrival, and a table has none
+    # order decides between versions without an arrival time, and a table has no order of its own
     held = warehouse.read(api.rejected.full_name, span=arrived).sort_by("row_id").to_pylist()
     readable = [(row, served) for row in held if (served := decoded(row["payload"])) is not UNREADABLE]
     batch = validate(api, [served for _, served in readable], asked if api.day_column else arrived, arrived_on=day)
-    broken = {row["row_id"]: row["claims"] for row in batch.rejected.select(["row_id", "claims"]).to_pylist()}
-    now = [(row, broken.get(row_id(served), [])) for row, served in readable]
+    violated = {row["row_id"]: row["claims"] for row in batch.rejected.select(["row_id", "claims"]).to_pylist()}
+    now = [(row, violated.get(row_id(served), [])) for row, served in readable]
 
     fresh, known_on = _ON_CONFLICT(_upsert_newer, warehouse, api, batch.rows)
-    fulfilled = [row for row, claims in now if not claims]
-    brought_up_to_date = [row | {"claims": claims} for row, claims in now if claims and claims != row["claims"]]
-    _ON_CONFLICT(_mark, warehouse, api.rejected, brought_up_to_date, fulfilled)
-    if fulfilled:
-        _sweep(warehouse, api.rejected, arrived)
+    valid = [row for row, claims in now if not claims]
+    updated = [row | {"claims": claims} for row, claims in now if claims and claims != row["claims"]]
+    _ON_CONFLICT(_mark, warehouse, api.rejected, updated, valid)
+    if valid:
+        _remove_marked(warehouse, api.rejected, arrived)
     changed = sorted(fresh.column(PARTITION).unique().to_pylist())
-    refused = len(held) - len(fulfilled)
-    return Retried(day.isoformat(), fresh.num_rows, len(fulfilled) - fresh.num_rows, refused, changed, known_on)
+    return Retried(day.isoformat(), fresh.num_rows, len(valid) - fresh.num_rows, len(held) - len(valid), changed, known_on)
 
 
-# what is done again is computed again, on what the other writer wrote
+# each attempt reads the table again, with the rows of the other writer
 _ON_CONFLICT = Retrying(
     retry=retry_if_exception_type(PartitionConflict),
     stop=stop_after_attempt(5),
@@ -104,18 +102,22 @@ _ON_CONFLICT = Retrying(
 
 
 def _upsert_newer(warehouse: Warehouse, api: ApiTable, rows: pa.Table) -> tuple[pa.Table, list[str]]:
-    """Merge rows of which the table has no such version, nor a newer one; gives them, and the days of the others."""
+    """Upsert rows that the table does not have in the same or a newer version.
+
+    Returns:
+        The upserted rows, and the days of the others.
+    """
     (key,) = api.table.key
-    dated = "ingested_at" in rows.column_names
-    have: dict[tuple[str, str], dt.datetime] = {}
+    versioned = [key, *(["ingested_at"] if "ingested_at" in rows.column_names else [])]
+    existing: dict[tuple[str, str], dt.datetime] = {}
     for day in rows.column(PARTITION).unique().to_pylist():
         keys = rows.filter(pc.equal(rows.column(PARTITION), day)).column(key).to_pylist()
-        for row in rows_where(warehouse, api.table, [key, *(["ingested_at"] if dated else [])], day, key, keys).to_pylist():
-            have[day, row[key]] = _arrival(row)
-    # of versions with the same arrival, or none, the one in the table stays
+        for row in rows_where(warehouse, api.table, versioned, day, key, keys).to_pylist():
+            existing[day, row[key]] = _arrival(row)
+    # among versions that arrived at the same time, or without a time, the table's version stays
     newer = [
-        (at := (row[PARTITION], row[key])) not in have or _arrival(row) > have[at]
-        for row in rows.select([PARTITION, key, *(["ingested_at"] if dated else [])]).to_pylist()
+        (at := (row[PARTITION], row[key])) not in existing or _arrival(row) > existing[at]
+        for row in rows.select([PARTITION, *versioned]).to_pylist()
     ]
     fresh = rows.filter(pa.array(newer, pa.bool_()))
     if fresh.num_rows:
@@ -125,29 +127,29 @@ def _upsert_newer(warehouse: Warehouse, api: ApiTable, rows: pa.Table) -> tuple[
 
 
 def _arrival(row: dict[str, Any]) -> dt.datetime:
-    # as in intake: a version that names no arrival is the earliest
+    # as in `last_versions`: a version without an arrival time counts as the earliest
     return row.get("ingested_at") or dt.datetime.min
 
 
-def _mark(warehouse: Warehouse, twin: Table, changed: Sequence[dict[str, Any]], fulfilled: Sequence[dict[str, Any]]) -> None:
-    """Bring claims up to date, and mark rows that are to leave: their claims are NULL."""
-    rows = [*changed, *(row | {"claims": None} for row in fulfilled if row["claims"] is not None)]
+def _mark(warehouse: Warehouse, table: Table, updated: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> None:
+    """Write the current claims, and NULL claims for the valid rows, which marks them for removal."""
+    rows = [*updated, *(row | {"claims": None} for row in valid if row["claims"] is not None)]
     if rows:
-        warehouse.upsert(twin, pa.Table.from_pylist(rows, schema=twin.arrow_schema))
+        warehouse.upsert(table, pa.Table.from_pylist(rows, schema=table.arrow_schema))
 
 
-def _sweep(warehouse: Warehouse, twin: Table, day: Span) -> None:
-    """Remove marked rows of a day, by a query: a warehouse that notices another writer computes it again."""
+def _remove_marked(warehouse: Warehouse, table: Table, day: Span) -> None:
+    """Remove the marked rows of a day by a query, which the embedded warehouse recomputes if it detects a concurrent write."""
     unmarked = exp.column("claims").is_(exp.null()).not_()
-    columns = [exp.column(name) for name in twin.arrow_schema.names]
-    rows = exp.select(*columns).from_(table_node(twin)).where(exp.column(PARTITION).eq(literal(day.first_ds)), unmarked)
-    warehouse.replace(twin, hiveql(rows), day)
+    columns = [exp.column(name) for name in table.arrow_schema.names]
+    rows = exp.select(*columns).from_(table_node(table)).where(exp.column(PARTITION).eq(literal(day.first_ds)), unmarked)
+    warehouse.replace(table, hiveql(rows), day)
 
 
 def days_to_run(api: ApiTable, changed: Iterable[str], asked: Span) -> list[Span]:
-    """The days whose rules, alerts and activity rest on the changed days of a table, as far as `asked` has them.
+    """The days within `asked` whose rules, alerts and activity depend on changed days of a table.
 
-    A day's look-backs and profiles reach into the day before it, so the day after each changed day is among them.
+    Lookbacks and profiles of a day reach into the day before, so the day after each changed day is included.
     """
     days = {dt.date.fromisoformat(day) for day in changed}
     after = {day + DAY for day in days} if api.day_column else set()

@@ -1,4 +1,4 @@
-"""From rows as an API served them to rows of a table, and rows refused with the claims they broke. No I/O."""
+"""Validates rows as an API served them against the claims of their table. No I/O."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from hive_io import PARTITION, Span
 
 
 def validate(api: ApiTable, served: Sequence[Row], span: Span, arrived_on: dt.date | None = None) -> Batch:
-    """Read, check and sort rows that an API served.
+    """Parse rows, check every claim, and separate valid rows from rejected ones.
 
     Args:
-        served: rows as decoded from JSON, in the order they were served.
-        span: what was asked for; its first day is that of a snapshot.
-        arrived_on: the day of refused rows whose arrival is unreadable; the span's first, unless given.
+        served: rows as decoded from JSON, in the order in which they were served.
+        span: the requested span; for a snapshot, its first day becomes the rows' day.
+        arrived_on: day of rejected rows without a readable arrival time; by default the first day of the span.
     """
     day = arrived_on or span.first_day
     columns: dict[str, pa.Array] = {}
@@ -34,19 +34,19 @@ def validate(api: ApiTable, served: Sequence[Row], span: Span, arrived_on: dt.da
             broken.setdefault(index, set()).add(api.readable_claim(column.name))
     frame = pa.table(columns)
     for index, claim in _broken_claims(api, frame):
-        # a value that could not be read is NULL here; what that NULL breaks in turn says nothing new
+        # an unreadable value is NULL here; a claim that this NULL violates adds nothing
         if api.readable_claim(claim.column) not in broken.get(index, ()):
             broken.setdefault(index, set()).add(claim.name)
     for index in _outside(api, frame, span):
         broken.setdefault(index, set()).add(api.span_claim or "")
 
-    kept = _with_day(api, frame, day).filter(_mask(len(served), broken)) if broken else _with_day(api, frame, day)
-    rows = last_versions(api, kept)
-    rejected = _rejected(api, served, frame, broken, day)
-    return batch_of(rows, rejected, len(served), day)
+    dated = _with_day(api, frame, day)
+    valid = dated.filter(_unbroken(len(served), broken)) if broken else dated
+    return batch_of(last_versions(api, valid), _rejected(api, served, frame, broken, day), len(served), day)
 
 
 def _broken_claims(api: ApiTable, frame: pa.Table) -> list[tuple[int, Any]]:
+    """Row index and claim of each violation."""
     claims = {claim.name: claim for claim in api.claims}
     if not frame.num_rows:
         return []
@@ -56,14 +56,14 @@ def _broken_claims(api: ApiTable, frame: pa.Table) -> list[tuple[int, Any]]:
         cases = errors.failure_cases
         unplaced = cases[cases["index"].isna() | ~cases["check"].isin(list(claims))]
         if len(unplaced):
-            # a claim that raised is a fault of ours, not of the row
-            raise ValueError(f"{api.table.full_name}: {unplaced['check'].iloc[0]} could not be checked") from errors
+            # the claim itself raised: a defect of this package, not of the row
+            raise ValueError(f"{api.table.full_name}: claim {unplaced['check'].iloc[0]} raised an error") from errors
         return [(int(i), claims[name]) for i, name in zip(cases["index"], cases["check"], strict=True)]
     return []
 
 
 def _outside(api: ApiTable, frame: pa.Table, span: Span) -> list[int]:
-    """Rows that did not happen when they were asked for; a source that gives those would have them replace each other."""
+    """Indexes of rows whose time is outside the requested span; loading them would let spans overwrite each other's rows."""
     if api.day_column is None:
         return []
     time = frame.column(api.day_column)
@@ -72,11 +72,12 @@ def _outside(api: ApiTable, frame: pa.Table, span: Span) -> list[int]:
     return [int(index) for index in pc.indices_nonzero(pc.fill_null(outside, False)).to_pylist()]
 
 
-def _mask(length: int, broken: dict[int, set[str]]) -> pa.Array:
+def _unbroken(length: int, broken: dict[int, set[str]]) -> pa.Array:
     return pa.array([index not in broken for index in range(length)])
 
 
 def _with_day(api: ApiTable, frame: pa.Table, day: dt.date) -> pa.Table:
+    """The rows with their partition: the day of their time, or `day` for a snapshot."""
     if api.day_column is not None:
         days = pc.strftime(frame.column(api.day_column), "%Y-%m-%d")
     else:
@@ -85,6 +86,7 @@ def _with_day(api: ApiTable, frame: pa.Table, day: dt.date) -> pa.Table:
 
 
 def _rejected(api: ApiTable, served: Sequence[Row], frame: pa.Table, broken: dict[int, set[str]], day: dt.date) -> pa.Table:
+    """The rejected rows, in the partition of the day on which they arrived."""
     arrival = frame.column("ingested_at") if "ingested_at" in frame.column_names else None
     rows = []
     for index in sorted(broken):

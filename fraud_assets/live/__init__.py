@@ -1,1 +1,1 @@
-"""The live path: micro-batches of arrivals, judged within seconds."""
+"""The live path: transactions are judged in micro-batches, within seconds of their arrival."""

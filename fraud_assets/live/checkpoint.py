@@ -4,45 +4,57 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from fraud_assets.atomic_write import write_atomically
 from fraud_assets.errors import FraudError
 
+_KEYS = {"cursor": "cursor", "day": "day", "reopened": "late_days"}
+"""Keys of the file, and the attributes that they hold. Files of version 0.1 have the same keys."""
+
 
 class BadCheckpoint(FraudError):
-    """The file that says how far the live path has come cannot be used."""
+    """The checkpoint file cannot be read."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far the live path has come.
+    """How far the live path has read the source.
 
     Attributes:
-        cursor: of the last transaction that is in the lake and judged; None before the first.
-        day: the last day that began, `2026-01-31`.
-        reopened: earlier days that got rows since a run of the graph last brought them.
+        cursor: the source's cursor after the last transaction that was loaded and judged; None to read from the beginning of
+            today.
+        day: the latest day that has begun, `2026-01-31`.
+        late_days: earlier days that received rows since they were last reconciled, sorted.
     """
 
     cursor: str | None = None
     day: str | None = None
-    reopened: Sequence[str] = ()
+    late_days: Sequence[str] = ()
 
     @classmethod
     def read(cls, file: Path) -> Checkpoint:
-        """The checkpoint in a file; a new one where there is none.
+        """Read a checkpoint file; without a file, return an empty checkpoint.
 
         Raises:
-            BadCheckpoint: it is not one.
+            BadCheckpoint: the file holds something else.
         """
         if not file.exists():
             return cls()
         try:
-            return cls(**json.loads(file.read_text(encoding="utf-8")))
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(stored, dict):
+                raise TypeError(f"expected an object, found {type(stored).__name__}")
+            if unknown := stored.keys() - _KEYS:
+                raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
         except (ValueError, TypeError) as error:
-            raise BadCheckpoint(f"{file} is not what `fraud watch` wrote ({error}); delete it to begin with today") from None
+            raise BadCheckpoint(
+                f"{file} is not a checkpoint of `fraud watch`: {error}. Delete it to read today again from its beginning"
+            ) from None
+        return cls(**{_KEYS[key]: value for key, value in stored.items()})
 
     def write(self, file: Path) -> None:
-        """Keep it in a file; a new one is there whole, or the old one still is."""
-        write_atomically(file, json.dumps(asdict(self)) + "\n")
+        """Replace the checkpoint file atomically."""
+        stored = {key: getattr(self, attribute) for key, attribute in _KEYS.items()}
+        write_atomically(file, json.dumps(stored) + "\n")

@@ -1,4 +1,4 @@
-"""How long transactions waited until they were judged: counted by `fraud watch`, kept by the hour in `latencies`."""
+"""Latency of the live path, from arrival at the source to judgment: counted by `fraud watch`, stored by hour in `latencies`."""
 
 from __future__ import annotations
 
@@ -17,36 +17,41 @@ HOUR = dt.timedelta(hours=1)
 
 
 class Latencies:
-    """Counts that are not in the lake yet, by hour and by seconds."""
+    """Counts that are not in the warehouse yet, by hour and by latency."""
 
     def __init__(self) -> None:
-        self._waiting: dict[dt.datetime, Counter[Decimal]] = {}
+        self._pending: dict[dt.datetime, Counter[Decimal]] = {}
 
     def add(self, seconds: pa.Array, judged_at: dt.datetime) -> None:
-        """Count transactions that were judged at that time (UTC), by the seconds since they arrived; NULLs are not counted."""
-        counts = self._waiting.setdefault(judged_at.replace(minute=0, second=0, microsecond=0), Counter())
+        """Count transactions by their latency; NULLs are ignored.
+
+        Args:
+            seconds: latency of each transaction.
+            judged_at: when they were judged, UTC.
+        """
+        counts = self._pending.setdefault(judged_at.replace(minute=0, second=0, microsecond=0), Counter())
         for counted in pc.value_counts(rounded_up(seconds.drop_null())).to_pylist():
             counts[counted["values"]] += counted["counts"]
 
     def write(self, warehouse: Warehouse) -> None:
-        """Add the counts to those of their hours in the lake.
+        """Add the pending counts to those in the warehouse.
 
         Raises:
-            HiveIOError: what was not written is kept, and written next time.
+            HiveIOError: counts that were not written stay pending for the next call.
         """
         warehouse.ensure_table(LATENCIES)
-        for hour in sorted(self._waiting):
+        for hour in sorted(self._pending):
             span = Span(hour, hour + HOUR)
-            counts = Counter(self._waiting[hour])
+            counts = Counter(self._pending[hour])
             for row in warehouse.read(LATENCIES.full_name, span=span).to_pylist():
                 if row["hour"] == hour.replace(tzinfo=None):
                     counts[row["seconds"]] += row["transactions"]
             warehouse.replace(LATENCIES, _rows(hour, counts), span)
-            del self._waiting[hour]
+            del self._pending[hour]
 
 
 def rounded_up(seconds: pa.Array) -> pa.Array:
-    """Seconds, as DECIMAL(12,1), rounded up to a tenth, or to two digits; under 0 (the clocks differ) is 0."""
+    """Seconds as DECIMAL(12,1), rounded up to a tenth or to two significant digits; negative ones (the clocks differ) are 0."""
     tenths = np.maximum(np.ceil(np.asarray(seconds.to_numpy(zero_copy_only=False), dtype=np.float64) * 10), 0).astype(np.int64)
     step = 10 ** np.maximum(np.floor(np.log10(np.maximum(tenths, 1))).astype(np.int64) - 1, 0)
     whole = pa.array(-(-tenths // step) * step).cast(pa.decimal128(19, 0))

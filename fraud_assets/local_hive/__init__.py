@@ -1,1 +1,1 @@
-"""An Apache Hive on this machine, for development and tests."""
+"""A local Apache Hive for development and tests."""

@@ -1,7 +1,7 @@
-"""Apache Hive 4 on this machine, for development and tests: HiveServer2 on loopback, Tez in local mode, a Derby metastore.
+"""A local Apache Hive 4 for development and tests: HiveServer2 on loopback, Tez in local mode, a Derby metastore.
 
-Its jars come from Maven (`pom.xml` beside this file). Everything it keeps is in one folder. Not for production: one process
-does everything, and nobody is asked for a password.
+Maven downloads its jars (`pom.xml` beside this file). All its state is in one folder. Not for production: everything runs in
+one process, and connections need no password.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from hive_io.errors import HiveIOError
 POM = Path(__file__).with_name("pom.xml")
 PORT = 10000
 STARTS_WITHIN = 180.0
-"""Seconds. It took 10 on two idle cores, and 20 s before that for the jars."""
+"""Seconds until a server that does not answer counts as failed. A start took 10 s on two idle cores, plus 20 s for the jars."""
 
-_JAVA = range(17, 22)
+_JAVA_VERSIONS = range(17, 22)
 _MAIN = "org.apache.hive.service.server.HiveServer2"
-# what Hive and its serializers look into, which Java has closed since 17
+# packages that Hive and its serializers access by reflection, which Java 17 and later forbid by default
 _OPENED = (
     "java.io", "java.lang", "java.lang.reflect", "java.math", "java.net", "java.nio", "java.text", "java.time", "java.util",
     "java.util.concurrent", "java.util.concurrent.atomic", "java.util.regex", "sun.nio.ch", "sun.nio.cs",
@@ -45,7 +45,7 @@ rootLogger.appenderRef.console.ref=console
 
 
 class LocalHiveError(HiveIOError):
-    """Apache Hive cannot be installed or started here; the message says what is missing."""
+    """Apache Hive cannot be installed or started; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class LocalHive:
     """A server that was started.
 
     Attributes:
-        folder: where its metastore, its log and the staged files are.
+        folder: holds its metastore, its log and staged files.
     """
 
     folder: Path
@@ -62,18 +62,19 @@ class LocalHive:
 
     @property
     def url(self) -> str:
-        """What a warehouse setting names it."""
+        """Its location, for FRAUD_WAREHOUSE."""
         return f"hive://fraud@127.0.0.1:{self.port}/fintech?staging={self.folder / 'staged'}"
 
     @property
     def running(self) -> bool:
-        """Whether the process that was started still runs."""
-        said = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(self.pid)], capture_output=True, text=True, check=False)
-        return _MAIN in said.stdout
+        """True if the process that was started is still running."""
+        # compare the command: another process may have got the same id
+        ps = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(self.pid)], capture_output=True, text=True, check=False)
+        return _MAIN in ps.stdout
 
 
 def install(jars: Path) -> None:
-    """Bring the jars of `pom.xml` into a folder, unless they are there.
+    """Download the jars of `pom.xml` into a folder, unless it holds them already.
 
     Raises:
         LocalHiveError: Maven is missing, or failed.
@@ -84,33 +85,34 @@ def install(jars: Path) -> None:
         return
     maven = shutil.which("mvn")
     if maven is None:
-        raise LocalHiveError("Apache Hive is installed by Maven: install maven, so that mvn is found, and try again")
+        raise LocalHiveError("mvn is not on the PATH; install maven, which downloads Apache Hive, and try again")
     shutil.rmtree(jars, ignore_errors=True)
     command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={jars.absolute()}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = [line for line in done.stdout.splitlines() if "ERROR" in line]
-        raise LocalHiveError("Maven could not bring Apache Hive:\n" + "\n".join(said[:3]))
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        errors = [line for line in result.stdout.splitlines() if "ERROR" in line]
+        raise LocalHiveError("Maven could not download Apache Hive:\n" + "\n".join(errors[:3]))
     stamp.write_text(version, encoding="utf-8")
 
 
 def start(folder: Path, jars: Path, *, port: int = PORT, zone: str = "UTC", more: Mapping[str, str] | None = None) -> LocalHive:
-    """Start a server, and wait until it answers. Its log is `server.log` in its folder.
+    """Start a server and wait until it answers. Its log is `server.log` in its folder.
 
     Args:
-        folder: made if it is missing; what an earlier server left there goes on.
-        zone: the time zone the server lives in; no result depends on it, which tests show.
-        more: settings of hive-site.xml besides ours.
+        folder: created if missing; the state of an earlier server in it is reused.
+        zone: time zone of the server. No result depends on it; tests use it to show that.
+        more: further settings for hive-site.xml.
 
     Raises:
-        LocalHiveError: no Java that Hive runs on, a port in use, a server that ended or did not answer in time.
+        LocalHiveError: Java is missing or not supported, the port is in use, a server is running in the folder, or the server
+            ended or did not answer in time.
     """
     folder = folder.absolute()
     running = status(folder)
     if running is not None:
-        raise LocalHiveError(f"A server already runs here, {running.url}")
+        raise LocalHiveError(f"A server is already running here: {running.url}")
     if _answers(port):
-        raise LocalHiveError(f"Port {port} is in use; name another with --port")
+        raise LocalHiveError(f"Port {port} is in use; choose another with --port")
     java = _java()
     install(jars)
     conf = folder / "conf"
@@ -124,8 +126,8 @@ def start(folder: Path, jars: Path, *, port: int = PORT, zone: str = "UTC", more
     command = [java, "-Xmx2g", *opens, *properties, "-cp", f"{conf}:{jars.absolute()}/*", _MAIN]
     log = folder / "server.log"
     log.touch()
-    began = log.stat().st_size
-    # no Popen: the server outlives the process that starts it, and nobody waits for it
+    log_start = log.stat().st_size
+    # not Popen, which expects its process to be waited for: the server outlives the process that starts it
     streams = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND, 0),
@@ -133,32 +135,32 @@ def start(folder: Path, jars: Path, *, port: int = PORT, zone: str = "UTC", more
     ]
     pid = os.posix_spawn(java, command, os.environ, file_actions=streams, setpgroup=0)
     server = LocalHive(folder, port, pid)
-    _noted(folder).write_text(json.dumps({"port": port, "pid": pid}), encoding="utf-8")
+    _pid_file(folder).write_text(json.dumps({"port": port, "pid": pid}), encoding="utf-8")
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and os.waitpid(pid, os.WNOHANG) == (0, 0):
         if _answers(port):
             return server
         time.sleep(0.25)
     stop(folder)
-    said = log.read_bytes()[began:].decode(errors="replace")
-    raise LocalHiveError(f"Apache Hive did not start; its log, {log}, ends with\n{said[-2000:]}")
+    output = log.read_bytes()[log_start:].decode(errors="replace")
+    raise LocalHiveError(f"Apache Hive did not start; its log, {log}, ends with\n{output[-2000:]}")
 
 
 def status(folder: Path) -> LocalHive | None:
-    """The server that was started in the folder, if it still runs."""
-    noted = _noted(folder.absolute())
-    if not noted.exists():
+    """The running server of a folder; None if there is none."""
+    pid_file = _pid_file(folder.absolute())
+    if not pid_file.exists():
         return None
-    said = json.loads(noted.read_text(encoding="utf-8"))
-    server = LocalHive(folder.absolute(), said["port"], said["pid"])
+    state = json.loads(pid_file.read_text(encoding="utf-8"))
+    server = LocalHive(folder.absolute(), state["port"], state["pid"])
     return server if server.running else None
 
 
 def stop(folder: Path, *, within: float = 30.0) -> bool:
-    """End the server that was started in the folder; whether there was one.
+    """Stop the server of a folder. Returns False if none was running.
 
     Args:
-        within: seconds until it is killed; what was committed is kept either way.
+        within: seconds until it is killed; committed data is kept either way.
     """
     server = status(folder)
     if server is not None:
@@ -170,12 +172,12 @@ def stop(folder: Path, *, within: float = 30.0) -> bool:
         if server.running:
             os.kill(server.pid, signal.SIGKILL)
             _reap(server.pid)
-    _noted(folder.absolute()).unlink(missing_ok=True)
+    _pid_file(folder.absolute()).unlink(missing_ok=True)
     return server is not None
 
 
 def _reap(pid: int) -> None:
-    """Let a child that ended go; a server may be the child of another process, which has waited for it or ended."""
+    """Reap the server if it has ended and is a child of this process; another process may have started it."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -187,20 +189,20 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _noted(folder: Path) -> Path:
+def _pid_file(folder: Path) -> Path:
     return folder / "server.json"
 
 
 def _java() -> str:
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
-    wanted = f"Apache Hive 4.0 runs on Java {_JAVA[0]} to {_JAVA[-1]}"
+    needed = f"Apache Hive 4.0 needs Java {_JAVA_VERSIONS[0]} to {_JAVA_VERSIONS[-1]}"
     if java is None:
-        raise LocalHiveError(f"{wanted}, and there is no java; install it, or let JAVA_HOME name it")
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)', said)
-    if version is None or int(version[1]) not in _JAVA:
-        raise LocalHiveError(f"{wanted}, and {java} is another: {said.partition(chr(10))[0]}; let JAVA_HOME name one")
+        raise LocalHiveError(f"{needed}, but java is not on the PATH; install it, or set JAVA_HOME")
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', output)
+    if version is None or int(version[1]) not in _JAVA_VERSIONS:
+        raise LocalHiveError(f"{needed}, but {java} reports {output.partition(chr(10))[0]}; set JAVA_HOME to a supported one")
     return java
 
 
@@ -227,7 +229,7 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
         "hive.execution.engine": "tez",
         "hive.tez.container.size": "512",
         "fs.defaultFS": "file:///",
-        # a join of a few tables counts more than the 1,200 things that Tez lets it
+        # a join of a few tables needs more counters than Tez's default limit of 1,200
         "tez.counters.max": "10000",
         "tez.local.mode": "true",
         "tez.am.inline.task.execution.max-tasks": "2",
@@ -241,7 +243,7 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
 def _site(settings: Mapping[str, str]) -> ElementTree.ElementTree[ElementTree.Element]:
     site = ElementTree.Element("configuration")
     for name, value in settings.items():
-        given = ElementTree.SubElement(site, "property")
-        ElementTree.SubElement(given, "name").text = name
-        ElementTree.SubElement(given, "value").text = value
+        element = ElementTree.SubElement(site, "property")
+        ElementTree.SubElement(element, "name").text = name
+        ElementTree.SubElement(element, "value").text = value
     return ElementTree.ElementTree(site)

@@ -1,1 +1,1 @@
-"""What is wrong at present, and messages to people about it. Writes no business table."""
+"""Health checks, incidents and notifications. Writes no business table."""

@@ -1,4 +1,4 @@
-"""Messages about new alerts, a digest every 15 minutes at most."""
+"""Notifications of new alerts: a digest, at most every 15 minutes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from fraud_assets.sql.windows import hiveql
 from hive_io import PARTITION, HiveQL
 from hive_io.dialect import literal
 
-BETWEEN_ALERTS = dt.timedelta(minutes=15)
-"""Between two messages of alerts: four an hour at most, however many alerts there are."""
-
-
-_HIGHEST = 10
+BETWEEN_DIGESTS = dt.timedelta(minutes=15)
+"""Least time between two digests: at most four an hour, however many alerts there are."""
+_LISTED = 10
+"""Alerts that a digest lists, the highest scores first."""
 
 
 class AlertDigest:
-    """Which alerts people were told of, so that each is told once, in groups.
+    """Notifies of each alert once, in digests.
 
     Args:
-        file: where that is kept.
+        file: records the alerts that were notified, and when the last digest was written.
     """
 
     def __init__(self, file: Path, outbox: Outbox) -> None:
@@ -37,37 +36,48 @@ class AlertDigest:
         self._outbox = outbox
         self._lock = FileLock(file.with_suffix(".lock"))
 
-    def tell(self, found: Iterable[Mapping[str, Any]], days: Sequence[str], now: dt.datetime, severity: str, link: str) -> None:
-        """Tell of the alerts that nobody was told of, unless that was done less than `BETWEEN_ALERTS` ago.
+    def notify(
+        self, alerts: Iterable[Mapping[str, Any]], days: Sequence[str], now: dt.datetime, severity: str, link: str
+    ) -> None:
+        """Write a digest of the alerts not notified yet, unless the last digest is younger than `BETWEEN_DIGESTS`.
 
         Args:
-            found: the alerts of these days.
-            days: only of these is remembered what was told.
+            alerts: rows of `alerts_query` for these days.
+            days: days whose notified alerts stay recorded; those of other days are forgotten.
+            severity: the lowest severity among the alerts, for the title.
+            link: the address of the alerts in Dagster.
         """
         with self._lock:
-            kept = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {"at": None, "told": {}}
-            if kept["at"] and now - dt.datetime.fromisoformat(kept["at"]) < BETWEEN_ALERTS:
+            state = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {"at": None, "told": {}}
+            if state["at"] and now - dt.datetime.fromisoformat(state["at"]) < BETWEEN_DIGESTS:
                 return
-            told = {day: set(kept["told"].get(day, ())) for day in days}
-            news = [alert for alert in found if alert["transaction_id"] not in told[alert[PARTITION]]]
-            if not news:
+            notified = {day: set(state["told"].get(day, ())) for day in days}
+            new = [alert for alert in alerts if alert["transaction_id"] not in notified[alert[PARTITION]]]
+            if not new:
                 return
-            news.sort(key=lambda alert: (-alert["score"], alert["transaction_id"]))
-            lines = [
-                f"{a['transaction_id']}: {a['score']:.3f}, {a['severity']}, {', '.join(a['rules'])}, {a['event_time']:%H:%M:%S}"
-                for a in news[:_HIGHEST]
-            ]
-            if len(news) > _HIGHEST:
-                lines = [f"The {_HIGHEST} highest scores:", *lines]
-            lines += [f"Why: fraud explain {news[0]['transaction_id']}", f"All: {link}"]
-            self._outbox.put(Message(f"{len(news):,} new alerts of severity {severity} or higher", "\n".join(lines)))
-            for alert in news:
-                told[alert[PARTITION]].add(alert["transaction_id"])
-            said = {"at": now.isoformat(), "told": {day: sorted(ids) for day, ids in told.items()}}
-            write_atomically(self._file, json.dumps(said) + "\n")
+            new.sort(key=lambda alert: (-alert["score"], alert["transaction_id"]))
+            self._outbox.put(_digest(new, severity, link))
+            for alert in new:
+                notified[alert[PARTITION]].add(alert["transaction_id"])
+            # after the message: a process killed in between notifies twice rather than never
+            state = {"at": now.isoformat(), "told": {day: sorted(ids) for day, ids in notified.items()}}
+            write_atomically(self._file, json.dumps(state) + "\n")
 
 
-def _alerts_query(days: Sequence[str], severities: Sequence[str]) -> HiveQL:
+def _digest(alerts: Sequence[Mapping[str, Any]], severity: str, link: str) -> Message:
+    lines = [
+        f"{a['transaction_id']}: {a['score']:.3f}, {a['severity']}, {', '.join(a['rules'])}, {a['event_time']:%H:%M:%S} UTC"
+        for a in alerts[:_LISTED]
+    ]
+    if len(alerts) > _LISTED:
+        lines = [f"The {_LISTED} highest scores:", *lines]
+    lines += [f"Explain the first: fraud explain {alerts[0]['transaction_id']}", f"All alerts: {link}"]
+    noun = "alert" if len(alerts) == 1 else "alerts"
+    return Message(f"{len(alerts):,} new {noun} of severity {severity} or higher", "\n".join(lines))
+
+
+def alerts_query(days: Sequence[str], severities: Sequence[str]) -> HiveQL:
+    """Alerts of these days and severities."""
     tree = (
         exp.select("transaction_id", "event_time", "score", "severity", "rules", PARTITION)
         .from_(exp.table_(FRAUD_ALERTS.name, db=FRAUD_ALERTS.database))

@@ -1,12 +1,7 @@
-"""Messages to people, through apprise: one when something goes wrong, one when it is right again, none lost.
-
-A message is a file until it is sent, one for each target, so whoever is killed in between sends it later. Targets are named
-in files by a hash: their addresses are secrets.
-"""
+"""Incidents: conditions that are failing now. One message when an incident opens, one when it is resolved."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,70 +10,79 @@ from pathlib import Path
 from filelock import FileLock
 
 from fraud_assets.atomic_write import write_atomically
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.monitoring.outbox import Message, Outbox
 
 _NAMES, _LINES = 3, 20
-"""Names in a title, and lines in a message."""
+"""Names in a title, and lines in a message, at most."""
 
 
 @dataclass(frozen=True)
 class IncidentKind:
-    """A kind of trouble that people are told of.
+    """A kind of incident.
 
     Attributes:
-        name: in the file of what is wrong.
-        wrong, right: how a title begins that says what began to be wrong, and what is right again.
-        matters: why a person should look.
+        name: its key in the file of open incidents.
+        opened, resolved: titles of the messages, before the names of what is affected.
+        why: why the incident matters, or what to do; the last line of the message when it opens.
     """
 
     name: str
-    wrong: str
-    right: str
-    matters: str
+    opened: str
+    resolved: str
+    why: str
 
 
 class IncidentLog:
-    """What is wrong at present, so that each change is told once, by whichever process sees it.
+    """The open incidents. Each change is notified once, whichever process detects it.
 
     Args:
-        file: where that is kept.
+        file: records the open incidents, each since when.
     """
 
-    def __init__(self, file: Path, outbox: Outbox) -> None:
+    def __init__(self, file: Path, outbox: Outbox, clock: Clock = SYSTEM_CLOCK) -> None:
         self._file = file
         self._outbox = outbox
+        self._clock = clock
         file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(file.with_suffix(".lock"))
 
-    def update(self, kind: IncidentKind, wrong: Mapping[str, Callable[[], str]], right: Collection[str] | None = None) -> None:
-        """Tell what of a kind began to be wrong, and what is right again: a message each, however many names it has.
+    def update(
+        self, kind: IncidentKind, failing: Mapping[str, Callable[[], str]], healthy: Collection[str] | None = None
+    ) -> None:
+        """Open and resolve incidents of a kind, with one message for all that open and one for all that are resolved.
 
         Args:
-            wrong: for each name, what is said of it; asked only for what is news.
-            right: names that are right; None for all that are not wrong.
+            failing: for each name that fails, a function that describes the failure; called only for a new incident.
+            healthy: names whose incidents are resolved; None for all names that are not failing.
         """
         with self._lock:
-            since = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
-            known: dict[str, str] = since.get(kind.name, {})
-            news = [name for name in wrong if name not in known]
-            over = {name: at for name, at in known.items() if name not in wrong and (right is None or name in right)}
-            if not news and not over:
+            incidents = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
+            open_since: dict[str, str] = incidents.get(kind.name, {})
+            new = [name for name in failing if name not in open_since]
+            resolved = {
+                name: since
+                for name, since in open_since.items()
+                if name not in failing and (healthy is None or name in healthy)
+            }
+            if not new and not resolved:
                 return
-            if news:
-                lines = [f"{name}: {wrong[name]()}" for name in news[:_LINES]] + _more(len(news) - _LINES, "")
-                self._outbox.put(Message(_title(kind.wrong, news), "\n".join([*lines, kind.matters])))
-            if over:
-                lines = [f"{name}: it was not since {at} (UTC)" for name, at in list(over.items())[:_LINES]]
-                lines += _more(len(over) - _LINES, "")
-                self._outbox.put(Message(_title(kind.right, list(over)), "\n".join(lines), good=True))
-            # after the messages: whoever is killed in between tells them twice rather than never
-            at = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S}"
-            kept = {name: began for name, began in known.items() if name not in over}
-            write_atomically(self._file, json.dumps({**since, kind.name: {**kept, **dict.fromkeys(news, at)}}) + "\n")
+            if new:
+                lines = [f"{name}: {failing[name]()}" for name in new[:_LINES]] + _more(len(new) - _LINES, "")
+                self._outbox.put(Message(_title(kind.opened, new), "\n".join([*lines, kind.why])))
+            if resolved:
+                lines = [f"{name}: failing since {since} (UTC)" for name, since in list(resolved.items())[:_LINES]]
+                lines += _more(len(resolved) - _LINES, "")
+                self._outbox.put(Message(_title(kind.resolved, list(resolved)), "\n".join(lines), good=True))
+            # after the messages: a process killed in between notifies twice rather than never
+            now = f"{self._clock.now():%Y-%m-%d %H:%M:%S}"
+            still_open = {name: since for name, since in open_since.items() if name not in resolved}
+            incidents[kind.name] = {**still_open, **dict.fromkeys(new, now)}
+            write_atomically(self._file, json.dumps(incidents) + "\n")
 
 
-def _title(begins: str, names: Sequence[str]) -> str:
-    return ", ".join([f"{begins}: {names[0]}", *names[1:_NAMES], *_more(len(names) - _NAMES, "and ")])
+def _title(beginning: str, names: Sequence[str]) -> str:
+    return ", ".join([f"{beginning}: {names[0]}", *names[1:_NAMES], *_more(len(names) - _NAMES, "and ")])
 
 
 def _more(count: int, before: str) -> list[str]:

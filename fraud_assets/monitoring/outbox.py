@@ -1,4 +1,8 @@
-"""Messages to people, sent through apprise and kept until every target has accepted them."""
+"""Messages, sent through apprise and kept on disk until every target has accepted them.
+
+A message is one file for each target until it is sent, so that the next process sends what a killed one left. File names
+contain a hash of the target, since its address is a secret.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +22,21 @@ from fraud_assets.atomic_write import write_atomically
 from fraud_assets.errors import FraudError
 
 _LONGEST_PAUSE = 300.0
+"""Seconds between two attempts of a failing target, at most."""
 
 
 class NotSent(FraudError):
-    """A target did not take a message, or cannot be one."""
+    """A target did not accept a message, or its address is not valid."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a person reads.
+    """A notification.
 
     Attributes:
         title: what happened, in a few words.
         body: since when, why it matters, and where to look.
+        good: True if it reports that an incident is resolved.
     """
 
     title: str
@@ -39,13 +45,13 @@ class Message:
 
 
 class Outbox:
-    """Messages that wait in a folder until each target has taken them.
+    """Messages in a folder, until each target has accepted them.
 
     Args:
-        targets: as apprise reads them, `slack://…`, `mailto://…`, `json://127.0.0.1:8000`.
+        targets: apprise URLs, `slack://…`, `mailto://…`, `json://127.0.0.1:8000`.
 
     Raises:
-        NotSent: apprise does not know a target; which one it is, is said by its scheme.
+        NotSent: apprise does not support a target; the message names its scheme only.
     """
 
     def __init__(self, folder: Path, targets: Sequence[SecretStr]) -> None:
@@ -53,19 +59,20 @@ class Outbox:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / ".lock")
         self._targets = {_name(target): _Target(target) for target in targets}
-        self._again: dict[str, tuple[float, float]] = {}
+        # for each failing target: its pause in seconds, and the monotonic time of the next attempt
+        self._backoff: dict[str, tuple[float, float]] = {}
 
     def put(self, message: Message) -> None:
-        """Keep a message for every target; it is sent by `send`."""
+        """Store a message for every target; `send` sends it."""
         for name in self._targets:
-            # names in the order of time: each target gets its messages in order
+            # file names sort by time, so that each target gets its messages in order
             write_atomically(self._folder / f"{time.time_ns():020}-{name}-{uuid4().hex[:8]}.json", json.dumps(asdict(message)))
 
     def send(self) -> list[str]:
-        """Send what waits, unless another process is at it. A target that fails is tried again later, after 1, 2, 4 … 300 s.
+        """Send the waiting messages, unless another process is sending. A failing target is retried after 1, 2, 4 … 300 s.
 
         Returns:
-            What went wrong, a sentence for each target that began to fail.
+            An error message for each target that began to fail.
         """
         if not any(self._folder.glob("*.json")):
             return []
@@ -76,52 +83,53 @@ class Outbox:
             return []
 
     def _send(self) -> list[str]:
-        said = []
+        errors = []
         for name, target in self._targets.items():
-            pause, at = self._again.get(name, (0.0, 0.0))
-            if time.monotonic() < at:
+            pause, retry_at = self._backoff.get(name, (0.0, 0.0))
+            if time.monotonic() < retry_at:
                 continue
             for file in sorted(self._folder.glob(f"*-{name}-*.json")):
-                if not target.takes(Message(**json.loads(file.read_text(encoding="utf-8")))):
+                if not target.deliver(Message(**json.loads(file.read_text(encoding="utf-8")))):
                     if not pause:
-                        said.append(f"A message could not be sent by {target.shown}; it is kept, and tried again")
+                        errors.append(f"{target.scheme} did not accept a message; it is kept and will be retried")
                     pause = min(max(1.0, 2 * pause), _LONGEST_PAUSE)
-                    self._again[name] = pause, time.monotonic() + pause
+                    self._backoff[name] = pause, time.monotonic() + pause
                     break
                 file.unlink()
-                self._again.pop(name, None)
+                self._backoff.pop(name, None)
                 pause = 0.0
-        return said
+        return errors
 
     @property
     def waiting(self) -> int:
-        """Messages that some target has not taken yet."""
+        """Messages not yet accepted, counted for each target."""
         return len(list(self._folder.glob("*.json")))
 
 
 def try_targets(targets: Sequence[SecretStr]) -> int:
-    """Send a message to every target now; how many there are.
+    """Send a test message to every target now, and return the number of targets.
 
     Raises:
-        NotSent: with the schemes of those that did not take it.
+        NotSent: with the schemes of the targets that did not accept it.
     """
-    message = Message("Fraud detection: a test", "Messages from the fraud pipeline arrive here.", good=True)
-    failed = [target.shown for target in map(_Target, targets) if not target.takes(message)]
+    message = Message("Fraud detection: test message", "Notifications of the fraud pipeline arrive here.", good=True)
+    failed = [target.scheme for target in map(_Target, targets) if not target.deliver(message)]
     if failed:
-        raise NotSent(f"{len(failed)} of {len(targets)} targets did not take the message: {', '.join(failed)}")
+        raise NotSent(f"{len(failed)} of {len(targets)} targets did not accept the test message: {', '.join(failed)}")
     return len(targets)
 
 
 class _Target:
-    """A target as apprise has it, which tells no more of itself than its scheme."""
+    """A target of apprise. Only its scheme is ever shown, since the rest of its address is secret."""
 
     def __init__(self, address: SecretStr) -> None:
-        self.shown = address.get_secret_value().partition(":")[0] + "://…"
+        self.scheme = address.get_secret_value().partition(":")[0] + "://…"
         self._apprise = apprise.Apprise()
         if not self._apprise.add(address.get_secret_value()):
-            raise NotSent(f"{self.shown} in FRAUD_NOTIFY is no target that apprise can use; its documentation lists them")
+            raise NotSent(f"{self.scheme} in FRAUD_NOTIFY is not a URL that apprise supports; see its documentation for a list")
 
-    def takes(self, message: Message) -> bool:
+    def deliver(self, message: Message) -> bool:
+        """Send a message; True if the target accepted it."""
         kind = apprise.NotifyType.SUCCESS if message.good else apprise.NotifyType.FAILURE
         return bool(self._apprise.notify(title=message.title, body=message.body, notify_type=kind))
 

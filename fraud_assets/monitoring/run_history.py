@@ -1,4 +1,4 @@
-"""What Dagster's records say of a run: which days it brings, and why it failed."""
+"""Facts from Dagster's records of a run: its days, and why it failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DAY_TAG = "dagster/partition"
 
 
 def days_of(run: dg.DagsterRun) -> list[str]:
-    """The days that a run brings, `2026-01-31`: its partition, or its range of them; none where it has neither."""
+    """The days of a run (`2026-01-31`): its partition or its partition range; empty if it has neither."""
     partition = run.tags.get(_DAY_TAG)
     if partition is not None:
         return [partition]
@@ -26,28 +26,28 @@ def days_of(run: dg.DagsterRun) -> list[str]:
 
 
 def what_failed(events: Iterable[dg.DagsterEvent]) -> str:
-    """What the failed steps and checks of a run said, a line each."""
-    said = []
+    """The errors of a run's failed steps and checks, one line each."""
+    errors: list[str] = []
     for event in events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed:
-                said.append(f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip())
+                errors.append(f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip())
         elif event.is_step_failure:
-            why = _root_cause(event.step_failure_data.error)
-            # a step that failed because of a check has been told of, and several may fail for the same reason
-            if _FAILED_CHECK not in why and not any(line.endswith(why) for line in said):
-                said.append(f"{event.step_key}: {why}")
-        elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not said:
-            said.append(f"{event.message} {_root_cause(event.job_failure_data.error)}")
-    return "\n".join(said) or "The run ended without success"
+            cause = _root_cause(event.step_failure_data.error)
+            # skip steps that failed because of a check, which is listed already, and repetitions of the same cause
+            if _FAILED_CHECK not in cause and not any(line.endswith(cause) for line in errors):
+                errors.append(f"{event.step_key}: {cause}")
+        elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not errors:
+            errors.append(f"{event.message} {_root_cause(event.job_failure_data.error)}")
+    return "\n".join(errors) or "The run did not succeed; its records contain no error"
 
 
 _FAILED_CHECK = "blocking asset check"
 
 
 def _root_cause(error: Any) -> str:
-    """What the first error said that is not Dagster's own wrapping, without the name of its class."""
+    """The message of the first error that is not one of Dagster's wrappers, without its class name."""
     while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
         error = error.cause
     message = error.message.strip() if error else ""

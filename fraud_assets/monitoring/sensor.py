@@ -1,38 +1,40 @@
-"""What watches, whoever schedules."""
+"""The sensor that checks the pipeline's health, whichever scheduler starts the runs."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.monitoring.health import HealthMonitor
 from fraud_assets.settings import Settings
 from hive_io.locations import open_warehouse
 
 EVERY = 60
-"""Seconds between two looks."""
+"""Seconds between two evaluations."""
 
 
-def notification_sensor(settings: Settings, tables: Sequence[str], checks: Sequence[dg.AssetCheckKey]) -> dg.SensorDefinition:
-    """Tells people what is late, missing, failed or very suspicious; runs from the start where targets are named."""
-    told = bool(settings.notify_targets)
+def notification_sensor(
+    settings: Settings, tables: Sequence[str], checks: Sequence[dg.AssetCheckKey], clock: Clock = SYSTEM_CLOCK
+) -> dg.SensorDefinition:
+    """The sensor that notifies of incidents and new alerts. It runs from the start if FRAUD_NOTIFY names a target."""
+    status = dg.DefaultSensorStatus.RUNNING if settings.notify_targets else dg.DefaultSensorStatus.STOPPED
 
     @dg.sensor(
         name="tell_people",
         minimum_interval_seconds=EVERY,
-        default_status=dg.DefaultSensorStatus.RUNNING if told else dg.DefaultSensorStatus.STOPPED,
-        description="Sends messages to FRAUD_NOTIFY: late tables, missing days, failed runs, failing checks, grave alerts.",
+        default_status=status,
+        description="Notifies FRAUD_NOTIFY of late tables, missing partitions, failed runs, failing checks and severe alerts.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         warehouse = open_warehouse(settings.warehouse, settings.warehouse_password)
         try:
-            monitor = HealthMonitor(settings, context.instance, warehouse, tables, checks)
-            monitor.check(dt.datetime.now(dt.UTC))
+            monitor = HealthMonitor(settings, context.instance, warehouse, tables, checks, clock)
+            monitor.check()
         finally:
             warehouse.close()
-        went_wrong = monitor.outbox.send()
-        return dg.SkipReason("; ".join(went_wrong) or f"{monitor.outbox.waiting} messages wait")
+        errors = monitor.outbox.send()
+        return dg.SkipReason("; ".join(errors) or f"{monitor.outbox.waiting} messages waiting")
 
     return sensor

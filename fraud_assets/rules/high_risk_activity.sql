@@ -1,10 +1,10 @@
 -- title: High-risk customer spends more than usual
--- description: A customer with a low credit score or many fraud reports spends well above the own mean.
--- blind_spot: A customer without a history in the currency, and one whose bad score or reports came in during the day.
+-- description: A customer with a low credit score or many fraud reports spends far more than usual.
+-- blind_spot: Customers without a history in the currency, and customers whose low score or reports arrived during the day.
 -- severity: high
 -- weight: 0.4
 -- params:
---   times_mean: {type: decimal, default: 4, min: 0, max: 1000, description: Multiple of the customer's mean amount.}
+--   times_mean: {type: decimal, default: 4, min: 0, max: 1000, description: Multiple of the customer's mean amount above which a payment hits.}
 -- reason: "{risk}; {amount} {currency} is more than {times_mean} times this customer's mean of {mean}"
 -- source: The original report, rule 3 (high_risk_customers).
 SELECT

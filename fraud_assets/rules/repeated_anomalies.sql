@@ -1,15 +1,16 @@
 -- title: Repeated anomalies
--- description: The customer was unusual several times in the last 7 days, and seldom before, and is so again.
--- blind_spot: The first payments of a series, fraud in the customer's usual amounts, customers with a short history, and those whose payments often are unusual.
+-- description: An unusual payment by a customer with several unusual payments in the last 7 days and few before.
+-- blind_spot: The first payments of a series, fraud in the customer's usual amounts, and customers with a short history or with frequent unusual payments.
 -- severity: high
 -- weight: 0.8
 -- lookback: 24h
 -- lookback_of: customer
 -- params:
---   least_anomalies: {type: integer, default: 2, min: 1, max: 1000, description: Unusual payments in the 7 days before and earlier on the day from which the next one is a repetition.}
---   least_share: {type: decimal, default: 0.5, min: 0, max: 1, description: "Those, as a share of the ones in 90 days: who often pays unusual amounts is as usual."}
---   deviations: {type: decimal, default: 3, min: 1, max: 100, description: "Standard deviations above the mean from which a payment of the day is unusual; those of the days before are counted with the param of customer_daily_anomalies."}
---   least_history: {type: integer, default: 10, min: 2, max: 100000, description: Transactions in the history below which nothing is unusual.}
+--   least_anomalies: {type: integer, default: 2, min: 1, max: 1000, description: Minimum number of unusual payments in the 7 days before and earlier on the day.}
+--   least_share: {type: decimal, default: 0.5, min: 0, max: 1, description: "Minimum share of those among the unusual payments of 90 days, so that customers who often pay unusual amounts do not hit."}
+--   deviations: {type: decimal, default: 3, min: 1, max: 100, description: "Standard deviations above the mean from which a payment of the day is unusual; for the days before, customer_daily_anomalies has a param of its own."}
+--   least_history: {type: integer, default: 10, min: 2, max: 100000, description: Minimum number of transactions in the history; below it payments are not judged.}
+--   least_spread: {type: decimal, default: 0.1, min: 0, max: 1, description: "Smallest deviation that is taken, as a share of the mean, so that a customer whose amounts are all alike is judged; never less than 0.01."}
 -- reason: "{amount} {currency} is {deviations_above} standard deviations above this customer's mean of {mean}, after {anomalies} unusual payments in 7 days and {older} in the weeks before them"
 -- source: "The project's design (how often the customer was unusual in the last 7 days); a card's last days against its own past: Whitrow et al., Transaction aggregation as a strategy for credit card fraud detection, 2009."
 SELECT
@@ -35,10 +36,10 @@ FROM (
     u.deviations_above,
     u.mean,
     u.is_unusual,
-    -- of the day only: what was before midnight is in customer_anomalies
+    -- only payments of this day: earlier days are in customer_anomalies
     u.anomalies_7 + COALESCE(SUM(u.is_unusual) OVER (
       PARTITION BY u.customer_id, u.currency, u.ds
-      ORDER BY UNIX_TIMESTAMP(u.event_time) RANGE BETWEEN 86399 PRECEDING AND 1 PRECEDING
+      ORDER BY UNIX_MICROS(u.event_time) RANGE BETWEEN 86399999999 PRECEDING AND 1 PRECEDING
     ), 0) AS anomalies,
     u.older
   FROM (
@@ -49,23 +50,22 @@ FROM (
       t.amount,
       t.currency,
       t.ds,
-      CAST(FLOOR(CAST(t.amount - p.amount_mean AS DOUBLE) / CAST(p.amount_deviation AS DOUBLE) * 100 + 0.5) / 100 AS DECIMAL(18,2))
+      CAST(FLOOR(CAST(t.amount - p.amount_mean AS DOUBLE) / CAST(GREATEST(p.amount_deviation, CAST(FLOOR(CAST(p.amount_mean AS DOUBLE) * :least_spread * 100 + 0.5) / 100 AS DECIMAL(18,2)), CAST(0.01 AS DECIMAL(18,2))) AS DOUBLE) * 100 + 0.5) / 100 AS DECIMAL(18,2))
         AS deviations_above,
       p.amount_mean AS mean,
-      CASE WHEN t.amount >= p.amount_mean + :deviations * p.amount_deviation THEN 1 ELSE 0 END AS is_unusual,
+      CASE WHEN t.amount >= p.amount_mean + :deviations * GREATEST(p.amount_deviation, CAST(FLOOR(CAST(p.amount_mean AS DOUBLE) * :least_spread * 100 + 0.5) / 100 AS DECIMAL(18,2)), CAST(0.01 AS DECIMAL(18,2))) THEN 1 ELSE 0 END AS is_unusual,
       COALESCE(a.anomalies_7, 0) AS anomalies_7,
       COALESCE(a.anomalies - a.anomalies_7, 0) AS older
     FROM transactions t
     JOIN customer_profiles p
       ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
-    -- who never was unusual has no row
+    -- a customer without unusual payments has no row
     LEFT JOIN customer_anomalies a
       ON a.ds = t.ds AND a.customer_id = t.customer_id AND a.currency <=> t.currency
-    -- what the look-back has of the day before is not counted here, and not joined
+    -- rows that the lookback adds from the day before are not counted here, and need no join
     WHERE t.ds >= DATE_FORMAT(:window_start, 'yyyy-MM-dd')
       AND p.transactions >= :least_history
-      AND p.amount_deviation > 0
-      AND (t.status IS NULL OR t.status <> 'declined')
+      AND (t.status IS NULL OR t.status NOT IN ('declined', 'reversed'))
       AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund'))
   ) u
 ) w

@@ -1,12 +1,12 @@
 -- title: Suspicious locations
--- description: The merchant's place is often reported for fraud, or the customer is there for the first time in a country.
--- blind_spot: Fraud at home, online payments from a new country, and places that nobody reported yet.
+-- description: The place is often reported for fraud, or the country is new for the customer.
+-- blind_spot: Fraud at home, online payments from a new country, and places without reports so far.
 -- severity: medium
 -- weight: 0.4
 -- params:
 --   least_reports: {type: integer, default: 2, min: 1, max: 100000, description: Fraud reports in 28 days from which a place can be risky.}
 --   risky_share: {type: decimal, default: 0.05, min: 0.0001, max: 1, description: Reports per transaction from which a place is risky.}
---   least_history: {type: integer, default: 20, min: 1, max: 100000, description: Transactions in 90 days below which no country is new.}
+--   least_history: {type: integer, default: 20, min: 1, max: 100000, description: Transactions in 90 days below which no country counts as new.}
 -- reason: "{finding}"
 -- source: The original report, rule 4 (suspicious_locations).
 WITH places AS (
@@ -24,7 +24,7 @@ SELECT
   j.customer_id,
   j.event_time,
   j.risky OR j.is_new AS hit,
-  -- a risky place says more than a new country, and more the larger the share of reports: 0.5 towards 0.9
+  -- a risky place weighs more than a new country: from 0.5 to 0.9 as the share of reports grows
   CASE
     WHEN j.risky AND j.reports_per_transaction < 1 THEN 0.5 + 0.4 * CAST(j.reports_per_transaction AS DOUBLE)
     WHEN j.risky THEN 0.9
@@ -73,16 +73,20 @@ FROM (
       s.event_time,
       s.merchant_country,
       s.ds,
-      -- the country of an online shop or a bank says where it is registered, not where the customer is
-      s.merchant_country IS NOT NULL AND (s.channel IS NULL OR s.channel <> 'online') AS is_there,
-      -- without a country there is no place, but one merchant: whether that one is risky asks risky_merchant
+      -- the country of an online shop or a bank is where it is registered, not where the customer is
+      s.merchant_country IS NOT NULL
+        AND (s.channel IS NULL OR s.channel <> 'online')
+        AND (s.transaction_type IS NULL OR s.transaction_type <> 'transfer_out') AS is_there,
+      -- without a country there is no place, only a merchant, which the rule risky_merchant judges
       COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country) AS place
     FROM transactions s
+    -- where a refund or an income comes from, the customer has done nothing
+    WHERE s.transaction_type IS NULL OR s.transaction_type NOT IN ('transfer_in', 'refund')
   ) t
   LEFT JOIN places p ON p.ds = t.ds AND p.place = t.place
   LEFT JOIN habits h ON h.ds = t.ds AND h.customer_id = t.customer_id
   LEFT JOIN customer_countries c
     ON c.ds = t.ds AND c.customer_id = t.customer_id AND c.merchant_country = t.merchant_country
-  -- judged where either question can be answered
+  -- a transaction is judged if either question can be answered
   WHERE p.place IS NOT NULL OR (t.is_there AND h.customer_id IS NOT NULL)
 ) j

@@ -1,10 +1,10 @@
-"""Dagster's SQLite event log, with connections that are kept.
+"""Dagster's SQLite event log with persistent connections.
 
-Dagster 1.13 opens each of its SQLite databases anew for every event, and SQLAlchemy compiles every statement anew with
-it: 10 to 20 ms an event, two events for each asset and day. Kept connections make that 4 to 5 times less (see
-docs/decisions). Files and schema are those of the parent class, so either can read what the other wrote.
+Dagster 1.13 opens its SQLite databases again for every event, and SQLAlchemy then compiles every statement again: 10 to 20 ms
+per event, with two events for each asset and day. Persistent connections are 4 to 5 times faster (see docs/decisions). Files
+and schema are those of the parent class, so either class can read what the other wrote.
 
-The overridden method is a private part of Dagster, of the version that `constraints.txt` pins (written for 1.13).
+The overridden method is private to Dagster; this was written for 1.13, the version that `constraints.txt` pins.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
 _KEPT = 8
-"""Databases kept open: the index, and the runs that are being written or looked at."""
+"""Databases kept open: the index, and the runs most recently read or written."""
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
-    """To be named in dagster.yaml, as `event_log_storage`, with `base_dir` as for Dagster's own."""
+    """Event log storage for `event_log_storage` in dagster.yaml; takes `base_dir`, as Dagster's own does."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
@@ -42,7 +42,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        # one thread at a time, as in the parent class: so one connection a database is enough
+        # one thread at a time, as in the parent class, so one connection per database is enough
         with self._db_lock:
             engine = self._engine(shard)
             if shard not in self._initialized_dbs:
@@ -64,7 +64,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         return self._engines[shard]
 
     def delete_events(self, run_id: str) -> None:
-        """As the parent class, and the run's own database with them; it would stay, empty, as large as it was."""
+        """Delete a run's events and its database file, which the parent class would leave, empty, at its full size."""
         super().delete_events(run_id)
         with self._db_lock:
             if run_id in self._engines:

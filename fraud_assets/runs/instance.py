@@ -1,4 +1,4 @@
-"""The Dagster instance of a warehouse."""
+"""The Dagster instance that belongs to a warehouse."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _OURS = "# Written by the fraud command; delete this line to keep your own chang
 
 
 def dagster_instance(settings: Settings) -> dg.DagsterInstance:
-    """The Dagster instance that belongs to the warehouse; made if it is missing.
+    """Open the warehouse's Dagster instance; it is created if missing.
 
     Raises:
-        SettingsError: its folder cannot be made.
+        NotAWarehouse: the location of the warehouse cannot be used.
+        SettingsError: its folder cannot be created or written.
     """
-    # claims the folder, or says what is wrong with it, before Dagster writes there
+    # creates the warehouse, or reports why it cannot be used, before Dagster writes into its folder
     open_warehouse(settings.warehouse, settings.warehouse_password).close()
     home = settings.dagster_home
     try:
@@ -31,18 +32,20 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
         if not config.exists() or config.read_text(encoding="utf-8").startswith(_OURS):
             config.write_text(_OURS + yaml.safe_dump(_dagster_config(home)), encoding="utf-8")
     except OSError as error:
-        raise SettingsError(f"{home} cannot keep Dagster's records: {error.strerror}; DAGSTER_HOME names another") from None
+        raise SettingsError(
+            f"{home} cannot store Dagster's records: {error.strerror}; set DAGSTER_HOME to another folder"
+        ) from None
     return dg.DagsterInstance.from_config(str(home))
 
 
 def _dagster_config(home: Path) -> dict[str, Any]:
     return {
-        # no usage data are sent, and no newsletter box covers the pages
+        # send no usage data, and do not cover the pages with a newsletter dialog
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        # what a HiveServer2 was asked, in the log of the run that asked
+        # write the statements sent to a HiveServer2 into the log of the run
         "python_logs": {"managed_python_loggers": ["hive_io"], "python_log_level": "INFO"},
-        # a long backfill leaves room for the runs of today
+        # one backfill run at a time, so that runs of today are not delayed
         "concurrency": {"runs": {"tag_concurrency_limits": [{"key": "dagster/backfill", "limit": 1}]}},
         "event_log_storage": {
             "module": KeptSqliteEventLogStorage.__module__,

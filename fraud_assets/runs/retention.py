@@ -1,4 +1,4 @@
-"""Deletes runs that are no longer needed."""
+"""Retention of Dagster runs."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.monitoring.run_history import days_of
 
 
-def delete_old_runs(instance: dg.DagsterInstance, tags: Mapping[str, str], keep: dt.timedelta) -> int:
-    """Delete runs over ranges of days, with all they recorded, that ended long ago and that nobody misses.
+def delete_old_runs(
+    instance: dg.DagsterInstance, tags: Mapping[str, str], keep: dt.timedelta, clock: Clock = SYSTEM_CLOCK
+) -> int:
+    """Delete old runs of `run_days`, with everything they recorded, that later runs have superseded.
 
-    A run that succeeded is kept while it is the last that brought one of its days, for then it is what Dagster knows of
-    that day.
+    A run that succeeded is kept as long as it is the last one for any of its days: Dagster's records of that day belong to it.
 
     Args:
-        tags: which runs; they are `run_days`'s.
-        keep: how long every run is kept.
+        tags: tags of the runs to consider.
+        keep: age up to which every run is kept.
 
     Returns:
-        How many were deleted.
+        The number of deleted runs.
     """
-    brought: set[str] = set()
-    old: list[str] = []
-    long_ago = dt.datetime.now(dt.UTC) - keep
-    for record in instance.get_run_records(filters=dg.RunsFilter(tags=dict(tags))):  # the newest first
+    covered: set[str] = set()
+    superseded: list[str] = []
+    oldest_kept = clock.now() - keep
+    for record in instance.get_run_records(filters=dg.RunsFilter(tags=dict(tags))):  # newest first
         run = record.dagster_run
         days = set(days_of(run))
-        needed = run.is_success and not days <= brought
-        if run.is_finished and record.create_timestamp < long_ago and not needed:
-            old.append(run.run_id)
+        needed = run.is_success and not days <= covered
+        if run.is_finished and record.create_timestamp < oldest_kept and not needed:
+            superseded.append(run.run_id)
         if run.is_success:
-            brought |= days
-    for run_id in old:
+            covered |= days
+    for run_id in superseded:
         instance.delete_run(run_id)
-    return len(old)
+    return len(superseded)

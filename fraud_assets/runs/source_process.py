@@ -12,10 +12,10 @@ from fraud_assets.errors import SourceError
 
 @contextmanager
 def source_process(arguments: Sequence[str]) -> Iterator[str]:
-    """A source served by a process of its own, `fraud sources …`, as long as the block lasts; gives its address.
+    """Serve a mock source, `fraud sources …`, in a process of its own for the duration of the block; yields its URL.
 
     Raises:
-        SourceError: it did not start, with what it said.
+        SourceError: it did not start; with its error message.
     """
     command = [sys.executable, "-m", "fraud_assets", "sources", *arguments, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,1 +1,1 @@
-"""Every table of the lake: columns, types, keys and claims."""
+"""Schemas of all tables: columns, types, keys and claims."""

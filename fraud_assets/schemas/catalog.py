@@ -1,4 +1,4 @@
-"""Every table that does not come from a rule file."""
+"""The tables that are defined in code, not by rule files."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ FEATURE_TABLES: dict[str, Table] = {
 
 
 def fixed_tables() -> dict[str, Table]:
-    """Every table that does not come from a rule file, by name."""
-    api = {t.name: t for a in API_TABLES.values() for t in (a.table, a.rejected)}
-    return {**api, **FEATURE_TABLES, FRAUD_ALERTS.name: FRAUD_ALERTS, LATENCIES.name: LATENCIES}
+    """All tables that are defined in code, by name."""
+    sources = {table.name: table for api in API_TABLES.values() for table in (api.table, api.rejected)}
+    return {**sources, **FEATURE_TABLES, FRAUD_ALERTS.name: FRAUD_ALERTS, LATENCIES.name: LATENCIES}

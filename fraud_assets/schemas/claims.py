@@ -1,4 +1,4 @@
-"""Claims: what a column's values must fulfil for a row to be loaded."""
+"""Claims: conditions on a column's values that a row must meet to be loaded."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+CURRENCY_CODE = r"[A-Z]{3}"
+"""Form of an ISO 4217 code."""
+
+COUNTRY_CODE = r"[A-Z]{2}"
+"""Form of an ISO 3166-1 alpha-2 code."""
+
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim about one column that a row must fulfil to be loaded.
+    """A condition on one column that a row must meet to be loaded.
 
     Attributes:
-        name: as it stands in the rejected twin, `amount_is_given`.
-        column: the column it is about.
-        holds: from a column (NULLs included where `on_null`) to one boolean a row.
-        on_null: whether the claim is made about NULLs, too.
+        name: as it appears in the column `claims` of `<table>_rejected`, for example `amount_is_given`.
+        column: the column that is tested.
+        holds: maps the column to one boolean per row; NULLs are included only if `on_null`.
+        on_null: True if the claim applies to NULLs, too. By default a NULL breaks no claim.
     """
 
     name: str
@@ -27,6 +33,8 @@ class Claim:
 
 
 def is_given(column: str) -> Claim:
+    """The value is neither NULL nor, in a text, blank."""
+
     def holds(values: pd.Series) -> pd.Series:
         given = values.notna()
         return given & (values.str.strip() != "").fillna(False) if values.dtype == "string[pyarrow]" else given
@@ -35,28 +43,27 @@ def is_given(column: str) -> Claim:
 
 
 def is_between(column: str, low: object, high: object, name: str) -> Claim:
+    """The value is in `[low, high]`."""
     return Claim(name, column, lambda values: (values >= low) & (values <= high))
 
 
 def matches(column: str, pattern: str, name: str) -> Claim:
+    """The whole text matches a regular expression."""
     return Claim(name, column, lambda values: values.str.fullmatch(pattern))
 
 
 def is_one_of(column: str, allowed: tuple[str, ...]) -> Claim:
+    """The text is one of those allowed."""
     return Claim(f"{column}_is_known", column, lambda values: values.isin(allowed))
 
 
 def is_plausible_time(column: str) -> Claim:
-    # a fixed span, not "not after now": the same row must be judged the same way in every run
+    """The time is between 2000 and 2100, UTC."""
+    # fixed bounds, not "not in the future": every run must give a row the same verdict
     first, last = dt.datetime(2000, 1, 1), dt.datetime(2100, 1, 1)
     return is_between(column, pd.Timestamp(first), pd.Timestamp(last), f"{column}_is_plausible")
 
 
 def is_short(column: str, length: int = 1000) -> Claim:
+    """The text has at most `length` characters."""
     return Claim(f"{column}_is_short", column, lambda values: values.str.len() <= length)
-
-
-CURRENCY_CODE = r"[A-Z]{3}"
-
-
-COUNTRY_CODE = r"[A-Z]{2}"

@@ -1,4 +1,4 @@
-"""The tables that queries compute from activity: one SQL file each in `fraud_assets/features`."""
+"""Feature tables. Each is computed by one SQL file in `fraud_assets/features`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ CUSTOMER_DAILY_ACTIVITY = Table(
         Column("merchant_country", "STRING"),
         Column("transactions", "BIGINT"),
         Column("amount_sum", "DECIMAL(38,2)"),
-        Column("amount_square_sum", "DECIMAL(38,4)", "Σ amount², exact: deviations are made from it."),
+        Column("amount_square_sum", "DECIMAL(38,4)", "Σ amount², exact; the standard deviation is computed from it."),
         Column("amount_max", MONEY),
     ),
     key=("customer_id", "currency", "merchant_country"),
-    description="What each customer paid on the day, per currency and country; declined payments and transfers left out.",
+    description=(
+        "Payments of each customer on the day, per currency and country; "
+        "without declined and reversed ones, transfers and refunds."
+    ),
 )
 
 
@@ -34,10 +37,11 @@ CUSTOMER_PROFILES = Table(
         Column("amount_max", MONEY),
         Column("amount_mean", MONEY, "Σ amount / n, to the cent."),
         Column("amount_deviation", MONEY, "Population standard deviation, to the cent."),
-        Column("last_day", "STRING", "The last day with a payment, like 2026-01-31."),
+        Column("last_day", "STRING", "The last day with a payment, for example 2026-01-31."),
+        Column("first_day", "STRING", "The first day with a payment in the 90 days before."),
     ),
     key=("customer_id", "currency"),
-    description="What each customer usually paid when the day began: the 90 days before it, per currency; transfers left out.",
+    description="Usual payments of each customer in the 90 days before the day, per currency; without transfers and refunds.",
 )
 
 
@@ -47,10 +51,10 @@ CUSTOMER_DAILY_ANOMALIES = Table(
     (
         Column("customer_id", "STRING"),
         Column("currency", "STRING"),
-        Column("anomalies", "BIGINT", "Payments far above what was usual for the customer when the day began."),
+        Column("anomalies", "BIGINT", "Payments far above the customer's profile of the day."),
     ),
     key=("customer_id", "currency"),
-    description="How often each customer was unusual on the day, per currency; who was not has no row.",
+    description="Unusual payments of each customer on the day, per currency; no row if there are none.",
 )
 
 
@@ -60,11 +64,11 @@ CUSTOMER_ANOMALIES = Table(
     (
         Column("customer_id", "STRING"),
         Column("currency", "STRING"),
-        Column("anomalies", "BIGINT", "In the 90 days before."),
-        Column("anomalies_7", "BIGINT", "In the 7 days before."),
+        Column("anomalies", "BIGINT", "Unusual payments in the 90 days before."),
+        Column("anomalies_7", "BIGINT", "Unusual payments in the 7 days before."),
     ),
     key=("customer_id", "currency"),
-    description="How often each customer had been unusual when the day began, per currency; who had not has no row.",
+    description="Unusual payments of each customer before the start of the day, per currency; no row if there are none.",
 )
 
 
@@ -77,7 +81,7 @@ CUSTOMER_COUNTRIES = Table(
         Column("transactions", "BIGINT"),
     ),
     key=("customer_id", "merchant_country"),
-    description="Where each customer had paid when the day began: the 90 days before it, per country.",
+    description="Countries in which each customer paid in the 90 days before the day.",
 )
 
 
@@ -86,12 +90,12 @@ MERCHANT_DAILY_ACTIVITY = Table(
     "merchant_daily_activity",
     (
         Column("merchant_id", "STRING"),
-        Column("place", "STRING", "City and country; the merchant itself where the source names neither."),
+        Column("place", "STRING", "City and country; the merchant's own id where the source names neither."),
         Column("transactions", "BIGINT"),
-        Column("customers", "BIGINT", "Different ones."),
+        Column("customers", "BIGINT", "Number of distinct customers."),
     ),
     key=("merchant_id", "place"),
-    description="What each merchant sold on the day.",
+    description="Transactions of each merchant on the day.",
 )
 
 
@@ -101,13 +105,13 @@ MERCHANT_PROFILES = Table(
     (
         Column("merchant_id", "STRING"),
         Column("place", "STRING"),
-        Column("transactions", "BIGINT", "In the 28 days before."),
-        Column("reports", "BIGINT", "Fraud reports made in the 28 days before."),
-        Column("reports_7", "BIGINT", "In the 7 days before."),
-        Column("reports_1", "BIGINT", "On the day before."),
+        Column("transactions", "BIGINT", "Transactions in the 28 days before."),
+        Column("reports", "BIGINT", "Fraud reports in the 28 days before."),
+        Column("reports_7", "BIGINT", "Fraud reports in the 7 days before."),
+        Column("reports_1", "BIGINT", "Fraud reports on the day before."),
     ),
     key=("merchant_id",),
-    description="How busy each merchant was, and how often reported for fraud, when the day began.",
+    description="Transactions and fraud reports of each merchant as of the start of the day.",
 )
 
 
@@ -116,10 +120,10 @@ HIGH_RISK_CUSTOMERS = Table(
     "high_risk_customers",
     (
         Column("customer_id", "STRING"),
-        Column("credit_score", "INT", "NULL where none is known."),
-        Column("fraud_reports", "BIGINT", "In the 90 days before."),
+        Column("credit_score", "INT", "300 (worst) to 850 (best); NULL if none is known."),
+        Column("fraud_reports", "BIGINT", "Fraud reports in the 90 days before."),
         Column("reason", "STRING"),
     ),
     key=("customer_id",),
-    description="Customers at high risk when the day began: a low credit score, or many fraud reports.",
+    description="Customers at high risk as of the start of the day: a low credit score or many fraud reports.",
 )

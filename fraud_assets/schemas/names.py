@@ -1,8 +1,7 @@
-"""Names that every table shares."""
+"""The database and the type of money, shared by all tables."""
 
 from __future__ import annotations
 
 DATABASE = "fintech"
-
 
 MONEY = "DECIMAL(18,2)"

@@ -1,4 +1,4 @@
-"""The tables that sources fill: columns, claims, and the place of each value in a row of the API."""
+"""Source tables: columns, claims, and the path of each value in a row of the API."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ApiTable:
 
     Attributes:
         table: name, columns, key.
-        paths: for each column, where its value stands in a row of the API (keys, outermost first).
-        claims: what a row must fulfil, beyond being readable as the column types.
-        day_column: the TIMESTAMP whose day is the partition, or None for snapshots, whose partition is asked for.
+        paths: for each column, the path of its value in a row of the API (keys, outermost first).
+        claims: conditions that a row must meet, besides being readable as the column types.
+        day_column: the TIMESTAMP whose day is the partition; None for snapshots, whose partition is the day requested.
     """
 
     table: Table
@@ -44,23 +44,23 @@ class ApiTable:
         return rejected_twin(self.table)
 
     def readable_claim(self, column: str) -> str:
-        """The name of the claim that a value can be read as its column's type."""
+        """Name of the claim that a value can be read as its column's type."""
         return f"{column}_is_readable"
 
     @property
     def span_claim(self) -> str | None:
-        """The name of the claim that a row happened when it was asked for; None for snapshots."""
+        """Name of the claim that a row's time is in the span requested; None for snapshots."""
         return f"{self.day_column}_is_in_the_span_asked_for" if self.day_column else None
 
     @property
     def claim_names(self) -> list[str]:
-        """Every claim that a row can break."""
+        """Names of all claims that a row can break."""
         names = [self.readable_claim(c.name) for c in self.table.columns] + [claim.name for claim in self.claims]
         return [*names, self.span_claim] if self.span_claim else names
 
     @cached_property
     def pandera_schema(self) -> pa_.DataFrameSchema:
-        """A pandera schema of all claims, for a frame with the table's columns; to be validated lazily."""
+        """A pandera schema with all claims, for a frame with the table's columns. Validate with `lazy=True`."""
         columns = {
             column.name: pa_.Column(
                 nullable=True,
@@ -80,26 +80,30 @@ TRANSACTIONS = ApiTable(
         DATABASE,
         "transactions",
         (
-            Column("transaction_id", "STRING", "Identifies the transaction, across versions of it."),
+            Column("transaction_id", "STRING", "Identifies the transaction across its versions."),
             Column("event_time", "TIMESTAMP", "When it happened, UTC."),
             Column("amount", MONEY, "In units of `currency`."),
-            Column("currency", "STRING", "ISO 4217; NULL where the source has one currency and does not name it."),
-            Column("merchant_id", "STRING", "Who was paid, or who paid."),
+            Column("currency", "STRING", "ISO 4217; NULL if the source has a single currency and does not name it."),
+            Column("merchant_id", "STRING", "The counterparty: the payee, or the payer of money that comes in."),
             Column("merchant_name", "STRING"),
             Column("merchant_category", "STRING"),
             Column("merchant_city", "STRING"),
             Column("merchant_country", "STRING", "ISO 3166-1 alpha-2."),
             Column("merchant_latitude", "DOUBLE", "Degrees, WGS 84."),
             Column("merchant_longitude", "DOUBLE", "Degrees, WGS 84."),
-            Column("customer_id", "STRING", "Whose account it is."),
+            Column("customer_id", "STRING", "Holder of the account."),
             Column("transaction_type", "STRING", "purchase, withdrawal, transfer_in, transfer_out, refund …"),
             Column("channel", "STRING", "pos, online, atm …"),
             Column("status", "STRING", "approved, declined …"),
-            Column("ingested_at", "TIMESTAMP", "When it arrived at the API, as the API reports it, UTC."),
+            Column("ingested_at", "TIMESTAMP", "When it arrived at the API, as reported by the API, UTC."),
+            Column("decline_reason", "STRING", "Why it was declined: a word such as insufficient_funds, or an ISO 8583 code."),
+            Column("card_id", "STRING", "The card, as a token; never its number."),
+            Column("device_id", "STRING", "The customer's device."),
+            Column("counterparty_id", "STRING", "The account at the other end of a transfer."),
         ),
         key=("transaction_id",),
         time_column="event_time",
-        description="Every transaction once, in the last version that the API gave, on the day it happened.",
+        description="Every transaction once, in the latest version from the API, on the day of its event time.",
     ),
     paths={
         "transaction_id": ("transaction_id",),
@@ -118,6 +122,10 @@ TRANSACTIONS = ApiTable(
         "channel": ("channel",),
         "status": ("status",),
         "ingested_at": ("ingested_at",),
+        "decline_reason": ("decline_reason",),
+        "card_id": ("card_id",),
+        "device_id": ("device_id",),
+        "counterparty_id": ("counterparty_id",),
     },
     claims=(
         is_given("transaction_id"),
@@ -139,6 +147,10 @@ TRANSACTIONS = ApiTable(
         is_one_of("transaction_type", ("purchase", "withdrawal", "transfer_in", "transfer_out", "refund")),
         is_one_of("status", ("approved", "declined", "reversed", "pending")),
         is_plausible_time("ingested_at"),
+        is_short("decline_reason"),
+        is_short("card_id"),
+        is_short("device_id"),
+        is_short("counterparty_id"),
     ),
     day_column="event_time",
 )
@@ -165,7 +177,7 @@ CUSTOMERS = ApiTable(
             Column("transactions_per_week", "DOUBLE"),
         ),
         key=("customer_id",),
-        description="Every customer as known when the day began.",
+        description="All customers, as of the start of the day.",
     ),
     paths={
         "customer_id": ("customer_id",),
@@ -209,7 +221,7 @@ BLACKLIST = ApiTable(
             Column("listed_at", "TIMESTAMP", "UTC."),
         ),
         key=("merchant_id",),
-        description="Blacklisted merchants as known when the day began.",
+        description="Blacklisted merchants, as of the start of the day.",
     ),
     paths={
         "merchant_id": ("merchant_id",),
@@ -231,7 +243,7 @@ CREDIT_SCORES = ApiTable(
             Column("scored_at", "TIMESTAMP", "UTC."),
         ),
         key=("customer_id",),
-        description="Credit scores as known when the day began.",
+        description="Credit scores, as of the start of the day.",
     ),
     paths={"customer_id": ("customer_id",), "score": ("score",), "scored_at": ("scored_at",)},
     claims=(
@@ -250,15 +262,15 @@ FRAUD_REPORTS = ApiTable(
         "fraud_reports",
         (
             Column("report_id", "STRING"),
-            Column("reported_at", "TIMESTAMP", "When it was reported, UTC."),
+            Column("reported_at", "TIMESTAMP", "When the fraud was reported, UTC."),
             Column("customer_id", "STRING"),
             Column("merchant_id", "STRING"),
-            Column("transaction_id", "STRING", "NULL where the report names none."),
+            Column("transaction_id", "STRING", "NULL if the report names none."),
             Column("kind", "STRING"),
         ),
         key=("report_id",),
         time_column="reported_at",
-        description="Every fraud report once, on the day it was made.",
+        description="Every fraud report once, on the day of the report.",
     ),
     paths={
         "report_id": ("report_id",),
@@ -287,18 +299,18 @@ API_TABLES: dict[str, ApiTable] = {
 
 
 def rejected_twin(table: Table) -> Table:
-    """`<table>_rejected`: rows that were served and refused, once each, on the day they arrived.
+    """`<table>_rejected`: the quarantine of a table. Each rejected row once, on the day it arrived.
 
-    A row whose claims are NULL was taken in by a retry, and is about to be removed.
+    NULL in `claims` marks a row that a retry has loaded and is about to delete.
     """
     return Table(
         table.database,
         f"{table.name}_rejected",
         (
-            Column("row_id", "STRING", "SHA-256 of the payload: the same row served again is the same row."),
-            Column("payload", "STRING", "The row as it was served, JSON."),
+            Column("row_id", "STRING", "SHA-256 of the payload, so that a row served twice is kept once."),
+            Column("payload", "STRING", "The row as served, JSON."),
             Column("claims", "ARRAY<STRING>", "The claims it broke, sorted."),
         ),
         key=("row_id",),
-        description=f"Rows for `{table.name}` that broke a claim: kept as served, with the claims they broke.",
+        description=f"Rows for `{table.name}` that broke a claim, kept as served, with the claims they broke.",
     )

@@ -1,1 +1,1 @@
-"""SQL files of rules and features, and the queries that they become for a span of time."""
+"""SQL files with front matter, and the queries made from them for a span of time."""

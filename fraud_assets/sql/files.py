@@ -1,6 +1,6 @@
-"""SQL files with YAML front matter: how rules and features are read and checked. Nothing runs here.
+"""SQL files with YAML front matter: reading and checking rules and features. Nothing is executed here.
 
-The front matter is the leading block of `--` lines; what follows is one HiveQL SELECT.
+The front matter is the leading block of `--` lines. One HiveQL SELECT follows.
 """
 
 from __future__ import annotations
@@ -16,31 +16,35 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from fraud_assets.errors import RuleError
-from fraud_assets.schemas.names import DATABASE
+from fraud_assets.schemas.names import DATABASE, MONEY
 from fraud_assets.sql.params import Amounts, Lookback, Param
-from hive_io import PARTITION, QueryError, Table
-from hive_io.dialect import Value, parse
+from hive_io import PARTITION, Column, QueryError, Table
+from hive_io.dialect import Value, bind, check, parse
 
 PARAMS_DATABASE = "params"
-
+"""Database of the relations `params.<name>`, which the query itself provides."""
 
 DAYS = "days"
-
+"""Name of the relation `params.days`: one row per day of the span, with the column `ds`."""
 
 WINDOW_PARAMS = ("window_start", "window_end")
+"""Params that every file may use without declaring them: the bounds of the span."""
+
+_ANY_WINDOW = dict.fromkeys(WINDOW_PARAMS, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
 
 
 class FrontMatter(BaseModel):
-    """What every SQL file states about itself.
+    """Front matter that all SQL files share.
 
     Attributes:
-        lookback: how far back `transactions` is read.
-        lookback_of: whose rows of the look-back matter: with `customer`, what is said of a transaction depends on no other
-            customer's, and a part of a day is computed from the rows of those customers that are in it.
+        lookback: how far back `transactions` is read, before the span.
+        lookback_of: whose rows in the lookback matter. With `customer`, the result for a transaction depends only on its
+            customer's own history, so a part of a day is computed from the rows of the customers in it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,18 +57,16 @@ class FrontMatter(BaseModel):
 
 
 M = TypeVar("M", bound=FrontMatter)
-
-
 M_co = TypeVar("M_co", bound=FrontMatter, covariant=True)
 
 
 @dataclass(frozen=True)
 class SqlFile(Generic[M_co]):
-    """A parsed file.
+    """A SQL file that has been read.
 
     Attributes:
         meta: its front matter.
-        text: the SELECT, with blank lines for the front matter, so that lines are those of the file.
+        text: the SELECT, preceded by a blank line per line of front matter, so that line numbers are those of the file.
         values: the params in force.
     """
 
@@ -79,25 +81,26 @@ class SqlFile(Generic[M_co]):
 
     @property
     def select_line(self) -> int:
-        """The line after the front matter."""
+        """Number of the first line after the front matter that has text."""
         return len(self.text) - len(self.text.lstrip("\n")) + 1
 
     def line_of_key(self, *keys: str) -> int:
-        """The line of a key of the front matter."""
+        """Number of the line with a key of the front matter."""
         return line_of_key(_split(self.path.read_text(encoding="utf-8"))[0], keys)
 
     def with_values(self, values: Mapping[str, Decimal | int | Amounts]) -> SqlFile[M_co]:
-        """The same file with other values of some params in force."""
+        """The file with other values for some params."""
         return replace(self, values={**self.values, **values})
 
     def error(self, message: str, line: int | None = None) -> RuleError:
+        """An error that names the file and the line."""
         return RuleError(f"{self.path}:{line or 1}: {message}")
 
     def tree(self) -> exp.Query:
-        """The syntax tree, tables of the lake with their database; not to be changed.
+        """The syntax tree, in which every table has a database. Callers must not change it.
 
         Raises:
-            RuleError: with file and line.
+            RuleError: the SELECT cannot be parsed or is not in the allow-list; with file and line.
         """
         return self._tree
 
@@ -114,53 +117,65 @@ class SqlFile(Generic[M_co]):
         return tree
 
     def tables(self) -> set[str]:
-        """Names of the tables of the lake that it reads."""
+        """Names of the warehouse tables that the SELECT reads."""
         return {t.name for t in self.tree().find_all(exp.Table) if t.db == DATABASE}
 
     def scalars(self) -> dict[str, Value]:
-        """The params that bind to `:name`."""
+        """Values of the params that bind to `:name`."""
         return {name: value for name, value in self.values.items() if not isinstance(value, dict)}
 
     def relations(self) -> dict[str, Amounts]:
-        """The params that bind to `params.name`."""
+        """Values of the params that bind to `params.name`."""
         return {name: value for name, value in self.values.items() if isinstance(value, dict)}
 
     def check(self, tables: Mapping[str, Table]) -> None:
-        """Hold the SELECT against the tables that exist and the params that are stated.
+        """Check the SELECT against the known tables and the declared params.
 
         Raises:
-            RuleError: an unknown table, column or param, a param that nothing uses; with file and line.
+            RuleError: an unknown table, column or param, or an unused param; with file and line.
         """
         tree = self.tree()
         used = {p.name: self._line_with(f":{p.name}") for p in tree.find_all(exp.Placeholder)}
         used |= {t.name: line_of(t) or self.select_line for t in tree.find_all(exp.Table) if t.db == PARAMS_DATABASE}
         for name in sorted(used.keys() - self.values.keys() - {*WINDOW_PARAMS, DAYS}):
-            raise self.error(f":{name} is not among the params", used[name])
+            known = ", ".join(sorted(self.values)) or "none"
+            raise self.error(f"param {name} is used but not declared; declared params: {known}", used[name])
         for param in sorted(self.values.keys() - used.keys()):
-            raise self.error(f"param {param} is stated and never used", self.line_of_key("params", param))
+            raise self.error(f"param {param} is declared but not used", self.line_of_key("params", param))
         for table in tree.find_all(exp.Table):
             if table.db not in ("", DATABASE, PARAMS_DATABASE) or (table.db == DATABASE and table.name not in tables):
                 known = ", ".join(sorted(tables))
-                raise self.error(f"there is no table {table.db}.{table.name}; there are {known}", line_of(table))
+                raise self.error(f"unknown table {table.db}.{table.name}; known tables: {known}", line_of(table))
         for scope in traverse_scope(tree):
             self._check_columns(scope, tables)
+        for problem in check(bind(tree, {**self.scalars(), **_ANY_WINDOW}), self._typed_tables(tables)):
+            raise self.error(str(problem), max(problem.line or 1, self.select_line))
+
+    def _typed_tables(self, tables: Mapping[str, Table]) -> dict[str, Table]:
+        """The tables that the SELECT can read, by `database.name`, the relations of params among them."""
+        amounts = (Column("currency", "STRING"), Column("amount", MONEY))
+        relations = {name: Table(PARAMS_DATABASE, name, amounts) for name in self.relations()}
+        known = [*tables.values(), *relations.values(), Table(PARAMS_DATABASE, DAYS, ())]
+        return {table.full_name: table for table in known}
 
     def _check_columns(self, scope: Scope, tables: Mapping[str, Table]) -> None:
         have = {name: self._columns_of(source, tables) for name, source in scope.sources.items()}
-        aliases = {select.alias for select in scope.expression.selects} if isinstance(scope.expression, exp.Select) else set()
+        selects = scope.expression.selects if isinstance(scope.expression, exp.Select) else []
+        aliases = {select.alias for select in selects if select.alias}
         for column in scope.columns:
             if isinstance(column.this, exp.Star):
                 continue
-            # a column of the query around this one is checked there
+            # a correlated column belongs to an outer query, and is checked there
             if column.table and column.table not in have:
                 if scope.parent is None:
-                    raise self.error(f"there is no {column.table} in FROM", line_of(column))
+                    known = ", ".join(sorted(have))
+                    raise self.error(f"unknown alias {column.table} in {column.sql('hive')}; FROM has {known}", line_of(column))
                 continue
             candidates = [have[column.table]] if column.table else [*have.values(), aliases]
             if column.name not in set().union(*candidates) and not (not column.table and scope.is_subquery):
                 known = ", ".join(sorted(set().union(*candidates)))
-                where = column.table or "the tables read here"
-                raise self.error(f"{where} has no column {column.name}; it has {known}", line_of(column))
+                what = f"{column.table} has no column {column.name}" if column.table else f"no column {column.name} in FROM"
+                raise self.error(f"{what}; known columns: {known}", line_of(column))
 
     def _columns_of(self, source: Any, tables: Mapping[str, Table]) -> set[str]:
         if isinstance(source, Scope):
@@ -175,48 +190,56 @@ class SqlFile(Generic[M_co]):
 
 
 def read_file(path: Path, model: type[M]) -> SqlFile[M]:
-    """Read a file, with the defaults of its params.
+    """Read a file, with the default values of its params.
 
     Raises:
-        RuleError: no front matter, or all that is missing, unknown or out of bounds in it; with file and line.
+        RuleError: there is no front matter, or keys in it are missing, unknown or out of bounds; with file and line, one
+            line of text per problem.
     """
     try:
         header, text = _split(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise RuleError(f"{path}:1: is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise RuleError(f"{path}:1: the file is not UTF-8: {error.reason} at byte {error.start}") from None
     try:
         data = yaml.safe_load(header)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        raise RuleError(f"{path}:{line}: the front matter is not YAML: {getattr(error, 'problem', error)}") from None
+        raise RuleError(f"{path}:{line}: the front matter is not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(data, dict):
-        raise RuleError(f"{path}:1: starts with no front matter; its first lines are `-- title: …`, `-- severity: …`")
+        raise RuleError(f"{path}:1: no front matter; begin the file with lines such as `-- title: …`")
     try:
         meta = model.model_validate(data)
     except ValidationError as error:
-        wrong = [([str(part) for part in each["loc"]], _said(each)) for each in error.errors()]
-        found = sorted((line_of_key(header, where), ".".join(where), said) for where, said in wrong)
-        raise RuleError("\n".join(f"{path}:{line}: {where}: {said}" for line, where, said in found)) from None
+        problems = [([str(part) for part in each["loc"]], validation_message(each)) for each in error.errors()]
+        found = sorted((line_of_key(header, keys), ".".join(keys), message) for keys, message in problems)
+        raise RuleError("\n".join(f"{path}:{line}: {key}: {message}" for line, key, message in found)) from None
     values = {name: param.default for name, param in meta.params.items()}
     return SqlFile(path, meta, text, values)
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The front matter without its dashes; the SELECT, after as many blank lines, so that lines are those of the file."""
+    """The front matter without its dashes, and the SELECT after as many blank lines, which keep its line numbers."""
     lines = text.splitlines()
     count = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
     header = "\n".join(line.removeprefix("--").removeprefix(" ") for line in lines[:count])
     return header, "\n" * count + "\n".join(lines[count:])
 
 
-def _said(error: Any) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{message} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"
+def validation_message(error: ErrorDetails) -> str:
+    """What pydantic expected and found, in words that fit after the key."""
+    if error["type"] == "missing":
+        return "required, but missing"
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    expected = "expected a number" if error["type"] in ("less_than", "greater_than") else "expected"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", expected)
+    # the messages of params name the value; their input is the whole param
+    return message if isinstance(error["input"], Mapping) else f"{message}, found {error['input']!r}"
 
 
 def line_of_key(header: str, keys: Iterable[str]) -> int:
-    """The line of the innermost of nested keys that is there."""
+    """Number of the line with the innermost of the nested keys that exists."""
     node = yaml.compose(header, Loader=yaml.SafeLoader)
     line = 1
     for name in keys:
@@ -229,5 +252,6 @@ def line_of_key(header: str, keys: Iterable[str]) -> int:
 
 
 def line_of(node: exp.Expr) -> int | None:
+    """Number of the first line of a syntax tree, if the parser recorded one."""
     lines: Iterator[int] = (n.meta["line"] for n in node.walk() if "line" in n.meta)
     return next(lines, None)

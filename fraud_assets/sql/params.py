@@ -1,4 +1,4 @@
-"""Parameters of SQL files: types, bounds and values."""
+"""Params of SQL files: types, bounds and values."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-_SPAN = re.compile(r"(\d+)(m|h|d)")
+_DURATION = re.compile(r"(\d+)(m|h|d)")
 
 
 def _timedelta(value: object) -> object:
-    match = _SPAN.fullmatch(str(value))
+    match = _DURATION.fullmatch(str(value))
     if not match:
-        raise ValueError("is written as 10m, 24h or 90d")
+        raise ValueError("expected a duration such as 10m, 24h or 90d")
     return dt.timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})
 
 
 Lookback = Annotated[dt.timedelta, BeforeValidator(_timedelta)]
-
+"""A duration, written as a number of minutes, hours or days: `10m`, `24h`, `90d`."""
 
 Amounts = dict[str | None, Decimal]
+"""An amount per currency. The key None stands for a currency that the source does not name."""
+
+
+_MOST_DECIMALS = 18
+"""Decimals of a value; a text such as 1e-999999999 would have a billion."""
 
 
 class Param(BaseModel):
-    """A parameter of a SQL file: `decimal` and `integer` bind to `:name`, `amounts` to the relation `params.name`.
+    """A param of a SQL file.
 
-    `amounts` are a DECIMAL per currency; the relation has the columns `currency` and `amount`.
+    `decimal` and `integer` bind to `:name`. `amounts` is a DECIMAL per currency and binds to the relation `params.name`, with
+    the columns `currency` and `amount`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,37 +52,39 @@ class Param(BaseModel):
         return self
 
     def read(self, value: Any) -> Decimal | int | Amounts:
-        """A value for this param.
+        """Convert a value to the type of this param.
 
         Raises:
-            ValueError: of another type, or out of bounds.
+            ValueError: the value has another type or is out of bounds.
         """
         if self.type == "amounts":
             if not isinstance(value, Mapping) or not value:
-                raise ValueError("takes an amount for each currency, like {EUR: 1000, USD: 1100}")
+                raise ValueError(f"expected an amount per currency, for example {{EUR: 1000, USD: 1100}}, found {value!r}")
             return {None if c is None else str(c): self._amount(a) for c, a in value.items()}
         number = self._number(value)
         if self.type == "integer":
             if number != int(number):
-                raise ValueError(f"takes a whole number, not {value}")
+                raise ValueError(f"expected a whole number, found {value}")
             return int(number)
         return number
 
     def _amount(self, value: Any) -> Decimal:
         number = self._number(value)
         if number != round(number, 2):
-            raise ValueError(f"takes amounts with two digits behind the point, not {value}")
+            raise ValueError(f"expected an amount with at most two decimal places, found {value}")
         return number
 
     def _number(self, value: Any) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
-            raise ValueError(f"takes a number, not {value!r}")
+            raise ValueError(f"expected a number, found {value!r}")
         try:
             number = Decimal(str(value))
         except ArithmeticError:
-            raise ValueError(f"takes a number, not {value!r}") from None
+            raise ValueError(f"expected a number, found {value!r}") from None
         if not (number.is_finite() and self.min <= number <= self.max):
-            raise ValueError(f"takes {self.min} to {self.max}, not {value}")
-        # 4, 4.0 and 4e0 are one number: written alike in reasons, and of one rule version
+            raise ValueError(f"expected a number from {self.min} to {self.max}, found {value}")
+        if number.as_tuple().exponent < -_MOST_DECIMALS:  # type: ignore[operator]  # finite, so it is an integer
+            raise ValueError(f"expected at most {_MOST_DECIMALS} decimals, found {value}")
+        # 4, 4.0 and 4e0 are one number: they must read alike in reasons and give one rule version
         digits = f"{number:f}"
         return Decimal(digits.rstrip("0").rstrip(".") if "." in digits else digits)

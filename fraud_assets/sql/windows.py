@@ -1,4 +1,4 @@
-"""From a SQL file and a span of time to the query that runs: params bound, every table read only as far as needed."""
+"""Queries for a span of time: params bound, and every table read only as far as needed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ def window_query(
     history: Mapping[str, dt.timedelta] | None = None,
     select: exp.Query | None = None,
 ) -> exp.Query:
-    """The file's SELECT for a span; or another one that is made of its parts.
+    """The file's SELECT for a span.
 
-    `:window_start` and `:window_end` are the span. `params.days` has a row for each day of it, `params.<name>` a row for
-    each amount of a param. A table is read by its days: those of the span and of the look-back that the front matter
-    states; one with a history, those before each day of the span, and the SELECT says which day sees which.
+    `:window_start` and `:window_end` are the bounds of the span, `params.days` has a row for each of its days, and
+    `params.<name>` a row for each amount of a param. A table is read for the days of the span, extended back by the
+    lookback of the front matter. A table with a history is read for the days before each day of the span instead; the
+    SELECT joins each day with the days before it.
+
+    Args:
+        history: how far back a table is read, by its name.
+        select: another query made of parts of the file's SELECT, to run in its place.
     """
     params = {**file.scalars(), "window_start": span.start, "window_end": span.end}
     tree = bind(select or file.tree(), params)
@@ -39,8 +44,9 @@ def window_query(
         if node.db == PARAMS_DATABASE:
             rows = _days(span) if node.name == DAYS else _amounts(relations[node.name])
         else:
-            reach = (history or {}).get(node.name)
-            rows = with_lookback(tables[node.name], span, file.meta.lookback if reach is None else reach, reach is not None)
+            earlier = (history or {}).get(node.name)
+            lookback = file.meta.lookback if earlier is None else earlier
+            rows = with_lookback(tables[node.name], span, lookback, before_only=earlier is not None)
             if node.name == "transactions" and file.meta.lookback_of == "customer" and not span.is_whole_days:
                 rows = of_customers_in(span, rows, tables[node.name])
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
@@ -50,7 +56,10 @@ def window_query(
 
 
 def as_cte(tree: exp.Query, name: str) -> tuple[list[exp.CTE], exp.Table]:
-    """A query as a common table expression, after its own: Hive allows WITH only at the top. The tree becomes a part of it."""
+    """A query as a common table expression, preceded by those it has, and the table to read it from.
+
+    Hive allows WITH only at the top level. The tree is moved into the expression, not copied.
+    """
     own = tree.ctes
     if own:
         tree.set("with_", None)
@@ -58,19 +67,20 @@ def as_cte(tree: exp.Query, name: str) -> tuple[list[exp.CTE], exp.Table]:
 
 
 def with_ctes(tree: exp.Select, ctes: Iterable[exp.CTE]) -> exp.Select:
-    """The query with those common table expressions in front."""
+    """The query with common table expressions in front; changes the tree."""
     for cte in ctes:
         tree = tree.with_(cte.alias, as_=cte.this, copy=False)
     return tree
 
 
 def hiveql(tree: exp.Query) -> HiveQL:
+    """The tree as a query that a warehouse runs."""
     return HiveQL.of(tree)
 
 
 def union_all(rows: Sequence[exp.Query]) -> exp.Query:
-    """The rows of one or more queries, one after the other."""
-    # a balanced tree: a chain of a year's days would be too deep to walk
+    """The rows of one or more queries, with UNION ALL."""
+    # a balanced tree: a chain over the days of a year would exceed the recursion limit
     if len(rows) == 1:
         return rows[0]
     middle = len(rows) // 2
@@ -78,57 +88,57 @@ def union_all(rows: Sequence[exp.Query]) -> exp.Query:
 
 
 def within(tree: exp.Select, table: Table, span: Span, source: str | None = None) -> exp.Select:
-    """Only rows of the span: by day, and by time where the span is a part of a day."""
+    """The query restricted to rows of the span: by day, and by time if the span is part of a day.
+
+    Args:
+        source: alias of the table in the query, if columns must be qualified.
+    """
     ds = exp.column(PARTITION, table=source)
-    tree = tree.where(_at_least(ds, span.first_ds), _at_most(ds, span.last_ds))
+    tree = tree.where(ds >= literal(span.first_ds), ds <= literal(span.last_ds))
     if table.time_column is None or span.is_whole_days:
         return tree
     return tree.where(*between(exp.column(table.time_column, table=source), span.start, span.end))
 
 
-def with_lookback(table: Table, span: Span, reach: dt.timedelta, before_only: bool = False) -> exp.Select:
-    """The table's rows of a span and of so long before it; or only those of the days before each day of it."""
-    start = span.start - reach
+def with_lookback(table: Table, span: Span, lookback: dt.timedelta, before_only: bool = False) -> exp.Select:
+    """Rows of the span, extended back by the lookback window.
+
+    Args:
+        before_only: end at the day before the span's last, for queries that read only the days before each day.
+    """
+    start = span.start - lookback
     last = (span.last_day - dt.timedelta(days=1)).isoformat() if before_only else span.last_ds
     ds = exp.column(PARTITION)
     tree = exp.select("*").from_(exp.table_(table.name, db=table.database))
-    tree = tree.where(_at_least(ds, start.date().isoformat()), _at_most(ds, last), copy=False)
+    tree = tree.where(ds >= literal(start.date().isoformat()), ds <= literal(last), copy=False)
     if table.time_column is not None and not before_only and not (span.is_whole_days and start.time() == dt.time.min):
         tree = tree.where(*between(exp.column(table.time_column), start, span.end), copy=False)
     return tree
 
 
 def of_customers_in(span: Span, rows: exp.Select, transactions: Table) -> exp.Select:
-    """Of rows that reach further back, those of customers who are in the span: a few seconds have few of them."""
-    there = within(
+    """The rows whose customer has a transaction in the span. A span of seconds has few customers, so few rows remain."""
+    customers = within(
         exp.select("customer_id").distinct().from_(exp.table_(transactions.name, db=transactions.database)), transactions, span
     )
-    mine = exp.EQ(this=exp.column("customer_id", table="w"), expression=exp.column("customer_id", table="s"))
-    return exp.select("w.*").from_(rows.subquery("w")).join(there.subquery("s"), on=mine, join_type="left semi", copy=False)
+    same = exp.column("customer_id", table="w").eq(exp.column("customer_id", table="s"))
+    return exp.select("w.*").from_(rows.subquery("w")).join(customers.subquery("s"), on=same, join_type="left semi", copy=False)
 
 
 def between(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expr]:
-    """The column is in `[start, end)`."""
-    return [exp.GTE(this=column, expression=literal(start)), exp.LT(this=column.copy(), expression=literal(end))]
-
-
-def _at_least(column: exp.Column, value: str) -> exp.Expr:
-    return exp.GTE(this=column.copy(), expression=literal(value))
-
-
-def _at_most(column: exp.Column, value: str) -> exp.Expr:
-    return exp.LTE(this=column.copy(), expression=literal(value))
+    """The two conditions that place a column in `[start, end)`."""
+    return [column >= literal(start), column < literal(end)]
 
 
 def _days(span: Span) -> exp.Query:
-    return union_all([exp.select(exp.alias_(literal(day.isoformat()), PARTITION)) for day in span.each_day()])
+    return union_all([exp.select(literal(day.isoformat()).as_(PARTITION)) for day in span.each_day()])
 
 
 def _amounts(amounts: Amounts) -> exp.Query:
     rows = [
         exp.select(
-            exp.alias_(exp.cast(literal(currency), "STRING", dialect="hive"), "currency"),
-            exp.alias_(exp.cast(literal(str(Decimal(amount))), "DECIMAL(18,2)"), "amount"),
+            exp.cast(literal(currency), "STRING", dialect="hive").as_("currency"),
+            exp.cast(literal(str(Decimal(amount))), "DECIMAL(18,2)").as_("amount"),
         )
         for currency, amount in amounts.items()
     ]

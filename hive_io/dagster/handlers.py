@@ -1,4 +1,4 @@
-"""What an asset may return and load: pandas, pyarrow, and HiveQL that runs in place. One handler a type."""
+"""Types that an asset may return and load: pandas, pyarrow, and HiveQL that runs in place. One handler for each type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hive_io.warehouse import Data, Receipt, Warehouse
 
 
 class ArrowHandler(DbTypeHandler[pa.Table]):
-    """`pyarrow.Table` in and out: types as the table has them."""
+    """Write and load `pyarrow.Table`, with the types of the table."""
 
     def handle_output(
         self, context: dg.OutputContext, table_slice: TableSlice, obj: pa.Table, connection: Warehouse
@@ -34,7 +34,7 @@ class ArrowHandler(DbTypeHandler[pa.Table]):
 
 
 class PandasHandler(DbTypeHandler[pd.DataFrame]):
-    """`pandas.DataFrame` with Arrow-backed columns out, so that DECIMAL and NULL survive; any DataFrame in."""
+    """Write any `pandas.DataFrame`; load it with Arrow-backed columns, which keep DECIMAL and NULL."""
 
     def handle_output(
         self, context: dg.OutputContext, table_slice: TableSlice, obj: pd.DataFrame, connection: Warehouse
@@ -51,7 +51,7 @@ class PandasHandler(DbTypeHandler[pd.DataFrame]):
 
 
 class HiveQLHandler(DbTypeHandler[HiveQL]):
-    """A query that the warehouse runs in place: nothing travels through Python."""
+    """Write the result of a query that the warehouse runs in place. No row passes through Python."""
 
     def handle_output(
         self, context: dg.OutputContext, table_slice: TableSlice, obj: HiveQL, connection: Warehouse
@@ -59,7 +59,9 @@ class HiveQLHandler(DbTypeHandler[HiveQL]):
         return write(context, table_slice, obj, connection)
 
     def load_input(self, context: dg.InputContext, table_slice: TableSlice, connection: Warehouse) -> HiveQL:
-        raise HiveIOError(f"A table cannot be loaded as HiveQL; annotate the input of {table_slice.table} as pyarrow.Table")
+        raise HiveIOError(
+            f"{table_slice.table} cannot be loaded as HiveQL; annotate the input as pyarrow.Table or pandas.DataFrame"
+        )
 
     @property
     def supported_types(self) -> Sequence[type[object]]:
@@ -67,16 +69,20 @@ class HiveQLHandler(DbTypeHandler[HiveQL]):
 
 
 def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, warehouse: Warehouse) -> Mapping[str, Any]:
-    """Write what an asset returned, and put the rows of each partition on that partition's materialization."""
+    """Write the value that an asset returned, and record the row count of each partition on its materialization."""
     table = table_of(context)
     if (context.definition_metadata or {}).get("write_mode") == "upsert":
         if not isinstance(data, pa.Table):
-            raise HiveIOError(f"{table.full_name} is merged by key, which takes rows, not a query")
+            raise HiveIOError(
+                f"{table.full_name} is upserted by key, which takes rows; return a table of rows instead of a query"
+            )
         receipt = warehouse.upsert(table, data)
     else:
         span = span_of(table_slice)
         if span is None:
-            raise HiveIOError(f"{table.full_name} has no partitions in Dagster; give the asset a daily partitions definition")
+            raise HiveIOError(
+                f"The asset of {table.full_name} is not partitioned; give the asset a daily partitions definition"
+            )
         receipt = warehouse.replace(table, data, span)
     if receipt.query is not None:
         context.log.info("%s is the result of:\n%s", table.full_name, receipt.query)
@@ -87,7 +93,7 @@ def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, wareho
 
 
 def _count_rows(context: dg.OutputContext, receipt: Receipt) -> None:
-    # output metadata would say the same of every partition of a range
+    # output metadata would record the same count for every partition of a range
     for key in context.asset_partition_keys:
         rows = receipt.partitions.get(key)
         if rows is not None:

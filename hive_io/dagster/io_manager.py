@@ -1,4 +1,4 @@
-"""The Dagster IO manager: asset `["fintech", "transactions"]` is table `fintech.transactions`."""
+"""The Dagster IO manager. Asset `["fintech", "transactions"]` is table `fintech.transactions`."""
 
 from functools import cached_property
 
@@ -14,11 +14,11 @@ from hive_io.warehouse import Warehouse
 
 
 class HiveIOManager(DbIOManager):
-    """Writes what assets return into a warehouse, and loads tables, partitions, ranges of them, or some columns.
+    """Write the values of assets to a warehouse, and load tables, partitions, ranges of partitions, or selected columns.
 
-    An asset says what its table is by the metadata of `hive_io.slices.asset_metadata`. An input loads the partitions
-    that Dagster maps to it, as `pyarrow.Table` (the default) or `pandas.DataFrame`, and with the input metadata
-    `{"columns": [...]}` only those columns.
+    The metadata of `hive_io.dagster.table_slices.asset_metadata` describe the table of an asset. An input loads the
+    partitions that Dagster maps to it, as `pyarrow.Table` (the default) or `pandas.DataFrame`; the input metadata
+    `{"columns": [...]}` select columns.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -32,12 +32,12 @@ class HiveIOManager(DbIOManager):
 
 
 class WarehouseResource(dg.ConfigurableResource[Warehouse]):
-    """Which warehouse. Opened when it is first used, never when definitions are loaded.
+    """The warehouse at a location. Opened on first use, never when definitions are loaded.
 
     Attributes:
-        location: the folder of an embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`. Shown in
-            the UI, so a password in it is refused.
-        password: of the user of a HiveServer2. Given as a `dagster.EnvVar`, of which the UI shows the name only.
+        location: folder of an embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`. The UI shows
+            it, so a password in it is rejected.
+        password: password of the user of a HiveServer2. Pass a `dagster.EnvVar`: the UI shows only its name.
     """
 
     location: str
@@ -48,7 +48,7 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         """The open warehouse.
 
         Raises:
-            NotAWarehouse: the location cannot be used, and why.
+            NotAWarehouse: the location cannot be used; the message says why.
         """
         return open_warehouse(self.location, SecretStr(self.password) if self.password else None)
 

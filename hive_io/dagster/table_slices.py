@@ -1,4 +1,4 @@
-"""Between Dagster's words and the warehouse's: table slices, spans, and the table that an asset's metadata describe."""
+"""Translation between Dagster and the warehouse: table slices to spans, asset metadata to tables and back."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Warehouse
 
 _NO_DAYS = Span.days(dt.date.min, dt.date.min)
-"""What a mapping gives that reaches before the first day: a day that no table has."""
+"""Span for a partition mapping that selects no partition: a day that no table has."""
 _PERSONAL = {"personal_data": "true"}
-"""Tag of columns with personal data in Dagster's column schema."""
+"""Tag of columns with personal data, in Dagster's column schema."""
 
 
 def asset_metadata(table: Table, *, upsert: bool = False) -> dict[str, object]:
-    """The metadata that an asset needs so that the IO manager knows its table."""
+    """Return the metadata that describe an asset's table to the IO manager."""
     columns = [
         dg.TableColumn(c.name, type=c.type, description=c.description or None, tags=_PERSONAL if c.personal else None)
         for c in table.columns
@@ -37,12 +37,19 @@ def asset_metadata(table: Table, *, upsert: bool = False) -> dict[str, object]:
 
 
 def table_of(context: dg.OutputContext) -> Table:
-    """The table of an asset, from its key and its metadata (`asset_metadata`)."""
+    """Return the table of an asset, from its key and its metadata (`asset_metadata`).
+
+    Raises:
+        HiveIOError: the asset lacks the metadata.
+    """
     metadata = context.definition_metadata or {}
     schema = metadata.get("dagster/column_schema")
     schema = schema.value if isinstance(schema, dg.TableSchemaMetadataValue) else schema
     if not isinstance(schema, dg.TableSchema):
-        raise HiveIOError(f"{context.asset_key.to_user_string()} has no dagster/column_schema; use hive_io.asset_metadata")
+        raise HiveIOError(
+            f"{context.asset_key.to_user_string()} has no metadata dagster/column_schema; "
+            "use hive_io.dagster.table_slices.asset_metadata"
+        )
     database, name = context.asset_key.path[-2:]
     return Table(
         database,
@@ -58,21 +65,27 @@ def table_of(context: dg.OutputContext) -> Table:
 
 
 def span_of(table_slice: TableSlice) -> Span | None:
-    """The days of a slice, or None for the whole table."""
+    """Return the days of a slice, or None for the whole table.
+
+    Raises:
+        HiveIOError: the slice has another kind of partitions.
+    """
     if not table_slice.partition_dimensions:
         return None
     (dimension,) = table_slice.partition_dimensions
     if dimension.partitions == []:
         return _NO_DAYS
     if not isinstance(dimension.partitions, dg.TimeWindow):
-        raise HiveIOError(f"{table_slice.schema}.{table_slice.table} is partitioned by something else than days")
+        raise HiveIOError(
+            f"{table_slice.schema}.{table_slice.table} is not partitioned by days; give the asset a daily partitions definition"
+        )
     return Span(dimension.partitions.start, dimension.partitions.end)
 
 
 class TableClient(DbClient[Warehouse]):
     """Dagster's database client, over a warehouse.
 
-    Deleting before the insert is what the layers of Dagster do; a warehouse replaces in one commit, so nothing is deleted.
+    Dagster's layers delete a slice before they insert it. A warehouse replaces it at once, so nothing is deleted before.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -90,7 +103,7 @@ class TableClient(DbClient[Warehouse]):
 
     @staticmethod
     def delete_table_slice(context: dg.OutputContext, table_slice: TableSlice, connection: Warehouse) -> None:
-        """Nothing: the handler's write replaces the slice."""
+        """Do nothing: the handler's write replaces the slice."""
 
     @staticmethod
     def get_select_statement(table_slice: TableSlice) -> str:

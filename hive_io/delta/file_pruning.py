@@ -1,7 +1,7 @@
-"""Which files of a Delta Lake table a query can read rows of, by its bounds and what the log says of each file.
+"""File pruning: the files of a Delta Lake table that can hold rows of a query, by its bounds and the statistics in the log.
 
-DuckDB would skip the others, too, but after it has looked at each of their names, or opened them: the list is to be as long as
-what is asked for, not as the history.
+DuckDB would skip the other files too, but only after reading each name or opening the file. With pruning, the length of the
+list depends on the queried span, not on the history.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Value: TypeAlias = str | dt.datetime
 
 @dataclass(frozen=True)
 class Bound:
-    """`column >= value`, or `column <= value`; strict ones are taken for these, which lets a file more in."""
+    """`column >= value` or `column <= value`. Strict bounds are treated as inclusive, which may admit one more file."""
 
     column: str
     is_lower: bool
@@ -39,9 +39,9 @@ class Bound:
 
 
 def bounds(tree: exp.Query) -> dict[str, list[list[Bound]]]:
-    """For each table `database.name`, the bounds of each place where it is read: rows outside them are used nowhere.
+    """Return, for each table `database.name`, the bounds at each place where it is read. Rows outside them are not used there.
 
-    A place where a table stands beside others has none: what its WHERE says may be of another table, or of no use to a join.
+    A place where a table is joined with others has no bounds: its WHERE may refer to another table, or not hold for a join.
     """
     found: dict[str, list[list[Bound]]] = {}
     for table in tree.find_all(exp.Table):
@@ -66,14 +66,14 @@ def _bounds_of(table: exp.Table) -> Iterator[Bound]:
 
 
 def _all_of(where: exp.Where | None) -> list[exp.Expr]:
-    """The conditions that all hold where a WHERE does."""
+    """Conditions joined by AND in a WHERE."""
     if where is None:
         return []
     return list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this.unnest()]
 
 
 def _comparisons(condition: exp.Expr) -> list[tuple[type[exp.Expr], exp.Expr, exp.Expr]]:
-    """What a condition compares, the column on the left; nothing for a condition of another kind."""
+    """Comparisons of a condition, the column on the left; empty for a condition of another kind."""
     if isinstance(condition, exp.Between) and not condition.args.get("symmetric"):
         return [(exp.GTE, condition.this, condition.args["low"]), (exp.LTE, condition.this, condition.args["high"])]
     if type(condition) not in _FLIPPED:
@@ -85,7 +85,7 @@ def _comparisons(condition: exp.Expr) -> list[tuple[type[exp.Expr], exp.Expr, ex
 
 
 def _value(node: exp.Expr) -> Value | None:
-    """A text, or the time of CAST('…' AS TIMESTAMP); None for all else."""
+    """A text literal, or the time of CAST('…' AS TIMESTAMP); None for anything else."""
     if isinstance(node, exp.Literal) and node.is_string:
         return str(node.this)
     if isinstance(node, exp.Cast) and node.is_type("timestamp") and isinstance(node.this, exp.Literal):
@@ -97,7 +97,7 @@ def _value(node: exp.Expr) -> Value | None:
 
 
 def files(delta: deltalake.DeltaTable, places: Sequence[Sequence[Bound]]) -> list[str]:
-    """The paths of the files that may have rows within the bounds of any of the places."""
+    """Return the paths of the files that may hold rows within the bounds of any of the places."""
     paths = [unquote(uri) for uri in delta.file_uris()]
     if not all(places) or not paths:
         return paths
@@ -112,7 +112,7 @@ def files(delta: deltalake.DeltaTable, places: Sequence[Sequence[Bound]]) -> lis
 
 
 def _within(actions: pa.Table, numbers: list[int], bound: Bound) -> list[int]:
-    """Those of the files that the bound does not exclude."""
+    """Numbers of the files that the bound does not exclude."""
     keeps: Callable[[Any], bool]
     if bound.column == PARTITION and isinstance(bound.value, str):
         name, keeps = f"partition.{PARTITION}", _texts(bound.is_lower, bound.value)
@@ -122,8 +122,8 @@ def _within(actions: pa.Table, numbers: list[int], bound: Bound) -> list[int]:
         return numbers
     if name not in actions.column_names:
         return numbers
-    said = actions.column(name).take(pa.array(numbers, pa.int64())).to_pylist()
-    return [number for number, value in zip(numbers, said, strict=True) if value is None or keeps(value)]
+    values = actions.column(name).take(pa.array(numbers, pa.int64())).to_pylist()
+    return [number for number, value in zip(numbers, values, strict=True) if value is None or keeps(value)]
 
 
 def _texts(is_lower: bool, limit: str) -> Callable[[str], bool]:
@@ -131,7 +131,7 @@ def _texts(is_lower: bool, limit: str) -> Callable[[str], bool]:
 
 
 def _times(is_lower: bool, limit: dt.datetime) -> Callable[[dt.datetime], bool]:
-    # statistics are cut to milliseconds: a file's last row may be later than they say
+    # statistics are truncated to milliseconds: the last row of a file may be later
     if is_lower:
         return lambda value: value.replace(tzinfo=None) + _MILLISECOND >= limit
     return lambda value: value.replace(tzinfo=None) <= limit

@@ -1,4 +1,4 @@
-"""What keeps a Delta Lake table small: few large files instead of many small ones, and none that no row is in any more."""
+"""Maintenance of a Delta Lake table: compaction of small files, and vacuum of files without current rows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pyarrow as pa
 from hive_io.table import DAY, PARTITION
 
 UNNAMED_HOURS = 48
-"""How old a file is that no commit names when it is taken for left behind; no write takes so long."""
+"""Hours after which an unreferenced file counts as orphaned. Longer than any write takes."""
 MOST_COMMITS = 1000
-"""In a log that is kept for longer than it must be: to commit takes 10 µs for each that is there."""
+"""Number of commits above which the log is retained no longer than files: each commit in the log adds 10 µs to a write."""
 
 _COMMITS, _REMOVED = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 _AN_HOUR = dt.timedelta(hours=1)
 
 
 def crowded_days(delta: deltalake.DeltaTable, before: dt.date) -> list[str]:
-    """The days before one that have more than one file, sorted."""
+    """Return the days before `before` that have more than one file, sorted."""
     actions = pa.table(delta.get_add_actions(flatten=True))
     if not actions.num_rows:
         return []
@@ -31,40 +31,40 @@ def crowded_days(delta: deltalake.DeltaTable, before: dt.date) -> list[str]:
 
 
 def compact_day(delta: deltalake.DeltaTable, day: str, writer: deltalake.WriterProperties) -> bool:
-    """Write the small files of a day into large ones, in one commit; whether there was something to do.
+    """Compact the small files of a day in one commit. Return True if any file was rewritten.
 
     Raises:
-        CommitFailedError: another writer was first, and nothing has changed.
+        CommitFailedError: another writer was first; nothing has changed.
     """
     done = delta.optimize.compact(partition_filters=[(PARTITION, "=", day)], writer_properties=writer)
     return bool(done["numFilesRemoved"])
 
 
 def vacuum(delta: deltalake.DeltaTable, log: Path, keep: dt.timedelta) -> None:
-    """Delete files of replaced rows, files that died with their writers, and commits of longer ago.
+    """Delete expired files of replaced rows, orphaned files of failed writes, and expired commits.
 
     Args:
-        log: the folder with the table's commits.
-        keep: how long files are kept after their rows were replaced. Commits are kept so long, too, and a day at least, for
-            what is kept can be read only as long as the log says that it was there; of more than `MOST_COMMITS`, none is
-            kept for longer than files.
+        log: folder with the table's commits.
+        keep: retention of files after their rows were replaced. Commits are retained as long, and for a day at least, since
+            a retained version can be read only while its commit exists. A log of more than `MOST_COMMITS` commits is
+            retained no longer than files, and for an hour at least.
 
     Raises:
-        CommitFailedError: another writer was first; what is deleted was to be.
+        CommitFailedError: another writer was first; the files deleted so far had expired.
     """
     crowded = sum(1 for _ in log.glob("*.json")) > MOST_COMMITS
     commits = max(keep, _AN_HOUR if crowded else DAY)
-    # replaced files are named for longer than they are kept: those that the log has forgotten are deleted much later
-    wanted = {
+    # the log names replaced files for longer than they are retained: files that it forgets are deleted much later
+    properties = {
         _COMMITS: f"interval {math.ceil(commits / _AN_HOUR)} hours",
         _REMOVED: f"interval {math.ceil(keep / DAY) + 1} days",
     }
-    if not wanted.items() <= delta.metadata().configuration.items():
-        delta.alter.set_table_properties(wanted)
+    if not properties.items() <= delta.metadata().configuration.items():
+        delta.alter.set_table_properties(properties)
     hours = int(keep / _AN_HOUR)
     delta.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False)
-    # of files that no commit names, some are about to be committed: so only old ones go
+    # some unreferenced files are about to be committed, so only old ones are deleted
     delta.vacuum(retention_hours=max(hours, UNNAMED_HOURS), dry_run=False, enforce_retention_duration=False, full=True)
-    # commits go once a checkpoint says what they said, and they are old enough
+    # a commit is deleted only if it has expired and a checkpoint covers it
     delta.create_checkpoint()
     delta.cleanup_metadata()

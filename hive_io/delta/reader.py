@@ -1,4 +1,4 @@
-"""Delta Lake tables in a folder, to be read: one version of each, queried by in-process DuckDB."""
+"""Read access to Delta Lake tables in a folder: one version of each, queried by in-process DuckDB."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from sqlglot import exp
 
 from hive_io.counted_filter import KEPT, CountedFilter
 from hive_io.delta.file_pruning import Bound, bounds, files
-from hive_io.dialect import HiveQL, to_duckdb
+from hive_io.dialect import HiveQL, literal, to_duckdb
 from hive_io.errors import QueryError, TableNotFound
+from hive_io.hiveql.annotate import ColumnsOf
+from hive_io.hiveql.types import Columns, of_duckdb
 from hive_io.rows import chosen
 from hive_io.table import PARTITION, Span
 from hive_io.warehouse import Reader
 
 EVOLVED = "hive_io.evolved"
-"""The property of a table that gained columns: files from before lack them."""
+"""Table property that marks a table with added columns, which its older files lack."""
 
 
 class DeltaReader(Reader):
-    """One Delta Lake table a folder: `<root>/<database>.db/<table>`, partitioned by `ds`. Its heirs say which version is read.
+    """Delta Lake tables in the folders `<root>/<database>.db/<table>`, partitioned by `ds`. Subclasses choose the version.
 
     Args:
         root: an existing folder.
-        memory_limit: of DuckDB, for example "2GB"; None leaves its default (80 % of the machine).
+        memory_limit: memory limit of DuckDB, for example "2GB"; None keeps its default (80 % of the machine).
     """
 
     def __init__(self, root: Path, memory_limit: str | None = None) -> None:
@@ -39,7 +41,7 @@ class DeltaReader(Reader):
 
     def _engine(self) -> duckdb.DuckDBPyConnection:
         engine = duckdb.connect()
-        # GLOBAL: a cursor starts with the machine's zone otherwise
+        # GLOBAL, because a new cursor takes the machine's zone
         engine.execute("SET GLOBAL TimeZone = 'UTC'")
         engine.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
         if self._memory_limit:
@@ -59,42 +61,43 @@ class DeltaReader(Reader):
         return arrow_schema(self._open(table))
 
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        wanted = chosen(table, self.schema(table), columns)
+        schema = chosen(table, self.schema(table), columns)
         database, _, name = table.partition(".")
-        select = exp.select(*[exp.column(column, quoted=True) for column in wanted.names]).from_(exp.table_(name, db=database))
+        select = exp.select(*[exp.column(column, quoted=True) for column in schema.names]).from_(exp.table_(name, db=database))
         if span is not None:
-            first, last = map(exp.Literal.string, (span.first_ds, span.last_ds))
-            select = select.where(exp.Between(this=exp.column(PARTITION), low=first, high=last))
-        return self._run(select).cast(wanted)
+            select = select.where(exp.column(PARTITION).between(literal(span.first_ds), literal(span.last_ds)))
+        return self._run(select).cast(schema)
 
     def query(self, query: HiveQL) -> pa.Table:
-        return self._sift(query) if isinstance(query, CountedFilter) else self._run(query.bound())
+        return self._filter(query) if isinstance(query, CountedFilter) else self._run(query.bound(), strict=query.is_text)
 
-    def _run(self, tree: exp.Query, before: str = "") -> pa.Table:
-        with self._asked(tree) as (cursor, relation):
-            return cursor.sql(before + to_duckdb(tree, relation)).to_arrow_table()
+    def _run(self, tree: exp.Query, prefix: str = "", *, strict: bool = False) -> pa.Table:
+        with self._cursor_for(tree) as (cursor, relation):
+            sql = to_duckdb(tree, relation, columns_of(cursor, relation), strict=strict)
+            return cursor.sql(prefix + sql).to_arrow_table()
 
-    def _sift(self, sift: CountedFilter) -> pa.Table:
-        """What is kept, counting all in the same pass."""
-        if sift.keep is None:
-            rows = self._run(sift.bound())
+    def _filter(self, query: CountedFilter) -> pa.Table:
+        """The kept rows; all rows are counted in the same pass."""
+        if query.keep is None:
+            rows = self._run(query.bound())
             days = rows.column(PARTITION).value_counts().to_pylist()
-            sift.counted = {day["values"]: day["counts"] for day in days}
+            query.counted = {day["values"]: day["counts"] for day in days}
             return rows
-        with self._asked(sift.rows) as (cursor, relation):
-            # rows that are kept wait in a list for each day; texts are made of them only
+        with self._cursor_for(query.rows) as (cursor, relation):
+            rows = to_duckdb(query.rows, relation, columns_of(cursor, relation))
+            # a list of the kept rows for each day, so that only they are projected
             cursor.execute(
-                f"CREATE TEMP TABLE sifted AS SELECT CAST({quoted(sift.time)} AS DATE) AS day, COUNT(*) AS counted, "
-                f"LIST(r) FILTER (WHERE r.{quoted(sift.keep)}) AS kept FROM ({to_duckdb(sift.rows, relation)}) r GROUP BY day"
+                f"CREATE TEMP TABLE filtered AS SELECT CAST({quoted(query.time)} AS DATE) AS day, COUNT(*) AS counted, "
+                f"LIST(r) FILTER (WHERE r.{quoted(query.keep)}) AS kept FROM ({rows}) r GROUP BY day"
             )
-            sift.counted = {day.isoformat(): n for day, n in cursor.execute("SELECT day, counted FROM sifted").fetchall()}
-            kept = "(SELECT UNNEST(kept, max_depth := 2) FROM sifted)"
+            query.counted = {day.isoformat(): n for day, n in cursor.execute("SELECT day, counted FROM filtered").fetchall()}
+            kept = "(SELECT UNNEST(kept, max_depth := 2) FROM filtered)"
             cursor.execute(f"CREATE TEMP VIEW {quoted(KEPT)} AS SELECT * FROM {kept}")
-            return cursor.sql(to_duckdb(sift.projected, lambda name: name)).to_arrow_table()
+            return cursor.sql(to_duckdb(query.projected, str, columns_of(cursor, str))).to_arrow_table()
 
     @contextmanager
-    def _asked(self, tree: exp.Query) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
-        """A cursor for one query, and what gives its relation for the name of a table that it reads."""
+    def _cursor_for(self, tree: exp.Query) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
+        """A cursor for one query, and a function that returns the relation of a table that it reads."""
         places = bounds(tree)
         views: dict[str, str] = {}
         with self._cursor() as cursor:
@@ -113,29 +116,33 @@ class DeltaReader(Reader):
         try:
             yield cursor
         except (duckdb.InternalException, duckdb.FatalException) as error:
-            # DuckDB takes no query after an error of its own
+            # DuckDB accepts no query after an internal error
             self._duckdb = self._engine()
-            first = str(error).partition("\n")[0]
-            raise QueryError(f"The embedded warehouse met an error of DuckDB itself: {first}") from None
+            reason = str(error).partition("\n")[0]
+            raise QueryError(
+                f"DuckDB had an internal error and was restarted; rewrite the query if it fails again: {reason}"
+            ) from None
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
-            # its own text shows values of rows, and rows are personal data
-            raise QueryError(f"The embedded warehouse cannot compute a value of the query ({type(error).__name__})") from None
+            # the text of the error shows values of rows, which are personal data
+            raise QueryError(
+                f"DuckDB cannot compute a value of the query ({type(error).__name__}); check its casts and arithmetic"
+            ) from None
         except duckdb.Error as error:
-            raise QueryError(f"The embedded warehouse refused the query: {error}") from error
+            raise QueryError(f"The embedded warehouse rejected the query: {error}") from error
         finally:
             cursor.close()
 
     def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str, places: Sequence[Sequence[Bound]]) -> None:
-        """A view of the files that the query needs, of one version of the table, for this cursor only."""
-        held = self._held(name)
-        if held is not None:
-            cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT * FROM {quoted(held)}")
+        """Create a view, for this cursor only, of the files of one version that the query needs."""
+        preloaded = self._preloaded_table(name)
+        if preloaded is not None:
+            cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT * FROM {quoted(preloaded)}")
             return
         delta, paths = self._files(name, places)
         schema = arrow_schema(delta)
         columns = ", ".join(quoted(column) for column in schema.names)
-        # Columns come from an empty table, files add rows to it by name: there may be no file, or none with all columns.
-        # DuckDB 2.0.0 also has an internal error for two windows by the partition column of bare files.
+        # Columns come from an empty table, and files add rows by name: there may be no file, or none with all columns.
+        # DuckDB 2.0.0 also fails internally on two windows by the partition column of files read directly.
         empty = quoted(f"{name} without rows")
         cursor.register("without_rows", schema.empty_table())
         cursor.execute(f"CREATE TEMP TABLE {empty} AS SELECT * FROM without_rows")
@@ -148,34 +155,46 @@ class DeltaReader(Reader):
 
     @abstractmethod
     def _open(self, table: str) -> deltalake.DeltaTable:
-        """The table at the version that is read.
+        """The table at the version to read.
 
         Raises:
-            TableNotFound: it has none.
+            TableNotFound: there is none.
         """
 
-    def _held(self, table: str) -> str | None:
-        """A table of DuckDB's own that holds the rows which are wanted of this one, if any does."""
+    def _preloaded_table(self, table: str) -> str | None:
+        """Name of the DuckDB table with the preloaded rows of a table, or None."""
         return None
 
     def _files(self, table: str, places: Sequence[Sequence[Bound]]) -> tuple[deltalake.DeltaTable, list[str]]:
-        """The table at the version that is read, and those of its files that may have rows of the places."""
+        """The table at the version to read, and its files that may hold rows of the places."""
         delta = self._open(table)
         return delta, files(delta, places)
 
     def _path(self, table: str) -> Path:
         database, _, name = table.partition(".")
         if not name or {"/", "\\", ".."} & {database, name} or "/" in table or "\\" in table:
-            raise TableNotFound(f"{table!r} is not a table's name; tables are named database.table")
+            raise TableNotFound(f"{table!r} is not the name of a table; use database.table")
         return self.root / f"{database}.db" / name
 
 
+def columns_of(cursor: duckdb.DuckDBPyConnection, relation: Callable[[str], str]) -> ColumnsOf:
+    """The types of the columns of a query's tables, which the translation of HiveQL depends on."""
+
+    def columns(name: str) -> Columns:
+        described = cursor.execute(f"DESCRIBE {quoted(relation(name))}").fetchall()
+        return {row[0]: of_duckdb(row[1]) for row in described}
+
+    return columns
+
+
 def arrow_schema(delta: deltalake.DeltaTable) -> pa.Schema:
-    return pa.schema(delta.schema().to_arrow())
+    """Return the columns and types of a table, `ds` last: a column that was added stands behind it in the log."""
+    fields = list(pa.schema(delta.schema().to_arrow()))
+    return pa.schema(sorted(fields, key=lambda field: field.name == PARTITION))
 
 
 def rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
-    """Rows of each day that has some, sorted."""
+    """Return the number of rows by day, sorted, for each day that has any."""
     actions = pa.table(delta.get_add_actions(flatten=True))
     counts: dict[str, int] = {}
     if actions.num_rows:
@@ -186,7 +205,7 @@ def rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
 
 
 def parquet(paths: Iterable[str], *, evolved: bool = False) -> str:
-    """DuckDB's relation of a table's files; `evolved` opens all of them, to find those that lack columns."""
+    """Return DuckDB's relation of a table's files; `evolved` opens each file to find its columns."""
     how = f"hive_partitioning = true, hive_types = {{{quoted(PARTITION)}: VARCHAR}}"
     if evolved:
         how += ", union_by_name = true"
@@ -194,8 +213,10 @@ def parquet(paths: Iterable[str], *, evolved: bool = False) -> str:
 
 
 def text(value: str) -> str:
+    """Return a text as a literal of DuckDB."""
     return exp.Literal.string(value).sql("duckdb")
 
 
 def quoted(name: str) -> str:
+    """Return a name as a quoted identifier of DuckDB."""
     return exp.to_identifier(name, quoted=True).sql("duckdb")

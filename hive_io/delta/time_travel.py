@@ -1,4 +1,4 @@
-"""The embedded warehouse as it was: each table in the version that it had at a moment, as far as its files are kept."""
+"""Time travel in the embedded warehouse: each table in its version at a moment, as far as its files are retained."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class PastReader(DeltaReader):
-    """Every table in the last version that was written until a moment.
+    """Reader of every table in its last version committed by a moment.
 
-    A table of which files that a query reads are deleted, or whose log no longer tells of the moment, raises HistoryGone:
-    no row of another version is ever read. Files that were put together since have the same rows, and are as good.
+    A query raises HistoryGone if a file that it needs was deleted, or if the log no longer covers the moment: rows of another
+    version are never read. Files compacted since then hold the same rows and are read instead.
 
     Args:
         moment: aware.
@@ -38,14 +38,15 @@ class PastReader(DeltaReader):
         self._compacted: dict[str, list[tuple[int, set[str], set[str]]]] = {}
 
     def tables(self, database: str) -> list[str]:
-        return [name for name in super().tables(database) if self._was_there(f"{database}.{name}")]
+        return [name for name in super().tables(database) if self._existed(f"{database}.{name}")]
 
-    def _was_there(self, table: str) -> bool:
+    def _existed(self, table: str) -> bool:
         until, later = self._versions(table)
-        return bool(until or (later and later[0]))  # a log that has lost its beginning is of a table older than that
+        # the table is older than its log if the log lacks version 0
+        return bool(until or (later and later[0]))
 
     def _versions(self, table: str) -> tuple[list[int], list[int]]:
-        """The versions that the log still tells of: those until the moment, and those after it."""
+        """Versions in the log: those committed by the moment, and those after it."""
         path = self._path(table)
         log = sorted(int(file.stem) for file in (path / "_delta_log").glob("*.json") if file.stem.isdigit())
         count = bisect_right(log, self._moment, key=lambda version: _written(path, version))
@@ -53,8 +54,8 @@ class PastReader(DeltaReader):
 
     def _open(self, table: str) -> deltalake.DeltaTable:
         if table not in self._opened:
-            if not self._was_there(table):
-                raise TableNotFound(f"There was no table {table} at {said(self._moment)}")
+            if not self._existed(table):
+                raise TableNotFound(f"There was no table {table} at {in_seconds(self._moment)}; name a later moment")
             until, _ = self._versions(table)
             delta = _at(self._path(table), until[-1]) if until else None
             if delta is None:
@@ -70,23 +71,23 @@ class PastReader(DeltaReader):
         return delta, kept
 
     def _kept(self, table: str, delta: deltalake.DeltaTable, places: Sequence[Sequence[Bound]]) -> list[str] | None:
-        """The files that the places need, or what they were put together into since; None where some are deleted."""
+        """The files that the places need, or the files that they were compacted into since; None if some are deleted."""
         needed = set(files(delta, places))
         if _all_there(needed):
             return sorted(needed)
         of_the_version = {unquote(uri) for uri in delta.file_uris()}
         for version, removed, added in self._compactions(table):
-            # one that took in rows of later, too, is of no use
+            # a compaction that also took in later rows cannot be used
             if version > delta.version() and removed <= of_the_version:
                 of_the_version = of_the_version - removed | added
                 needed = needed - removed | added if needed & removed else needed
         return sorted(needed) if _all_there(needed) else None
 
     def _compactions(self, table: str) -> list[tuple[int, set[str], set[str]]]:
-        """The commits since the moment that changed no row: version, files that it removed, files that it added."""
+        """Commits since the moment that changed no row: version, removed files, added files."""
         if table not in self._compacted:
             path = self._path(table)
-            read = [(version, *_unchanging(path, version)) for version in self._versions(table)[1]]
+            read = [(version, *_compacted_files(path, version)) for version in self._versions(table)[1]]
             self._compacted[table] = [each for each in read if each[1]]
         return self._compacted[table]
 
@@ -98,31 +99,35 @@ class PastReader(DeltaReader):
             delta = _at(path, version)
             return delta is not None and self._kept(table, delta, places) is not None
 
-        # a version that is kept, after one that is not: of thousands, few are opened
+        # versions are retained from some version on, so bisection opens few of thousands
         first = bisect_left(later, True, key=is_kept)
-        kept = f"is kept since {said(_written(path, later[first]))}" if first < len(later) else "is gone from later ones, too"
-        return HistoryGone(f"{table} is no longer kept as it was at {said(self._moment)}: what is to be read of it {kept}")
+        kept = (
+            f"these days are retained since {in_seconds(_written(path, later[first]))}; name that moment or a later one"
+            if first < len(later)
+            else "later versions of these days are gone too"
+        )
+        return HistoryGone(f"The version of {table} at {in_seconds(self._moment)} is no longer retained; {kept}")
 
 
-def said(moment: dt.datetime) -> str:
-    """In whole seconds; not before the moment, so that it can be asked for."""
+def in_seconds(moment: dt.datetime) -> str:
+    """Return a moment as text, rounded up to a whole second: a version at the moment can also be read at that second."""
     return f"{moment.astimezone(dt.UTC) + dt.timedelta(microseconds=999_999):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _commit(path: Path, version: int) -> list[dict[str, Any]]:
-    """What the log says of a version, an action each."""
+    """Actions of a version in the log."""
     lines = (path / "_delta_log" / f"{version:020}.json").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
 def _written(path: Path, version: int) -> dt.datetime:
-    """When a version was written, as its commit says: the file's own time changes with a copy."""
+    """Time of a version, from its commit: the time of the file changes when it is copied."""
     milliseconds = next(action["commitInfo"]["timestamp"] for action in _commit(path, version) if "commitInfo" in action)
     return _EPOCH + dt.timedelta(milliseconds=milliseconds)
 
 
-def _unchanging(path: Path, version: int) -> tuple[set[str], set[str]]:
-    """The files that a version removed, and those that it added, if its rows are those of the version before."""
+def _compacted_files(path: Path, version: int) -> tuple[set[str], set[str]]:
+    """Files that a version removed and added, if it changed no row; else empty sets."""
     removed, added = ([action[kind] for action in _commit(path, version) if kind in action] for kind in ("remove", "add"))
     if any(file["dataChange"] for file in (*removed, *added)):
         return set(), set()
@@ -130,7 +135,7 @@ def _unchanging(path: Path, version: int) -> tuple[set[str], set[str]]:
 
 
 def _at(path: Path, version: int) -> deltalake.DeltaTable | None:
-    """A version of a table; None where the log does not tell of it any more."""
+    """A version of a table, or None if the log no longer covers it."""
     try:
         return deltalake.DeltaTable(str(path), version=version)
     except DeltaError:

@@ -1,7 +1,7 @@
 """The embedded warehouse: Delta Lake tables in a folder, written by delta-rs, queried by in-process DuckDB.
 
-Delta gives the hard parts: replacement of days or of a part of a day in one commit, readers that never see half of
-it, conflicts that are noticed, empty tables with columns, history.
+Delta Lake provides the hard parts: replacement of days or of a part of a day in one commit, isolated readers, conflict
+detection, empty tables with columns, history.
 """
 
 from __future__ import annotations
@@ -24,37 +24,45 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from hive_io.delta.file_pruning import Bound, files
 from hive_io.delta.maintenance import compact_day, crowded_days, vacuum
-from hive_io.delta.reader import EVOLVED, DeltaReader, arrow_schema, parquet, quoted, rows_by_day, text
-from hive_io.delta.time_travel import PastReader, said
+from hive_io.delta.reader import EVOLVED, DeltaReader, arrow_schema, columns_of, parquet, quoted, rows_by_day, text
+from hive_io.delta.time_travel import PastReader, in_seconds
 from hive_io.dialect import HiveQL, to_duckdb
 from hive_io.errors import HiveIOError, NoHistory, NotAWarehouse, PartitionConflict, TableNotFound
 from hive_io.footprint import footprint_of
 from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, upsertable
 from hive_io.table import PARTITION, Span, Table
-from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
+from hive_io.warehouse import Capability, Data, Footprint, Reader, Receipt, Warehouse
 
-MARKER = "warehouse.json"
 T = TypeVar("T")
+MARKER = "warehouse.json"
+"""Name of the file that marks a folder as a warehouse."""
 PART_SIZE = 2**20
-"""Bytes of a file in a write of a part of a day. Such a write takes the files that it touches into its own: with all in one
-file, each part would write the rows of its day anew."""
+"""Bytes per file in a write of a part of a day. Such a write rewrites the files that it touches: with one file a day, each part
+would rewrite the whole day."""
 REOPENED_AFTER = 100
-"""Commits after which an opened table is opened anew: what delta-rs knows of it is one piece then. Each commit adds a piece,
-and with a thousand of them a commit takes five times as long."""
+"""Commits after which an open table is opened again, which merges its state in delta-rs. Each commit adds a piece to that
+state, and with a thousand pieces a commit takes five times as long."""
+_FORMAT = {"warehouse": "embedded", "format": 1}
+"""Content of the marker."""
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
 class EmbeddedWarehouse(DeltaReader, Warehouse):
-    """One Delta Lake table a folder: `<root>/<database>.db/<table>`, partitioned by `ds`.
+    """Delta Lake tables in the folders `<root>/<database>.db/<table>`, partitioned by `ds`.
+
+    A write is one commit, also of a range of days: readers see all of it or nothing.
 
     Args:
-        root: made if it is missing; an existing folder must be empty or a warehouse.
-        attempts: how often a query is computed when other writers are first.
-        memory_limit: of DuckDB, for example "2GB"; None leaves its default (80 % of the machine).
+        root: created if it is missing; an existing folder must be empty or a warehouse.
+        attempts: number of times that a query is computed if other writers are first.
+        memory_limit: memory limit of DuckDB, for example "2GB"; None keeps its default (80 % of the machine).
 
     Raises:
-        NotAWarehouse: with what is wrong with the folder.
+        NotAWarehouse: the folder cannot be used; the message says why.
     """
+
+    capabilities = frozenset(Capability)
+    """All optional features."""
 
     def __init__(self, root: str | Path, *, attempts: int = 5, memory_limit: str | None = None) -> None:
         root = Path(root).absolute()
@@ -62,7 +70,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         super().__init__(root, memory_limit)
         self._attempts = attempts
         self._opened = threading.local()
-        self._holding = threading.local()
+        self._preloaded = threading.local()
 
     def close(self) -> None:
         self._duckdb.close()
@@ -71,20 +79,20 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     @contextmanager
     def preloaded(self, table: str, rows: HiveQL) -> Iterator[None]:
-        held: dict[str, tuple[int, str]] = vars(self._holding)
-        # the version before the rows are read, so that rows of a later one are never taken for it
+        preloaded: dict[str, tuple[int, str]] = vars(self._preloaded)
+        # read the version first: rows of a later version must not pass for it
         version, name = self._open(table).version(), f"{table} {uuid4().hex}"
-        with self._asked(rows.bound()) as (cursor, relation):
-            cursor.execute(f"CREATE TABLE {quoted(name)} AS {to_duckdb(rows.bound(), relation)}")
-        held[table] = version, name
+        with self._cursor_for(rows.bound()) as (cursor, relation):
+            cursor.execute(f"CREATE TABLE {quoted(name)} AS {to_duckdb(rows.bound(), relation, columns_of(cursor, relation))}")
+        preloaded[table] = version, name
         try:
             yield
         finally:
-            del held[table]
+            del preloaded[table]
             self._duckdb.execute(f"DROP TABLE IF EXISTS {quoted(name)}")
 
-    def _held(self, table: str) -> str | None:
-        version, name = vars(self._holding).get(table, (None, None))
+    def _preloaded_table(self, table: str) -> str | None:
+        version, name = vars(self._preloaded).get(table, (None, None))
         return name if name and self._open(table).version() == version else None
 
     # --- tables -------------------------------------------------------------------------------------------------------
@@ -93,7 +101,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         self._ensured(table)
 
     def _ensured(self, table: Table) -> deltalake.DeltaTable:
-        return self._again_on_conflict(self._ensure_once, table)
+        return self._retried_on_conflict(self._ensure_once, table)
 
     def _ensure_once(self, table: Table) -> deltalake.DeltaTable:
         path = self._path(table.full_name)
@@ -104,11 +112,11 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         have = arrow_schema(delta)
         gained = [
             deltalake.Field.from_arrow(f)
-            for f in gained_fields(table, have, "move the folder away and materialize the table again")
+            for f in gained_fields(table, have, "move its folder away and materialize the table again")
         ]
         if gained:
             with _errors_of(table.full_name):
-                # the mark first: whoever sees the new columns must know that old files lack them
+                # the mark comes first: a reader of the new columns must know that old files lack them
                 delta.alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)
                 delta.alter.add_columns(gained)
         return delta
@@ -119,10 +127,10 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         check_replaceable(table, span)
         if isinstance(data, pa.Table):
             return self._replace_once(table, data, span)
-        # a query is computed again on the tables as they are then: its old result is never written
-        return self._again_on_conflict(self._replace_once, table, data, span)
+        # each attempt computes the query again, on the latest tables: an outdated result is never written
+        return self._retried_on_conflict(self._replace_once, table, data, span)
 
-    def _again_on_conflict(self, step: Callable[..., T], *args: object) -> T:
+    def _retried_on_conflict(self, step: Callable[..., T], *args: object) -> T:
         retrying = Retrying(
             retry=retry_if_exception_type(PartitionConflict),
             stop=stop_after_attempt(self._attempts),
@@ -132,7 +140,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return retrying(step, *args)
 
     def _replace_once(self, table: Table, data: Data, span: Span) -> Receipt:
-        # what the commit is made against, opened before anything is computed
+        # the version that the commit is based on; opened before anything is computed
         delta = self._ensured(table)
         query = None
         if isinstance(data, HiveQL):
@@ -141,9 +149,9 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
         before = _rows_of(delta, days)
-        if rows.num_rows or (any(before.values()) and _may_hold(delta, table, span)):
+        if rows.num_rows or (any(before.values()) and _may_have_rows(delta, table, span)):
             self._commit(delta, table, rows, span)
-        # counted on the version that this write made, or left
+        # counted in the version that this write created, or left unchanged
         return Receipt(table.full_name, _rows_of(delta, days), before, query)
 
     def upsert(self, table: Table, rows: pa.Table) -> Receipt:
@@ -154,12 +162,12 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         before = _rows_of(delta, days)
         with _errors_of(table.full_name):
-            if self._has_any(delta, rows.select([PARTITION, *table.key]), days) or not _added(delta, rows):
+            if self._has_any(delta, rows.select([PARTITION, *table.key]), days) or not _appended(delta, rows):
                 _merge(delta, table, rows, days)
         return Receipt(table.full_name, _rows_of(delta, days), before)
 
     def _has_any(self, delta: deltalake.DeltaTable, keys: pa.Table, days: Sequence[str]) -> bool:
-        """Whether the table has a row with one of the keys. Reads no other columns, in a tenth of the time of a MERGE."""
+        """True if the table has a row with one of the keys. Reads no other columns, in a tenth of the time of a MERGE."""
         paths = files(delta, [[Bound(PARTITION, True, day), Bound(PARTITION, False, day)] for day in days])
         if not paths:
             return False
@@ -170,18 +178,18 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return found is not None
 
     def compact(self, table: str, before: dt.date) -> list[str]:
-        # a commit a day: a conflict, or a sudden death, costs the work of one
+        # one commit a day: a conflict or a crash costs the work of one day
         days = crowded_days(self._open(table), before)
-        return [day for day in days if self._again_on_conflict(self._compact_once, table, day)]
+        return [day for day in days if self._retried_on_conflict(self._compact_once, table, day)]
 
     def _compact_once(self, table: str, day: str) -> bool:
         with _errors_of(table):
             return compact_day(self._open(table), day, _WRITER)
 
     def vacuum(self, table: str, keep: dt.timedelta) -> None:
-        self._again_on_conflict(self._clean_once, table, keep)
+        self._retried_on_conflict(self._vacuum_once, table, keep)
 
-    def _clean_once(self, table: str, keep: dt.timedelta) -> None:
+    def _vacuum_once(self, table: str, keep: dt.timedelta) -> None:
         with _errors_of(table):
             vacuum(self._open(table), self._path(table) / "_delta_log", keep)
 
@@ -204,7 +212,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     def as_of(self, moment: dt.datetime) -> Reader:
         if moment > dt.datetime.now(dt.UTC):
-            raise NoHistory(f"{said(moment)} has not come yet: name a moment in the past")
+            raise NoHistory(f"{in_seconds(moment)} has not come yet; name a moment in the past")
         return PastReader(self.root, moment, self._memory_limit)
 
     def explain(self, query: HiveQL) -> str:
@@ -219,64 +227,68 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return delta
 
     def _current(self, path: Path) -> deltalake.DeltaTable | None:
-        """A table at its latest version: what this thread opened before is kept, and reads only the commits since."""
-        kept: dict[str, _Opened] = vars(self._opened)
+        """A table at its latest version, or None if there is none. A table that this thread has open reads only new commits."""
+        opened: dict[str, _Opened] = vars(self._opened)
         where = str(path)
         try:
-            made = (path / "_delta_log").stat().st_ino  # another folder, another table
+            inode = (path / "_delta_log").stat().st_ino  # changes if the table's folder is replaced
         except FileNotFoundError:
             return None
-        if where not in kept or not kept[where].is_caught_up(made):
+        if where not in opened or not opened[where].is_caught_up(inode):
             if not deltalake.DeltaTable.is_deltatable(where):
                 return None
-            kept[where] = _Opened(made, deltalake.DeltaTable(where))
-        return kept[where].delta
+            opened[where] = _Opened(inode, deltalake.DeltaTable(where))
+        return opened[where].delta
 
 
 class _Opened:
-    """A table that was opened, and goes on to the commits since."""
+    """An open table that can catch up with new commits."""
 
-    def __init__(self, made: int, delta: deltalake.DeltaTable) -> None:
-        self._made, self.delta, self._at = made, delta, delta.version()
+    def __init__(self, inode: int, delta: deltalake.DeltaTable) -> None:
+        self._inode, self.delta, self._opened_at = inode, delta, delta.version()
 
-    def is_caught_up(self, made: int) -> bool:
-        """Read the commits since; False where the table is to be opened anew."""
-        if made != self._made or self.delta.version() - self._at >= REOPENED_AFTER:
+    def is_caught_up(self, inode: int) -> bool:
+        """Read the new commits. Return False if the table must be opened again."""
+        if inode != self._inode or self.delta.version() - self._opened_at >= REOPENED_AFTER:
             return False
         try:
             self.delta.update_incremental()
         except DeltaError:
-            # the commits since are gone
+            # the new commits were deleted after a checkpoint
             return False
         return True
 
 
 def _claim(root: Path) -> None:
+    """Mark a folder as a warehouse, or check that it is one."""
     marker = root / MARKER
     if odd := set("%*?[]\\").intersection(str(root)):
-        raise NotAWarehouse(f"{root} has {' '.join(sorted(odd))} in its path, which engines read as a pattern; name another")
+        raise NotAWarehouse(
+            f"{root} has {' '.join(sorted(odd))} in its path, which engines read as a pattern; use another folder"
+        )
     if any(part.startswith(f"{PARTITION}=") for part in root.parts):
-        raise NotAWarehouse(f"{root} lies in a folder that engines read as a partition; name another")
+        raise NotAWarehouse(f"{root} is below a folder {PARTITION}=…, which engines read as a partition; use another folder")
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
             others = [path for path in root.iterdir() if not path.name.startswith(MARKER)]
-            # looked at again: another process may have claimed the folder, and made its first table, meanwhile
+            # check again: meanwhile another process may have claimed the folder and created a table
             if others and not marker.exists():
-                raise NotAWarehouse(f"{root} has other files in it and no {MARKER}; name an empty folder or a warehouse")
-            whole = root / f"{MARKER}.{uuid4().hex}"
-            whole.write_text(json.dumps({"warehouse": "embedded", "format": 1}) + "\n", encoding="utf-8")
-            whole.replace(marker)  # by rename: nobody ever reads half of it
-        if json.loads(marker.read_text(encoding="utf-8")) != {"warehouse": "embedded", "format": 1}:
-            raise NotAWarehouse(f"{marker} names a format that this version does not know")
+                raise NotAWarehouse(f"{root} has other files in it and no {MARKER}; use an empty folder or a warehouse")
+            complete = root / f"{MARKER}.{uuid4().hex}"
+            complete.write_text(json.dumps(_FORMAT) + "\n", encoding="utf-8")
+            complete.replace(marker)  # renamed, so that no reader sees a partial file
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        if found != _FORMAT:
+            raise NotAWarehouse(f"{marker}: expected {_FORMAT}, found {found}; use a version of this program that reads it")
     except (OSError, ValueError) as error:
         raise NotAWarehouse(f"{root} cannot be used as a warehouse: {error}") from error
     if not os.access(root, os.W_OK | os.X_OK):
-        raise NotAWarehouse(f"{root} is not writable")
+        raise NotAWarehouse(f"{root} is not writable; change its permissions or use another folder")
 
 
 def _create(table: Table, path: Path) -> None:
-    """Made aside and renamed: of several writers that need the table at once, one makes it."""
+    """Create a table under another name and rename it: of several concurrent writers, exactly one creates it."""
     aside = path.parent / f".{path.name}.{uuid4().hex}"
     deltalake.DeltaTable.create(
         str(aside),
@@ -290,7 +302,7 @@ def _create(table: Table, path: Path) -> None:
     except OSError as error:
         shutil.rmtree(aside)
         if not deltalake.DeltaTable.is_deltatable(str(path)):
-            raise HiveIOError(f"{table.full_name} cannot be made: {error}; move what is in its place away") from error
+            raise HiveIOError(f"{table.full_name} cannot be created: {error}; move {path} away") from error
 
 
 def _predicate(table: Table, span: Span) -> str:
@@ -302,14 +314,14 @@ def _predicate(table: Table, span: Span) -> str:
 
 
 def _timestamp(value: object) -> str:
-    # a TIMESTAMP literal is in nanoseconds in delta-rs, and the comparison with a column fails
+    # a TIMESTAMP literal of delta-rs is in nanoseconds, and comparing it with a column fails
     return f"arrow_cast({text(f'{value:%Y-%m-%dT%H:%M:%S.%f}')}, 'Timestamp(Microsecond, None)')"
 
 
-def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
-    """Whether a file may have rows of the span, by its day and by what its statistics say of times.
+def _may_have_rows(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
+    """True if a file may hold rows of the span, by its day and the statistics of its times.
 
-    Where none has, there is nothing to replace: most rules hit nothing in a few seconds, and a commit for each would be kept.
+    Otherwise nothing needs to be replaced: most rules hit nothing within a few seconds, and each commit would stay in the log.
     """
     if span.is_whole_days:
         return True
@@ -317,7 +329,7 @@ def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
     bounds = [f"{side}.{table.time_column}" for side in ("min", "max")]
     if not set(bounds) <= set(files.column_names):
         return True
-    # statistics are cut to milliseconds, so a file's last row may be later than they say
+    # statistics are truncated to milliseconds: the last row of a file may be later
     start, end = (moment.replace(tzinfo=None) for moment in (span.start - dt.timedelta(milliseconds=1), span.end))
     days = files.column(f"partition.{PARTITION}").to_pylist()
     times = [files.column(bound).to_pylist() for bound in bounds]
@@ -327,8 +339,8 @@ def _may_hold(delta: deltalake.DeltaTable, table: Table, span: Span) -> bool:
     )
 
 
-def _added(delta: deltalake.DeltaTable, rows: pa.Table) -> bool:
-    """Add rows, whose keys this version of the table lacks; False, and nothing is done, if others have committed since."""
+def _appended(delta: deltalake.DeltaTable, rows: pa.Table) -> bool:
+    """Append rows whose keys this version of the table lacks. Return False, without writing, if there were other commits."""
     only_if_last = deltalake.CommitProperties(max_commit_retries=0)
     try:
         deltalake.write_deltalake(delta, rows, mode="append", writer_properties=_WRITER, commit_properties=only_if_last)
@@ -356,12 +368,12 @@ def _errors_of(table: str) -> Iterator[None]:
     except CommitFailedError as error:
         raise _conflict(table) from error
     except DeltaError as error:
-        # its own text shows rows, and rows are personal data
+        # the text of the error shows rows, which are personal data
         reason = str(error).partition("Preview of invalid data")[0].strip()
-        raise HiveIOError(f"{table} was not written, its rows are as before: {reason}") from None
+        raise HiveIOError(f"{table} was not written and has its old rows: {reason}") from None
 
 
 def _conflict(table: str) -> PartitionConflict:
     return PartitionConflict(
-        f"Another run wrote the same days of {table} first; nothing was written, run again to compute on its rows"
+        f"Another run wrote the same days of {table} first; nothing was written; run again to compute on its rows"
     )

@@ -1,18 +1,18 @@
-"""The connection to a HiveServer2, through PyHive: where it is, who asks, what a session needs, and trying again.
+"""The connection to a HiveServer2, through PyHive: address, authentication, session settings, retries.
 
-Statements are logged to `hive_io.statements`; a password is in none of them.
+Statements are logged to `hive_io.statements`. No statement contains a password.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
@@ -23,36 +23,41 @@ from thrift.transport.TTransport import TTransportException
 
 from hive_io.errors import NotAWarehouse, QueryError
 
+T = TypeVar("T")
 HIVE = "Apache Hive"
-"""What Apache Hive answers when it is asked what it is; Spark answers `Spark SQL`."""
+"""Name that Apache Hive gives for itself. Spark's is `Spark SQL`."""
 
 log = logging.getLogger("hive_io.statements")
 
 _ON_HIVE = (
-    # Hive 4.0 takes the files of an exported result for its cache, and the next export of the same rows finds none
+    # Hive 4.0 moves the files of an exported result into its cache, and the next export of the same rows is empty
     "SET hive.query.results.cache.enabled=false",
-    # Hive 4.0's vectors fail on some windows by RANGE ("while processing vector batch"), on joins that compute a DECIMAL of few
-    # digits ("Decimal64ColumnVector cannot be cast to DecimalColumnVector"), and on a Parquet file that lacks an ARRAY column
-    # which the table has gained: rows are slower, and right
+    # vectorized execution of Hive 4.0 fails on some windows by RANGE ("while processing vector batch"), on joins that compute a
+    # DECIMAL of few digits ("Decimal64ColumnVector cannot be cast to DecimalColumnVector"), and on Parquet files without an
+    # ARRAY column that was added to the table later; row by row is slower, but correct
     "SET hive.vectorized.execution.enabled=false",
-    # UNIX_TIMESTAMP reads a TIMESTAMP as of this zone: of the server's, which may skip and repeat an hour, otherwise
+    # UNIX_TIMESTAMP reads a TIMESTAMP in this zone; the server's own may skip or repeat an hour
     "SET hive.local.time.zone=UTC",
-    # INT96 is read as it was written, and INT64 is written: else a server elsewhere would shift hours
+    # read INT96 as it was written, and write INT64; a server in another time zone would shift hours
     "SET hive.parquet.timestamp.skip.conversion=true",
     "SET hive.parquet.write.int64.timestamp=true",
     "SET hive.parquet.timestamp.time.unit=micros",
-    # Hive 4 has them last, where Hive before it, Spark and the rules have them first
+    # a text with ${env:HOME} in it is a text
+    "SET hive.variable.substitute=false",
+    # Hive 4 sorts NULL last; earlier versions, Spark and the rules sort it first
     "SET hive.default.nulls.last=false",
-    # nobody plans with statistics of a stage's columns, and a metastore made a moment ago may have no table for them
+    # column statistics of a stage are never used, and a new metastore may lack the table for them
     "SET hive.stats.column.autogather=false",
     "SET hive.exec.dynamic.partition.mode=nonstrict",
     "SET hive.exec.max.dynamic.partitions=10000",
     "SET hive.exec.max.dynamic.partitions.pernode=10000",
 )
 _ON_SPARK = (
-    # a server elsewhere would shift hours
+    # a server in another time zone would shift hours
     "SET spark.sql.session.timeZone=UTC",
-    # times before 1900 as they were written, not moved between calendars
+    # a text with ${env:HOME} in it is a text
+    "SET spark.sql.variable.substitute=false",
+    # keep times before 1900 as they were written, without moving them between calendars
     "SET spark.sql.parquet.int96RebaseModeInRead=CORRECTED",
     "SET spark.sql.parquet.int96RebaseModeInWrite=CORRECTED",
     "SET hive.exec.dynamic.partition.mode=nonstrict",
@@ -62,16 +67,20 @@ _ON_SPARK = (
 _UNTESTED = ("scheme", "kerberos_service_name", "check_hostname", "ssl_cert")
 
 
+class StatementRefused(QueryError):
+    """The server refused a statement, or failed on it."""
+
+
 @dataclass(frozen=True)
 class HiveServer:
-    """Where a HiveServer2 is, and where files are staged.
+    """Address of a HiveServer2 and of its staging folder.
 
     Attributes:
-        staging: a folder that this machine and the server see under the same path; the rows of all tables are in it.
-        auth: NONE and LDAP are tested; what else PyHive offers is passed through, untested.
-        grace: seconds for which the files of replaced partitions are kept for readers that have begun.
-        patience: seconds for which a lost connection is tried again before it is an error.
-        more: what PyHive takes besides, by its names: scheme, kerberos_service_name, check_hostname, ssl_cert. Untested.
+        staging: folder that this machine and the server see under the same path; holds the rows of all tables.
+        auth: NONE and LDAP are tested; other values are passed to PyHive, untested.
+        grace: seconds for which files of replaced partitions are retained for readers that have begun.
+        patience: seconds for which a lost connection is retried before an error is raised.
+        more: further arguments of PyHive: scheme, kerberos_service_name, check_hostname, ssl_cert. Untested.
     """
 
     host: str
@@ -86,24 +95,25 @@ class HiveServer:
 
     @classmethod
     def of(cls, url: str, password: SecretStr | None = None) -> HiveServer:
-        """From `hive://user@host:10000/database?staging=/shared/folder&auth=LDAP`.
+        """Read an address `hive://user@host:10000/database?staging=/shared/folder&auth=LDAP`.
 
-        The database is for people: statements name the database of each table.
+        The database is informative: statements name the database of each table.
 
         Raises:
-            NotAWarehouse: what the address lacks, or has too much: a password in it would be shown and logged.
+            NotAWarehouse: the address lacks a part, has an unknown option, or has a password, which would be shown and logged.
         """
         parts = urlsplit(url)
         if parts.scheme != "hive":
-            raise NotAWarehouse(f"{parts.scheme}:// is not a warehouse; name a folder, or hive://user@host:10000/…")
+            raise NotAWarehouse(f"{parts.scheme}:// is not a warehouse; use a folder, or hive://user@host:10000/…")
         options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         known = ("staging", "auth", "grace", "patience", *_UNTESTED)
         if unknown := sorted(options.keys() - set(known)):
-            raise NotAWarehouse(f"{unknown[0]} is no option of hive://; there are {', '.join(known)}")
+            raise NotAWarehouse(f"{unknown[0]} is not an option of hive://; the options are {', '.join(known)}")
         if parts.password is not None:
-            raise NotAWarehouse("A password does not belong into an address, which is shown and logged; give it apart")
+            raise NotAWarehouse("A password does not belong in an address, which is shown and logged; pass it separately")
         if not parts.hostname or "staging" not in options:
-            raise NotAWarehouse("A HiveServer2 is named like hive://user@host:10000/fintech?staging=/folder/that/it/shares")
+            missing = "staging" if parts.hostname else "a host"
+            raise NotAWarehouse(f"The address lacks {missing}; use hive://user@host:10000/fintech?staging=/shared/folder")
         try:
             return cls(
                 parts.hostname,
@@ -117,14 +127,14 @@ class HiveServer:
                 {name: options[name] for name in _UNTESTED if name in options},
             )
         except ValueError as error:
-            raise NotAWarehouse(f"The address of the HiveServer2 cannot be read: {error}") from None
+            raise NotAWarehouse(f"The address is not valid ({error}); port, grace and patience are numbers") from None
 
 
 class HiveConnection:
-    """One session of a HiveServer2, opened anew when it is lost.
+    """One session of a HiveServer2, opened again when it is lost.
 
     Raises:
-        NotAWarehouse: the server does not answer, refuses the user, or answers wrongly.
+        NotAWarehouse: the server does not answer, refuses the user, or gives wrong answers.
     """
 
     def __init__(self, server: HiveServer) -> None:
@@ -133,11 +143,11 @@ class HiveConnection:
         self._session: Any = None
         self._engine = ""
         self._local = False
-        self._trying(lambda: self._once("SHOW DATABASES", fetch=True), patience=min(server.patience, 10.0))
+        self._retried(lambda: self._once("SHOW DATABASES", fetch=True), patience=min(server.patience, 10.0))
 
     @property
     def engine(self) -> str:
-        """What the server says it is."""
+        """Name that the server gives for itself: `HIVE` or another."""
         return self._engine
 
     def close(self) -> None:
@@ -147,27 +157,40 @@ class HiveConnection:
                 session, self._session = self._session, None
                 _close(session)
 
-    def run(self, statement: str) -> None:
-        """Run a statement whose answer has no rows.
+    def run(self, statement: str, has_run: Callable[[], bool] | None = None) -> None:
+        """Run a statement that returns no rows.
 
-        Every statement may run twice: where the connection is lost, nobody knows whether it ran.
+        When the connection is lost, it is unknown whether the statement ran, so it is sent again.
+
+        Args:
+            has_run: tells whether the statement took effect; required for a statement that is not idempotent. It is asked
+                before the statement is sent again.
 
         Raises:
-            QueryError: the server refused it, or failed on it.
+            StatementRefused: the server refused it, or failed on it.
             NotAWarehouse: no answer within the server's patience.
         """
-        self._trying(lambda: self._once(statement, fetch=False), self._server.patience)
+        sent = False
+
+        def attempt() -> None:
+            nonlocal sent
+            if sent and has_run is not None and has_run():
+                return
+            sent = True
+            self._once(statement, fetch=False)
+
+        self._retried(attempt, self._server.patience)
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement, and fetch its few rows. Raises as `run` does."""
-        return self._trying(lambda: self._once(statement, fetch=True), self._server.patience)
+        """Run a statement and fetch its few rows. Raises as `run` does."""
+        return self._retried(lambda: self._once(statement, fetch=True), self._server.patience)
 
-    def _trying(self, attempt: Any, patience: float) -> Any:
+    def _retried(self, attempt: Callable[[], T], patience: float) -> T:
         retrying = Retrying(
             retry=retry_if_exception_type((TTransportException, OSError)),
             stop=stop_after_delay(patience),
             wait=wait_random_exponential(multiplier=0.5, max=5),
-            before_sleep=lambda state: log.warning("The connection was lost; attempt %s follows", state.attempt_number + 1),
+            before_sleep=lambda state: log.warning("Connection lost; starting attempt %s", state.attempt_number + 1),
             reraise=True,
         )
         where = f"The HiveServer2 at {self._server.host}:{self._server.port}"
@@ -175,8 +198,10 @@ class HiveConnection:
             return retrying(attempt)
         except (TTransportException, OSError) as error:
             if "Bad status" in str(error):
-                raise NotAWarehouse(f"{where} refused the user {self._server.username!r} or the password") from None
-            raise NotAWarehouse(f"{where} does not answer ({error}); is it running?") from None
+                raise NotAWarehouse(
+                    f"{where} refused the user {self._server.username!r} or the password; check both, and auth"
+                ) from None
+            raise NotAWarehouse(f"{where} does not answer ({error}); start it, or check the address") from None
 
     def _once(self, statement: str, *, fetch: bool) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -188,19 +213,19 @@ class HiveConnection:
                 self.close()
                 raise
             except exc.Error as error:
-                said = _first_line(error)
-                if "Invalid SessionHandle" in said:  # the server started anew behind a proxy, or closed an idle session
+                reason = _first_line(error)
+                if "Invalid SessionHandle" in reason:  # the server was restarted behind a proxy, or closed an idle session
                     self.close()
-                    raise TTransportException(message=said) from None
-                if self._local and "TezTask" in said:
+                    raise TTransportException(message=reason) from None
+                if self._local and "TezTask" in reason:
                     self._check_it_reads(self._session)
-                raise QueryError(f"{self._server.host} refused: {said}") from None
+                raise StatementRefused(f"{self._server.host} refused the statement: {reason}") from None
 
     def _ask(self, session: Any, statement: str, fetch: bool) -> list[tuple[Any, ...]]:
         began = time.monotonic()
         with session.cursor() as cursor:
             cursor.execute(statement)
-            # after DDL there is nothing to fetch, and PyHive fails on it
+            # PyHive fails to fetch after DDL
             rows: list[tuple[Any, ...]] = cursor.fetchall() if fetch else []
         log.info("%s\n-- %.2f s on %s", statement, time.monotonic() - began, self._server.host)
         return rows
@@ -217,10 +242,12 @@ class HiveConnection:
                 **server.more,
             )
         except (ValueError, NotImplementedError) as error:
-            raise NotAWarehouse(f"The HiveServer2 at {server.host} cannot be asked with auth={server.auth}: {error}") from None
+            raise NotAWarehouse(
+                f"PyHive cannot connect to {server.host} with auth={server.auth}: {error}; use NONE or LDAP"
+            ) from None
         try:
-            asked = ttypes.TGetInfoReq(sessionHandle=session.sessionHandle, infoType=ttypes.TGetInfoType.CLI_DBMS_NAME)
-            self._engine = session.client.GetInfo(asked).infoValue.stringValue
+            request = ttypes.TGetInfoReq(sessionHandle=session.sessionHandle, infoType=ttypes.TGetInfoType.CLI_DBMS_NAME)
+            self._engine = session.client.GetInfo(request).infoValue.stringValue
             for statement in _ON_HIVE if self._engine == HIVE else _ON_SPARK:
                 self._ask(session, statement, fetch=False)
             if self._engine == HIVE:
@@ -233,23 +260,23 @@ class HiveConnection:
         return session
 
     def _check_it_reads(self, session: Any) -> None:
-        """Hive 4.0 with Tez in local mode answers every query with no rows after one task has failed."""
+        """Check for a fault of Hive 4.0 with Tez in local mode: after a failed task, the result of every query is empty."""
         ((total,),) = self._ask(session, "SELECT SUM(LENGTH(x)) FROM (SELECT CAST(RAND() AS STRING) x) t", fetch=True)
         if not total:
             raise NotAWarehouse(
-                f"The HiveServer2 at {self._server.host}:{self._server.port} answers every query with no rows, as Hive does "
-                "after a failed one when Tez is in local mode; nothing was written with such answers. Restart the server"
+                f"The HiveServer2 at {self._server.host}:{self._server.port} returns no rows for any query, as Hive does after "
+                "a failed task when Tez runs in local mode; nothing was written from such results. Restart the server"
             )
 
 
 def _close(session: Any) -> None:
-    """End a session whose server may be gone, and its socket, which PyHive 0.7 leaves open when that fails."""
-    with suppress(TTransportException, OSError):  # it is gone, which is what was wanted
+    """Close a session whose server may be gone, and its socket, which PyHive 0.7 leaves open if closing fails."""
+    with suppress(TTransportException, OSError):
         session.close()
     session._transport.close()
 
 
 def _first_line(error: exc.Error) -> str:
-    """What the server said, of the many lines that Thrift wraps around it."""
+    """First line of the server's own message, without the lines that Thrift wraps around it."""
     status = getattr(error.args[0], "status", None) if error.args else None
     return str(getattr(status, "errorMessage", None) or error).partition("\n")[0]

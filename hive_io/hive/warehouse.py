@@ -1,53 +1,50 @@
 """A warehouse on a HiveServer2 (Apache Hive, Spark Thrift Server, Kyuubi), through PyHive.
 
-Rows never travel through the connection: they are staged as Parquet files in a folder that this machine and the server
-share, and results are read from such files. A partition is replaced by one `ALTER TABLE … SET LOCATION` to a folder that
-is complete: readers see the old rows or the new ones. A range is replaced day by day, each day at once.
+Rows never pass through the connection: they are staged as Parquet files in a folder that this machine and the server
+share, and results are read from such files. The last statement of a write, `ALTER TABLE … SET LOCATION`, makes the complete
+folder the day's partition: readers see the old rows or the new ones. A range is replaced day by day, each day at once.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from sqlglot import exp
 
 from hive_io.counted_filter import CountedFilter
-from hive_io.dialect import HiveQL, to_hive
+from hive_io.dialect import HiveQL, columns_in, to_hive
 from hive_io.dry_run import result_schema
-from hive_io.errors import NoHistory, NotAWarehouse, QueryError, RowsOutsideSpan, SchemaMismatch, TableNotFound
+from hive_io.errors import HiveIOError, NoHistory, NotAWarehouse, QueryError, TableNotFound
 from hive_io.footprint import footprint_of
-from hive_io.hive.connection import HIVE, HiveConnection, HiveServer
-from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, upsertable
+from hive_io.hive import statements
+from hive_io.hive.connection import HIVE, HiveConnection, HiveServer, StatementRefused
+from hive_io.hive.staging import STAGED, PendingWrite, TableFolder, count_rows, data_files, write_rows
+from hive_io.hive.statements import is_inside, literal, literals, quoted, table_name
+from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, outside_span, upsertable
 from hive_io.table import PARTITION, Column, Span, Table
-from hive_io.warehouse import Data, Footprint, Reader, Receipt, Warehouse
+from hive_io.warehouse import Capability, Data, Footprint, Reader, Receipt, Warehouse
 
-_STAGED = "staged_"
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
-
-
 _NO_PLAN = "Error occurred during query planning:"
 
 
 class HiveServer2Warehouse(Warehouse):
-    """Tables of a HiveServer2, Parquet, partitioned by `ds`.
+    """Tables of a HiveServer2, stored as Parquet, partitioned by `ds`.
 
-    Args:
-        server: where it is.
+    A write of a range that fails leaves each day with its old rows or its new ones. Writing it again completes it, unless the
+    data is a query that reads the range itself.
 
     Raises:
-        NotAWarehouse: the server does not answer, or refuses the user; or the folder for staged files cannot be used.
+        NotAWarehouse: the server does not answer, or refuses the user; or the staging folder cannot be used.
     """
 
     def __init__(self, server: HiveServer) -> None:
@@ -55,231 +52,284 @@ class HiveServer2Warehouse(Warehouse):
         try:
             server.staging.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise NotAWarehouse(f"{server.staging} cannot be used for staged files: {error.strerror}") from None
+            raise NotAWarehouse(
+                f"{server.staging} cannot be used as the staging folder: {error.strerror}; use a folder that this machine "
+                "and the server can write"
+            ) from None
         self._connection = HiveConnection(server)
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Optional features: those that the server's engine has."""
+        return frozenset() if self._connection.engine == HIVE else frozenset({Capability.TIMES_BEFORE_1582})
+
     def close(self) -> None:
-        """Close the connection; the next statement opens another."""
+        """Close the connection. The next statement opens another."""
         self._connection.close()
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
     def ensure_table(self, table: Table) -> None:
-        self._run(f"CREATE DATABASE IF NOT EXISTS {_quoted(table.database)}")
-        self._run(_create_table(table, table.name, self._home(table) / "default", external=False))
+        self._run(f"CREATE DATABASE IF NOT EXISTS {quoted(table.database)}")
+        self._run(statements.create_table(table, table.name, self._folder(table).path / "default", external=False))
+        if gained := self._gained(table):
+            # an Apache Hive partition has columns of its own, which would hide the values written into it from now on
+            statement = statements.add_columns(table, gained, cascade=self._connection.engine == HIVE)
+            self._connection.run(statement, has_run=lambda: not self._gained(table))
+
+    def _gained(self, table: Table) -> list[str]:
         have = self.schema(table.full_name)
-        gained = gained_fields(table, have, "drop or rename the table and materialize it again")
-        if gained:
-            columns = ", ".join(f"{_quoted(f.name)} {table.column_types[f.name]}" for f in gained)
-            # in Hive a partition has columns of its own, which would hide what is written into it from now on
-            cascade = " CASCADE" if self._connection.engine == HIVE else ""
-            self._run(f"ALTER TABLE {_name(table.full_name)} ADD COLUMNS ({columns}){cascade}")
+        return [field.name for field in gained_fields(table, have, "drop or rename the table and materialize it again")]
 
     def tables(self, database: str) -> list[str]:
         if database not in {row[0] for row in self._rows("SHOW DATABASES")}:
             return []
-        # Spark answers database, name, temporary; Hive answers the name
-        names = (row[1] if len(row) > 1 else row[0] for row in self._rows(f"SHOW TABLES IN {_quoted(database)}"))
-        return sorted(name for name in names if not name.startswith(_STAGED))
+        # Spark returns database, name, temporary; Hive returns the name
+        names = (row[1] if len(row) > 1 else row[0] for row in self._rows(f"SHOW TABLES IN {quoted(database)}"))
+        return sorted(name for name in names if not name.startswith(STAGED))
 
     def schema(self, table: str) -> pa.Schema:
         return self._described(table).arrow_schema
 
     def partitions(self, table: str) -> dict[str, int]:
         self.schema(table)
-        rows = self._rows(f"SELECT {PARTITION}, COUNT(*) FROM {_name(table)} GROUP BY {PARTITION}")
+        rows = self._rows(f"SELECT {PARTITION}, COUNT(*) FROM {table_name(table)} GROUP BY {PARTITION}")
         return dict(sorted((day, int(count)) for day, count in rows))
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def replace(self, table: Table, data: Data, span: Span) -> Receipt:
         check_replaceable(table, span)
-        self.ensure_table(table)
         days = [day.isoformat() for day in span.each_day()]
-        if isinstance(data, HiveQL):
-            self._count(data)
-            with self._computed(table, data) as (staged, folder):
-                self._check_staged(table, staged, folder, span)
-                return Receipt(table.full_name, *self._put(table, staged, folder, days, span), data)
-        rows = conform(table, data)
-        check_inside(table, rows, span)
-        if span.is_whole_days:
-            folder = self._new_folder(table)
-            _write(rows, folder)
-            return Receipt(table.full_name, *self._point(table, folder, days))
-        with self._staged(table, rows) as (staged, folder):
-            return Receipt(table.full_name, *self._put(table, staged, folder, days, span))
+        with self._write(table) as write:
+            self.ensure_table(table)
+            if isinstance(data, HiveQL):
+                folder = self._computed(table, write, data, days, span)
+            else:
+                folder = self._stored(table, write, data, days, span)
+            counts, before = self._switch(table, write, folder, days)
+        return Receipt(table.full_name, counts, before, data if isinstance(data, HiveQL) else None)
 
     def upsert(self, table: Table, rows: pa.Table) -> Receipt:
-        self.ensure_table(table)
-        rows = upsertable(table, rows)
-        if not rows.num_rows:
-            return Receipt(table.full_name, {}, {})
-        days = sorted(set(rows.column(PARTITION).to_pylist()))
-        match = " AND ".join(f"old.{_quoted(name)} = new.{_quoted(name)}" for name in (PARTITION, *table.key))
-        names = ", ".join(f"old.{_quoted(name)}" for name in table.arrow_schema.names)
-        with self._staged(table, rows) as (staged, _):
-            kept = (
-                f"SELECT {names} FROM {_name(table.full_name)} old LEFT JOIN {staged} new ON {match} "
-                f"WHERE old.{PARTITION} IN ({_texts(days)}) AND new.{PARTITION} IS NULL"
-            )
-            return Receipt(table.full_name, *self._put_union(table, staged, kept, days))
+        with self._write(table) as write:
+            self.ensure_table(table)
+            rows = upsertable(table, rows)
+            if not rows.num_rows:
+                return Receipt(table.full_name, {}, {})
+            days = sorted(set(rows.column(PARTITION).to_pylist()))
+            match = " AND ".join(f"old.{quoted(name)} = new.{quoted(name)}" for name in (PARTITION, *table.key))
+            names = ", ".join(f"old.{quoted(name)}" for name in table.arrow_schema.names)
+            with self._staged_rows(table, write, rows) as stage:
+                kept = (
+                    f"SELECT {names} FROM {table_name(table.full_name)} old LEFT JOIN {stage} new ON {match} "
+                    f"WHERE old.{PARTITION} IN ({literals(days)}) AND new.{PARTITION} IS NULL"
+                )
+                folder = self._union(table, write, stage, kept)
+            counts, before = self._switch(table, write, folder, days)
+        return Receipt(table.full_name, counts, before)
 
-    def _put(self, table: Table, staged: str, folder: Path, days: Sequence[str], span: Span) -> _Counts:
-        """Let the days be what is staged; for a part of a day, beside the rows outside it that are there."""
-        if span.is_whole_days:
-            return self._point(table, folder, days)
-        time = _quoted(table.time_column or "")
-        names = ", ".join(_quoted(name) for name in table.arrow_schema.names)
-        inside = f"{time} >= {_timestamp(span.start)} AND {time} < {_timestamp(span.end)}"
-        kept = f"SELECT {names} FROM {_name(table.full_name)} WHERE {PARTITION} IN ({_texts(days)})"
-        # a row without a time is outside every part of a day
-        kept += f" AND NOT COALESCE({inside}, FALSE)"
-        return self._put_union(table, staged, kept, days)
+    @contextmanager
+    def _write(self, table: Table) -> Iterator[PendingWrite]:
+        """Note the folders of a write until it ends. A failed write is cleaned up now, or by `vacuum` if the server is gone.
 
-    def _put_union(self, table: Table, staged: str, kept: str, days: Sequence[str]) -> _Counts:
-        names = ", ".join(_quoted(name) for name in table.arrow_schema.names)
-        with self._empty_stage(table) as (union, folder):
-            self._insert(union, f"SELECT {names} FROM ({kept} UNION ALL SELECT {names} FROM {staged}) u")
-            return self._point(table, folder, days)
+        Adds to errors of the server which rows the table has, and what to do.
+        """
+        write = self._folder(table).begin_write()
+        try:
+            yield write
+        except BaseException as error:
+            state = f"{table.full_name} {write.state()}; remove the cause and run the write again"
+            if isinstance(error, NotAWarehouse):
+                # cleaning up would wait for the server once more
+                raise NotAWarehouse(f"{error}. {state}") from error
+            with suppress(HiveIOError):
+                self._clean_up(table, write)
+            if isinstance(error, StatementRefused):
+                raise StatementRefused(f"{error}. {state}") from error
+            raise
+        write.end()
 
-    def _point(self, table: Table, folder: Path, days: Sequence[str]) -> _Counts:
-        """Let partitions be the folders of a stage, and forget those that have none; the folders become the table's.
+    def _clean_up(self, table: Table, write: PendingWrite) -> None:
+        """Drop the stages of a failed write, and retire those of its folders that no partition uses."""
+        if not write.folders:
+            return
+        parts: dict[Path, list[Path]] = {folder: [folder] for folder in write.folders}
+        for folder in write.folders:
+            if folder.name.startswith(STAGED):
+                self._run(f"DROP TABLE IF EXISTS {_stage_name(table, folder)}")
+                parts[folder] = list(folder.glob(f"{PARTITION}=*"))
+        days = sorted({part.name.partition("=")[2] for each in parts.values() for part in each})
+        # compared by their ends, stage and day: a server may have resolved links in the path
+        used = {path.parts[-2:] for path in self._locations(table, days).values()}
+        unused: list[Path] = []
+        for folder, each in parts.items():
+            free = [part for part in each if part.parts[-2:] not in used]
+            unused += [folder] if free == each else free
+        self._folder(table).retire(unused)
+        write.end()
+
+    def _switch(self, table: Table, write: PendingWrite, folder: Path, days: Sequence[str]) -> _Counts:
+        """Make the complete folders of a stage the partitions of their days, and drop the partitions of days without rows.
 
         Returns the rows of each day, after and before.
         """
-        name = _name(table.full_name)
+        name = table_name(table.full_name)
         old = self._locations(table, days)
-        counts = {day: sum(_rows_of_files(folder / f"{PARTITION}={day}")) for day in days}
-        before = {day: sum(_rows_of_files(old[day])) if day in old else 0 for day in days}
-        new = [day for day in days if counts[day] and day not in old]
-        if new:
-            added = " ".join(f"{_partition(day)} LOCATION {_location(folder / f'{PARTITION}={day}')}" for day in new)
-            self._run(f"ALTER TABLE {name} ADD IF NOT EXISTS {added}")
-        for day in old:
-            if counts[day]:
-                self._run(f"ALTER TABLE {name} {_partition(day)} SET LOCATION {_location(folder / f'{PARTITION}={day}')}")
-        gone = [_partition(day) for day in old if not counts[day]]
-        if gone:
-            self._run(f"ALTER TABLE {name} DROP IF EXISTS {', '.join(gone)}")
-        self._retire(table, list(old.values()))
+        write.add(*old.values())
+        new = {day: folder / f"{PARTITION}={day}" for day in days}
+        counts = {day: count_rows(new[day]) for day in days}
+        before = {day: count_rows(old[day]) if day in old else 0 for day in days}
+        steps: list[tuple[list[str], str]] = []
+        if added := [day for day in days if counts[day] and day not in old]:
+            steps.append((added, statements.add_partitions(name, {day: new[day] for day in added})))
+        steps += [([day], statements.set_location(name, day, new[day])) for day in old if counts[day]]
+        if gone := [day for day in old if not counts[day]]:
+            steps.append((gone, statements.drop_partitions(name, gone)))
+        for switching, statement in steps:
+            write.switching = switching
+            try:
+                self._run(statement)
+            except StatementRefused:
+                write.switching = []
+                raise
+            write.switched += switching
+        # the stages of the write other than `folder` are not needed any more either
+        stages = [stage for stage in write.folders if stage.name.startswith(STAGED) and stage != folder]
+        self._folder(table).retire([*old.values(), *stages])
         return counts, before
 
     def _locations(self, table: Table, days: Sequence[str]) -> dict[str, Path]:
-        have = {row[0].partition("=")[2] for row in self._rows(f"SHOW PARTITIONS {_name(table.full_name)}")}
+        have = {row[0].partition("=")[2] for row in self._rows(f"SHOW PARTITIONS {table_name(table.full_name)}")}
         found = {}
         for day in days:
             if day in have:
-                described = self._rows(f"DESCRIBE FORMATTED {_name(table.full_name)} {_partition(day)}")
+                described = self._rows(f"DESCRIBE FORMATTED {table_name(table.full_name)} {statements.partition(day)}")
                 location = next(row[1] for row in described if (row[0] or "").strip().rstrip(":") == "Location")
                 found[day] = Path(unquote(urlsplit(location.strip()).path))
         return found
 
-    def _retire(self, table: Table, folders: Sequence[Path]) -> None:
-        """Remember folders that nothing points to any more, and delete those whose grace is over."""
-        retired = self._home(table) / "retired"
-        retired.mkdir(parents=True, exist_ok=True)
-        now = dt.datetime.now(dt.UTC).timestamp()
-        if folders:
-            said = {"since": now, "folders": [str(folder) for folder in folders if folder.is_relative_to(self._home(table))]}
-            (retired / f"{uuid4().hex}.json").write_text(json.dumps(said), encoding="utf-8")
-        for note in retired.glob("*.json"):
-            said = json.loads(note.read_text(encoding="utf-8"))
-            if now - said["since"] >= self._server.grace:
-                for folder in said["folders"]:
-                    shutil.rmtree(folder, ignore_errors=True)
-                note.unlink(missing_ok=True)
+    # --- stages: folders of their own, with external tables over them -------------------------------------------------
 
-    # --- stages: tables of a folder of their own ----------------------------------------------------------------------
+    def _computed(self, table: Table, write: PendingWrite, query: HiveQL, days: Sequence[str], span: Span) -> Path:
+        """Return the folder of a stage with a query's result, and with the other rows of its days for a part of a day."""
+        self._count(query)
+        select = self._select_of(table, query)
+        with self._stage(table, write) as (stage, folder):
+            self._run(statements.insert_overwrite(stage, select))
+            self._check_staged(table, stage, folder, span)
+            return folder if span.is_whole_days else self._with_rest_of_days(table, write, stage, days, span)
 
-    def _new_folder(self, table: Table) -> Path:
-        return self._home(table) / f"{_STAGED}{uuid4().hex}"
+    def _stored(self, table: Table, write: PendingWrite, rows: pa.Table, days: Sequence[str], span: Span) -> Path:
+        """Return the folder of a stage with rows, and with the other rows of their days for a part of a day."""
+        rows = conform(table, rows)
+        check_inside(table, rows, span)
+        if span.is_whole_days:
+            folder = self._new_stage(table, write)
+            write_rows(rows, folder)
+            return folder
+        with self._staged_rows(table, write, rows) as stage:
+            return self._with_rest_of_days(table, write, stage, days, span)
 
-    @contextmanager
-    def _empty_stage(self, table: Table) -> Iterator[tuple[str, Path]]:
-        """An external table like `table`, without rows; the table goes afterwards, the files stay."""
-        folder = self._new_folder(table)
-        stage = f"{table.database}.{folder.name}"
-        self._run(_create_table(table, folder.name, folder, external=True))
-        try:
-            yield _name(stage), folder
-        finally:
-            self._run(f"DROP TABLE IF EXISTS {_name(stage)}")
+    def _new_stage(self, table: Table, write: PendingWrite) -> Path:
+        folder = self._folder(table).new_stage()
+        write.add(folder)
+        return folder
 
     @contextmanager
-    def _staged(self, table: Table, rows: pa.Table) -> Iterator[tuple[str, Path]]:
-        """Rows as Parquet files, a folder a day, and an external table over them."""
-        with self._empty_stage(table) as (stage, folder):
-            days = _write(rows, folder)
-            if days:
-                added = " ".join(f"{_partition(day)} LOCATION {_location(folder / f'{PARTITION}={day}')}" for day in days)
-                self._run(f"ALTER TABLE {stage} ADD IF NOT EXISTS {added}")
-            yield stage, folder
+    def _stage(self, table: Table, write: PendingWrite) -> Iterator[tuple[str, Path]]:
+        """An external table like `table`, without rows, and its folder. Afterwards the table is dropped; the files stay."""
+        folder = self._new_stage(table, write)
+        self._run(statements.create_table(table, folder.name, folder, external=True))
+        yield _stage_name(table, folder), folder
+        self._run(f"DROP TABLE IF EXISTS {_stage_name(table, folder)}")
 
     @contextmanager
-    def _computed(self, table: Table, query: HiveQL) -> Iterator[tuple[str, Path]]:
-        """The result of a query, written in place by the server, and an external table over it."""
-        given = self._result_schema(query)
-        conform(table, given.empty_table())
-        names = ", ".join(_cast(table, given.field(column)) for column in table.column_types)
-        with self._empty_stage(table) as (stage, folder):
-            self._insert(stage, f"SELECT {names} FROM ({to_hive(query.bound())}) q")
-            yield stage, folder
+    def _staged_rows(self, table: Table, write: PendingWrite, rows: pa.Table) -> Iterator[str]:
+        """An external table with these rows."""
+        with self._stage(table, write) as (stage, folder):
+            if folders := write_rows(rows, folder):
+                self._run(statements.add_partitions(stage, folders))
+            yield stage
 
-    def _insert(self, stage: str, select: str) -> None:
-        # distributed: one file a day; and Hive would write the parts of a UNION ALL into folders of their own
-        self._run(f"INSERT OVERWRITE TABLE {stage} PARTITION ({PARTITION}) {select} DISTRIBUTE BY {PARTITION}")
+    def _with_rest_of_days(self, table: Table, write: PendingWrite, stage: str, days: Sequence[str], span: Span) -> Path:
+        """Return the folder of a new stage with the staged rows, and the rows of the same days outside the span."""
+        names = ", ".join(quoted(name) for name in table.arrow_schema.names)
+        kept = f"SELECT {names} FROM {table_name(table.full_name)} WHERE {PARTITION} IN ({literals(days)})"
+        # a row without a time is outside every part of a day
+        kept += f" AND NOT COALESCE({is_inside(table.time_column or '', span)}, FALSE)"
+        return self._union(table, write, stage, kept)
 
-    def _check_staged(self, table: Table, staged: str, folder: Path, span: Span) -> None:
-        wanted = {f"{PARTITION}={day}" for day in span.each_day()}
-        found = {part.name: sum(_rows_of_files(part)) for part in folder.glob(f"{PARTITION}=*")}
-        outside = sum(rows for name, rows in found.items() if name not in wanted)
+    def _union(self, table: Table, write: PendingWrite, stage: str, kept: str) -> Path:
+        """Return the folder of a new stage with the staged rows and the rows of a SELECT."""
+        names = ", ".join(quoted(name) for name in table.arrow_schema.names)
+        with self._stage(table, write) as (union, folder):
+            select = f"SELECT {names} FROM ({kept} UNION ALL SELECT {names} FROM {stage}) u"
+            self._run(statements.insert_overwrite(union, select))
+        return folder
+
+    def _select_of(self, table: Table, query: HiveQL) -> str:
+        """SELECT of a query's result with the table's columns and types."""
+        found, text = self._dry_run(query)
+        conform(table, found.empty_table())
+        names = ", ".join(statements.cast_to(table, found.field(column)) for column in table.column_types)
+        return f"SELECT {names} FROM ({text}) q"
+
+    def _check_staged(self, table: Table, stage: str, folder: Path, span: Span) -> None:
+        covered = {f"{PARTITION}={day}" for day in span.each_day()}
+        found = {part.name: count_rows(part) for part in folder.glob(f"{PARTITION}=*")}
+        outside = sum(rows for name, rows in found.items() if name not in covered)
         if not span.is_whole_days and found:
-            time = _quoted(table.time_column or "")
-            inside = f"{time} >= {_timestamp(span.start)} AND {time} < {_timestamp(span.end)}"
-            days = _texts([day.isoformat() for day in span.each_day()])
-            ((other,),) = self._rows(f"SELECT SUM(IF({inside}, 0, 1)) FROM {staged} WHERE {PARTITION} IN ({days})")
+            inside = is_inside(table.time_column or "", span)
+            days = literals([day.isoformat() for day in span.each_day()])
+            ((other,),) = self._rows(f"SELECT SUM(IF({inside}, 0, 1)) FROM {stage} WHERE {PARTITION} IN ({days})")
             outside += other or 0
         if outside:
-            total = sum(found.values())
-            raise RowsOutsideSpan(f"{outside} of {total} rows for {table.full_name} are outside {span}; nothing was written")
+            raise outside_span(table, outside, sum(found.values()), span)
+
+    # --- maintenance --------------------------------------------------------------------------------------------------
 
     def compact(self, table: str, before: dt.date) -> list[str]:
         self._described(table)
         return []
 
     def vacuum(self, table: str, keep: dt.timedelta) -> None:
-        self._retire(self._described(table), [])
+        described = self._described(table)
+        for write in self._folder(described).abandoned_writes():
+            self._clean_up(described, write)
+        self._folder(described).retire([])
 
     def footprint(self, table: str) -> Footprint:
-        return footprint_of(self._home(self._described(table)))
+        return footprint_of(self._folder(self._described(table)).path)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
-        wanted = chosen(table, self.schema(table), columns)
-        select = f"SELECT {', '.join(map(_quoted, wanted.names))} FROM {_name(table)}"
+        schema = chosen(table, self.schema(table), columns)
+        select = f"SELECT {', '.join(map(quoted, schema.names))} FROM {table_name(table)}"
         if span is not None:
-            select += f" WHERE {PARTITION} BETWEEN {_literal(span.first_ds)} AND {_literal(span.last_ds)}"
-        return self._export(select, wanted)
+            select += f" WHERE {PARTITION} BETWEEN {literal(span.first_ds)} AND {literal(span.last_ds)}"
+        return self._export(select, schema)
 
     def query(self, query: HiveQL) -> pa.Table:
         self._count(query)
-        schema = self._result_schema(query)
-        # in brackets, for Hive wants a WITH before the INSERT
-        return self._export(f"SELECT * FROM ({to_hive(query.bound())}) q", schema)
+        schema, text = self._dry_run(query)
+        # in brackets, because Hive expects a WITH before the INSERT
+        return self._export(f"SELECT * FROM ({text}) q", schema)
 
     def _count(self, query: HiveQL) -> None:
         if isinstance(query, CountedFilter):
             query.counted = {row[PARTITION]: int(row["counted"]) for row in self.query(query.counts).to_pylist()}
 
     def as_of(self, moment: dt.datetime) -> Reader:
-        raise NoHistory("A HiveServer2 keeps no history of its tables: only the embedded warehouse can be read as it was")
+        raise NoHistory(
+            f"A HiveServer2 keeps no history of its tables, so they cannot be read as of {moment}; "
+            "read them now, or use an embedded warehouse"
+        )
 
     def explain(self, query: HiveQL) -> str:
-        self._result_schema(query)
-        plan = "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {to_hive(query.bound())}"))
-        # Spark answers with its error where Hive raises it
+        _, text = self._dry_run(query)
+        plan = "\n".join(str(row[0]) for row in self._rows(f"EXPLAIN {text}"))
+        # Spark returns the error that Hive raises
         if plan.startswith(_NO_PLAN):
             raise QueryError(f"{self._server.host} refused the query: {plan.removeprefix(_NO_PLAN).strip()}")
         return plan
@@ -288,29 +338,31 @@ class HiveServer2Warehouse(Warehouse):
         """The result of a SELECT, through Parquet files: exact types, and thirty times as fast as fetching rows."""
         folder = self._server.staging / "results" / uuid4().hex
         try:
-            self._run(f"INSERT OVERWRITE LOCAL DIRECTORY {_literal(str(folder))} STORED AS PARQUET {select}")
-            files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name[0] not in "._"]
+            self._run(f"INSERT OVERWRITE LOCAL DIRECTORY {literal(str(folder))} STORED AS PARQUET {select}")
+            files = data_files(folder)
             if not files:
                 return schema.empty_table()
             read = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))
             rows = ds.dataset(files, format=read).to_table()
-            # by position: Hive names columns of a directory anew
+            # by position, because Hive renames the columns of a directory
             return pa.table([_as(f.type, column) for column, f in zip(rows.columns, schema, strict=True)], schema=schema)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _result_schema(self, query: HiveQL) -> pa.Schema:
-        """Names and types of a query's result, as the embedded engine gives them: both are to give the same."""
+    def _dry_run(self, query: HiveQL) -> tuple[pa.Schema, str]:
+        """Schema of a query's result in the embedded engine, so that both warehouses return the same; and the text to send."""
         tree = query.bound()
         names = {f"{t.db}.{t.name}" for t in tree.find_all(exp.Table) if t.db}
-        return result_schema(query, {name: self._described(name) for name in names})
+        tables = {name: self._described(name) for name in names}
+        text = to_hive(tree, columns_in(tables), "hive" if self._connection.engine == HIVE else "spark")
+        return result_schema(query, tables), text
 
     def _described(self, table: str) -> Table:
         database, _, name = table.partition(".")
         if not name or not all(part.replace("_", "").isalnum() for part in (database, name)):
-            raise TableNotFound(f"{table!r} is not a table's name; tables are named database.table")
+            raise TableNotFound(f"{table!r} is not the name of a table; use database.table")
         try:
-            described = self._rows(f"DESCRIBE {_name(table)}")
+            described = self._rows(f"DESCRIBE {table_name(table)}")
         except QueryError:
             have = self.tables(database)
             if name in have:
@@ -320,7 +372,7 @@ class HiveServer2Warehouse(Warehouse):
         columns = []
         for row in described:
             if not row[0] or row[0].startswith("#"):
-                break  # what follows repeats the partition column
+                break  # the remaining rows repeat the partition column
             if row[0] != PARTITION:
                 columns.append(Column(row[0], row[1].upper()))
         return Table(database, name, tuple(columns))
@@ -331,78 +383,14 @@ class HiveServer2Warehouse(Warehouse):
     def _rows(self, statement: str) -> list[tuple[Any, ...]]:
         return self._connection.rows(statement)
 
-    def _home(self, table: Table) -> Path:
-        return self._server.staging / f"{table.database}.db" / table.name
+    def _folder(self, table: Table) -> TableFolder:
+        return TableFolder(self._server.staging / f"{table.database}.db" / table.name, self._server.grace)
+
+
+def _stage_name(table: Table, folder: Path) -> str:
+    return table_name(f"{table.database}.{folder.name}")
 
 
 def _as(kind: pa.DataType, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    # what is NULL whatever the rows has no type in the embedded engine, and one on the server
+    # a column that is always NULL has no type in the embedded engine, but has one on the server
     return pa.nulls(len(column)) if pa.types.is_null(kind) else column.cast(kind)
-
-
-def _cast(table: Table, given: pa.Field) -> str:
-    """A column of a query's result, in the type of the table's column."""
-    name, wanted = _quoted(given.name), table.arrow_schema.field(given.name).type
-    if not pa.types.is_nested(wanted):
-        return f"CAST({name} AS {table.column_types[given.name]}) AS {name}"
-    if given.type != wanted:
-        raise SchemaMismatch(f"{table.full_name}: {given.name} is {given.type}, not {wanted}; cast its elements in the query")
-    # Hive 4.0 gives NULL for an ARRAY that is cast to the type it has, where rows are distributed after it
-    return name
-
-
-def _create_table(table: Table, name: str, folder: Path, *, external: bool) -> str:
-    columns = ", ".join(f"{_quoted(c.name)} {c.type}" for c in table.columns)
-    return (
-        f"CREATE {'EXTERNAL ' if external else ''}TABLE IF NOT EXISTS {_name(f'{table.database}.{name}')} ({columns}) "
-        f"PARTITIONED BY ({_quoted(PARTITION)} STRING) STORED AS PARQUET LOCATION {_location(folder)}"
-    )
-
-
-def _location(folder: Path) -> str:
-    # not percent-encoded: a server takes %3D for three characters of a folder's name
-    return _literal(f"file://{folder}")
-
-
-def _partition(day: str) -> str:
-    return f"PARTITION ({PARTITION} = {_literal(day)})"
-
-
-def _write(rows: pa.Table, folder: Path) -> list[str]:
-    """Write rows as Parquet, a folder a day; gives the days."""
-    days: list[str] = rows.column(PARTITION).unique().to_pylist()
-    for day in days:
-        part = rows.filter(pc.equal(rows.column(PARTITION), day)).drop_columns([PARTITION])
-        home = folder / f"{PARTITION}={day}"
-        home.mkdir(parents=True)
-        # INT96 is what every Hive reads as a TIMESTAMP, whatever its zone
-        pq.write_table(part, home / "rows.parquet", compression="zstd", use_deprecated_int96_timestamps=True)
-    return days
-
-
-def _rows_of_files(folder: Path) -> Iterator[int]:
-    """Rows of each data file of a partition's folder, from the files' footers."""
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if file.is_file() and file.name[0] not in "._":
-            yield pq.read_metadata(file).num_rows
-
-
-def _timestamp(value: dt.datetime) -> str:
-    return f"CAST('{value:%Y-%m-%d %H:%M:%S.%f}' AS TIMESTAMP)"
-
-
-def _literal(text: str) -> str:
-    return exp.Literal.string(text).sql("hive")
-
-
-def _texts(values: Sequence[str]) -> str:
-    return ", ".join(map(_literal, values))
-
-
-def _name(full_name: str) -> str:
-    database, _, name = full_name.partition(".")
-    return f"{_quoted(database)}.{_quoted(name)}"
-
-
-def _quoted(name: str) -> str:
-    return exp.to_identifier(name, quoted=True).sql("hive")

@@ -1,1 +1,1 @@
-"""Real Airflow schedulers over a real Dagster: `make test-airflow`. Without `--airflow DIR` nothing here is collected."""
+"""Tests with real Airflow schedulers and a real Dagster: `make test-airflow`. Collected only with `--airflow DIR`."""

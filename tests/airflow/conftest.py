@@ -1,4 +1,4 @@
-"""Which Airflow the tests run with: each environment that `--airflow` names, if the module does not say which version."""
+"""Runs the tests with each environment of `--airflow` whose version is in the module's `AIRFLOW_VERSIONS`, by default all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow.sites import Site, site, today
+from tests.airflow.sites import Site, site
+from tests.services import today
 from tests.services.airflow import version_of
 
 
@@ -26,6 +27,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def remote(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site whose tasks ask Dagster's webserver; its first partition is yesterday's."""
-    with site(environment, tmp_path_factory.mktemp("remote"), first_day=today() - dt.timedelta(days=1)) as made:
-        yield made
+    """A site in remote mode. Its first partition is yesterday's."""
+    with site(environment, tmp_path_factory.mktemp("remote"), first_day=today() - dt.timedelta(days=1)) as running:
+        yield running

@@ -1,9 +1,9 @@
-"""How long a day takes, and what Airflow adds to it: `python -m tests.airflow.measure build/airflow3`, from the repository.
+"""Measures Airflow's overhead for a day. In the repository: `python -m tests.airflow.measure build/airflow3 [GRAIN …]`.
 
-For each mode and grain, one day of a small synthetic world that the scheduler began, in seconds:
-  day         from the start of the DAG run to its end
-  task        mean from a task's start to its end, with the time that it is deferred
-  in Dagster  mean of what Dagster did for it, from the start of its run to its end
+For each mode and grain, one scheduled day of a small synthetic world, in seconds:
+  day         duration of the DAG run
+  task        mean time from a task's start to its end, including deferrals
+  in Dagster  mean duration of the tasks' Dagster runs
 Then the time to parse the DAG folder.
 """
 
@@ -22,7 +22,7 @@ import dagster as dg
 from fraud_assets.runs.batch import run_days
 from fraud_assets.settings import read_settings
 from hive_io import Span
-from tests.airflow.sites import CLOSE, Site, site, today
+from tests.airflow.sites import CLOSE, Site, site, yesterday
 
 _PARSE = """
 import json, sys, time
@@ -42,32 +42,33 @@ print("\\n" + json.dumps([imported - began, time.perf_counter() - imported]))
 
 def main() -> None:
     environment, *grains = sys.argv[1:]
-    day = today() - dt.timedelta(days=1)
+    day = yesterday()
     print(f"{'mode':8} {'grain':6} {'tasks':>5} {'day':>6} {'task':>6} {'in Dagster':>10}")
     for mode in ("remote", "local"):
         for grain in grains or ("step",):
             with (
                 tempfile.TemporaryDirectory() as folder,
-                site(Path(environment).absolute(), Path(folder) / "site", first_day=day, mode=mode, grain=grain) as made,
+                site(Path(environment).absolute(), Path(folder) / "site", first_day=day, mode=mode, grain=grain) as running,
             ):
-                row = _day(made)
+                row = _day(running)
                 print(f"{mode:8} {grain:6} {row[0]:5} {row[1]:6.1f} {row[2]:6.1f} {row[3]:10.1f}", flush=True)
                 if mode == "remote" and grain == (grains or ["step"])[0]:
-                    parsed = json.loads(made.airflow.python(_PARSE, str(made.airflow.dags)).splitlines()[-1])
+                    parsed = json.loads(running.airflow.python(_PARSE, str(running.airflow.dags)).splitlines()[-1])
                     alone = time.monotonic()
-                    settings = read_settings(warehouse=f"{folder}/lake", source_url=made.source_url, first_day=day)
+                    settings = read_settings(warehouse=f"{folder}/lake", source_url=running.source_url, first_day=day)
                     report = run_days(settings, Span.days(day, day))
                     alone = time.monotonic() - alone
-    print(f"Dagster alone, one run in one process: {report.seconds:.1f} s, {alone:.1f} s with loading the definitions")
-    print(f"Parsing the DAG folder: {parsed[1]:.2f} s, after {parsed[0]:.2f} s of Airflow's own imports")
+    print(f"Dagster alone, one run in one process: {report.seconds:.1f} s, {alone:.1f} s including loading the definitions")
+    print(f"Parsing the DAG folder: {parsed[1]:.2f} s, after {parsed[0]:.2f} s for Airflow's own imports")
 
 
-def _day(made: Site) -> tuple[int, float, float, float]:
-    made.airflow.unpause(CLOSE)
-    run = made.airflow.finished(CLOSE, made.airflow.first_run(CLOSE).run_id, 1200)
-    assert run.state == "success", made.airflow.tasks(CLOSE, run.run_id)
-    times = made.airflow.times(CLOSE, run.run_id)
-    with dg.DagsterInstance.from_config(made.dagster.env["DAGSTER_HOME"]) as instance:
+def _day(running: Site) -> tuple[int, float, float, float]:
+    """Number of tasks, and the day, task and Dagster durations in seconds."""
+    running.airflow.unpause(CLOSE)
+    run = running.airflow.finished(CLOSE, running.airflow.first_run(CLOSE).run_id, 1200)
+    assert run.state == "success", running.airflow.tasks(CLOSE, run.run_id)
+    times = running.airflow.times(CLOSE, run.run_id)
+    with dg.DagsterInstance.from_config(running.dagster.env["DAGSTER_HOME"]) as instance:
         records = instance.get_run_records()
     inside = [record.end_time - record.start_time for record in records if record.end_time and record.start_time]
     whole = dt.datetime.fromisoformat(run.ended) - dt.datetime.fromisoformat(run.started)

@@ -1,9 +1,11 @@
-"""A whole site for a test: a source that can be told to misbehave, Dagster over a new warehouse, and Airflow above them."""
+"""A complete site for a test: a source with switchable faults, Dagster with a new warehouse, and Airflow."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,20 +30,32 @@ if TYPE_CHECKING:
 CLOSE = "fraud_close_day"
 REFRESH = "fraud_refresh_today"
 
-_WORLD: dict[str, Any] = {"seed": 7, "customers": 80, "merchants": 70}
+_WORLD: dict[str, Any] = {"seed": 7, "customers": 80, "merchants": 70, "fraud_rate": 0.1}
+"""Small, with enough fraud for alerts on every day."""
+_BEFORE_MIDNIGHT = dt.timedelta(minutes=20)
+"""Time from the start of a site to the end of its first closing run, on a busy machine."""
 
 
-def today() -> dt.date:
-    return dt.datetime.now(dt.UTC).date()
+def yesterday() -> dt.date:
+    """The day that the scheduler of a new site closes first, in UTC.
+
+    Waits if midnight is near: a scheduler that starts a run after midnight would close another day than the test expects.
+    """
+    while True:
+        now = dt.datetime.now(dt.UTC)
+        soon = now + _BEFORE_MIDNIGHT
+        if soon.date() == now.date():
+            return now.date() - dt.timedelta(days=1)
+        time.sleep(30)
 
 
 class Source:
     """A synthetic world behind the three APIs.
 
     Attributes:
-        broken: paths that are answered with status 500.
-        malformed: whether most rows break a claim.
-        held: a path that is not answered before `release` is set.
+        broken: paths that answer with status 500.
+        malformed: True if most rows violate a claim.
+        held: a path that does not answer until `release` is set.
     """
 
     def __init__(self) -> None:
@@ -64,7 +78,7 @@ class Source:
 
 @dataclass
 class Site:
-    """What a test needs; `airflow` and `dagster` are running."""
+    """A running Airflow and Dagster, and their source and warehouse."""
 
     airflow: Airflow
     dagster: Dagster
@@ -74,12 +88,15 @@ class Site:
     first_day: dt.date
 
     def copy(self, name: str, **changes: str) -> str:
-        """The closing DAG once more, so that the scheduler makes another run of the day; gives its id.
+        """Add a copy of the closing DAG whose only run is for the first day, whenever it starts, and return its id.
 
         Args:
-            changes: of its default arguments: the Python to write instead.
+            changes: default arguments to replace, as Python source.
         """
         text = (self.airflow.dags / f"{CLOSE}.py").read_text(encoding="utf-8").replace(f'dag_id="{CLOSE}"', f'dag_id="{name}"')
+        (start,) = re.findall(r"^    start_date=(.+),$", text, re.MULTILINE)
+        assert text.count("    catchup=False,\n") == 1
+        text = text.replace("    catchup=False,\n", f"    end_date={start},\n    catchup=True,\n")
         for argument, value in changes.items():
             lines = [line for line in text.split("\n") if line.startswith(f'        "{argument}": ')]
             assert len(lines) == 1, argument
@@ -89,7 +106,7 @@ class Site:
 
 
 def export_dags(airflow: Airflow, *more: str, first_day: dt.date | None = None) -> None:
-    """Put the DAGs into Airflow's DAG folder, as the command writes them."""
+    """Export the DAGs to Airflow's DAG folder."""
     arguments = ["airflow", "export", "--out", str(airflow.dags), "--airflow", str(airflow.version), *more]
     env = {"FRAUD_FIRST_DAY": first_day.isoformat()} if first_day else {}
     result = CliRunner().invoke(main, arguments, env=env)
@@ -98,30 +115,30 @@ def export_dags(airflow: Airflow, *more: str, first_day: dt.date | None = None) 
 
 @contextmanager
 def site(environment: Path, folder: Path, *, first_day: dt.date, mode: str = "remote", grain: str = "step") -> Iterator[Site]:
-    """A site as long as the block lasts; its DAGs are exported, and paused.
+    """Run a site for the duration of the block. Its DAGs are exported and paused.
 
     Args:
-        environment: the virtual environment that has Airflow.
+        environment: the virtual environment with Airflow.
         first_day: the first partition.
-        mode: of the Airflow Connection, remote or local.
-        grain: of the tasks, as the export has it.
+        mode: mode of the Airflow Connection, remote or local.
+        grain: size of the exported tasks, step or stage.
     """
     source = Source()
     app = Flask("source")
     app.wsgi_app = source  # type: ignore[method-assign]
     with ExitStack() as stack:
-        url = stack.enter_context(serving(app, threads=16))  # some may be held
+        url = stack.enter_context(serving(app, threads=16))  # held requests occupy threads
         stack.callback(source.release.set)
         dagster = Dagster(folder / "dagster", folder / "lake", source_url=url, first_day=first_day.isoformat())
         airflow = Airflow(environment, folder / "airflow", {"dagster_default": _connection(dagster, mode)})
-        made = Site(airflow, dagster, source, url, folder / "lake", first_day)
+        running = Site(airflow, dagster, source, url, folder / "lake", first_day)
         export_dags(airflow, "--grain", grain, first_day=first_day)
         stack.callback(dagster.end)
         if mode == "remote":
             dagster.start()
         stack.callback(airflow.end)
         airflow.start()
-        yield made
+        yield running
 
 
 def _connection(dagster: Dagster, mode: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""An independent reader: dagster-airflow makes Dagster definitions from the exported DAGs, with the same tasks and edges."""
+"""dagster-airflow, an independent reader, converts the exported DAGs to Dagster definitions with the same tasks and edges."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ print("\\n" + json.dumps(jobs))
 def test_dagster_airflow_reads_the_same_tasks_and_edges(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     environment = pytestconfig.getoption("--dagster-airflow")
     if not environment:
-        pytest.skip("--dagster-airflow names no environment")
+        pytest.skip("needs an environment: --dagster-airflow DIR")
     exported = CliRunner().invoke(main, ["airflow", "export", "--out", str(tmp_path / "dags"), "--airflow", "2"])
     assert exported.exit_code == 0, exported.output
     (tmp_path / "installed").mkdir()
@@ -51,12 +51,12 @@ def test_dagster_airflow_reads_the_same_tasks_and_edges(pytestconfig: pytest.Con
         "PYTHONPATH": str(tmp_path / "installed"),
     }
     python = Path(environment).absolute() / "bin" / "python"
-    told = subprocess.run([python, "-c", _READ, tmp_path / "dags"], env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr[-3000:]
-    jobs = json.loads(told.stdout.splitlines()[-1])
-    wanted = tasks(read_graph(build_definitions(read_settings()), JOB), Grain.STEP)
+    result = subprocess.run([python, "-c", _READ, tmp_path / "dags"], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    jobs = json.loads(result.stdout.splitlines()[-1])
+    expected = tasks(read_graph(build_definitions(read_settings()), JOB), Grain.STEP)
     assert sorted(name for name in jobs if name.startswith("fraud_")) == [CLOSE, REFRESH]
     for dag in (CLOSE, REFRESH):
-        assert jobs[dag]["nodes"] == sorted(f"{dag}__{task.name}" for task in wanted)
-        edges = [[f"{dag}__{before}", f"{dag}__{task.name}"] for task in wanted for before in (*task.upstream, *task.after)]
+        assert jobs[dag]["nodes"] == sorted(f"{dag}__{task.name}" for task in expected)
+        edges = [[f"{dag}__{before}", f"{dag}__{task.name}"] for task in expected for before in (*task.upstream, *task.after)]
         assert jobs[dag]["edges"] == sorted(edges)

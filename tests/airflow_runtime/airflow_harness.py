@@ -1,4 +1,4 @@
-"""Runs the sample dags by Airflow's own `dag.test()`, in this process, triggers included."""
+"""Runs the sample DAGs with Airflow's `dag.test()` in this process, including triggers."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ else:
 T = TypeVar("T")
 
 PATIENCE = 120
-"""Seconds in which Dagster starts a run; the machine may be busy."""
+"""Seconds for Dagster to start a run, on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a dag run of one task ended.
+    """Result of a DAG run with one task.
 
     Attributes:
-        state: of the task.
-        tries: how many it took.
-        error: what the last try failed with.
-        xcoms: what it left behind, by key.
+        state: final state of the task.
+        tries: number of tries.
+        error: exception of the last try.
+        xcoms: XComs of the task, by key.
     """
 
     state: str
@@ -64,7 +64,7 @@ class Harness:
         self.connect({})
 
     def connect(self, extra: dict[str, Any], **fields: Any) -> None:
-        """Describes Dagster in the Airflow Connection."""
+        """Set the Airflow Connection to Dagster."""
         connection = {"conn_type": "http", "host": "127.0.0.1", "port": self.dagster.port, "extra": extra} | fields
         self._monkeypatch.setenv("AIRFLOW_CONN_DAGSTER_DEFAULT", json.dumps(connection))
 
@@ -73,7 +73,7 @@ class Harness:
         return DagsterClient(Address(self.dagster.url))
 
     def run(self, dag_id: str, day: str, conf: dict[str, Any] | None = None) -> Ended:
-        """The dag's run for a day."""
+        """Run a DAG for a day."""
         FAILURES.pop(dag_id, None)
         run = run_dag(dag_id, day, conf)
         with create_session() as session:
@@ -83,7 +83,7 @@ class Harness:
 
     @contextmanager
     def deferred(self, trigger: BaseTrigger, day: str) -> Iterator[TaskInstance]:
-        """A task instance that the database has as deferred, waiting for the trigger."""
+        """A task instance that is deferred with the trigger, according to the database."""
         run = run_dag("plain_waiting", day)
         with create_session() as session:
             row = Trigger(classpath=trigger.serialize()[0], kwargs={})
@@ -98,7 +98,7 @@ class Harness:
         yield ti
 
     def runs(self, dag_id: str, partition: str) -> list[Run]:
-        """The Dagster runs that a dag has launched for a partition, newest first."""
+        """Dagster runs that a DAG has launched for a partition, newest first."""
         with self.client as client:
             return client.find_runs({"airflow/dag_id": dag_id, "dagster/partition": partition})
 
@@ -107,52 +107,52 @@ class Harness:
             return client.partition_state(f"sample/{asset}", partition).materialized
 
     def all_runs(self, partition: str) -> list[Run]:
-        """The Dagster runs of a partition, whoever launched them."""
+        """All Dagster runs of a partition, newest first."""
         with self.client as client:
             return client.find_runs({"dagster/partition": partition})
 
     def launch(self, asset: str, partition: str) -> None:
-        """Has Dagster materialize an asset, without Airflow."""
+        """Materialize an asset in Dagster, without Airflow."""
         with self.client as client:
             client.launch([f"sample/{asset}"], job="sample_job", partition=partition, tags={})
 
-    def going(self, dag_id: str, partition: str) -> Run:
-        """The Dagster run of a dag, as soon as its step has begun."""
+    def started(self, dag_id: str, partition: str) -> Run:
+        """Wait until a DAG's Dagster run has started, and return it."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             for run in self.runs(dag_id, partition):
                 if run.status == "STARTED":
                     return run
             time.sleep(0.3)
-        raise TimeoutError(f"{dag_id} has started no run for {partition}")
+        raise TimeoutError(f"{dag_id} started no run for {partition} in {PATIENCE} s")
 
-    def until(self, look: Callable[[], T]) -> T:
-        """What a look gives, as soon as it is something."""
+    def until(self, poll: Callable[[], T]) -> T:
+        """Poll until the result is true, and return it."""
         end = time.monotonic() + PATIENCE
-        while not (seen := look()):
+        while not (result := poll()):
             if time.monotonic() > end:
-                raise TimeoutError(f"Nothing was seen in {PATIENCE} s")
+                raise TimeoutError(f"The condition did not hold within {PATIENCE} s")
             time.sleep(0.3)
-        return seen
+        return result
 
     def restart(self, dag_id: str, partition: str, away: float) -> None:
-        """Ends Dagster's webserver as soon as a dag's run has begun, and starts it again; the run goes on."""
-        self.going(dag_id, partition)
+        """Kill Dagster's webserver when a DAG's run has started, and restart it after `away` seconds. The run continues."""
+        self.started(dag_id, partition)
         self.dagster.kill_only_itself()
         time.sleep(away)
         self.dagster.start()
 
-    def status_within(self, run: Run, seconds: float, wanted: str) -> str:
-        """The status of a run: the one that is wanted as soon as it has it, else the last."""
+    def status_within(self, run: Run, seconds: float, expected: str) -> str:
+        """Wait until a run has the expected status, at most `seconds`, and return its status."""
         until = time.monotonic() + seconds
         with self.client as client:
-            while (status := client.run(run.run_id).status) != wanted and time.monotonic() < until:
+            while (status := client.run(run.run_id).status) != expected and time.monotonic() < until:
                 time.sleep(0.3)
         return status
 
     @contextmanager
     def later(self, seconds: float, do: Callable[[], None]) -> Iterator[None]:
-        """Does something in a thread, while the block runs; what it raises is raised at the end of the block."""
+        """Call `do` in a thread after some seconds, while the block runs. Its exception is raised at the end of the block."""
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(lambda: (time.sleep(seconds), do()))
             yield
@@ -160,7 +160,7 @@ class Harness:
 
     @contextmanager
     def in_a_process(self, dag_id: str, day: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The dag's run for a day, in a process that can be killed."""
+        """Run a DAG for a day in a process that can be killed."""
         here = Path(__file__)
         path = os.pathsep.join([str(here.parent), str(here.parents[2])])
         process = subprocess.Popen([sys.executable, here, dag_id, day], env={**os.environ, "PYTHONPATH": path})
@@ -172,8 +172,8 @@ class Harness:
 
 
 def run_dag(dag_id: str, day: str, conf: dict[str, Any] | None = None) -> Any:
-    """Airflow's DagRun, ended."""
-    # the interval of a daily run ends at its logical date, when it is made by hand
+    """Run a DAG for a day and return Airflow's DagRun."""
+    # the data interval of a manual run ends at its logical date
     end = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + dt.timedelta(days=1)
     when = {"logical_date": end} if AIRFLOW_3 else {"execution_date": end}
     return DAGS[dag_id].test(**when, run_conf=conf)

@@ -1,4 +1,4 @@
-"""Airflow, with a database of its own, in this process; Dagster's webserver in another, by another interpreter."""
+"""Airflow in this process, with its own database, and Dagster's webserver in a process of another interpreter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 HERE = Path(__file__).parent
 
 if "airflow" not in sys.modules:
-    # Airflow reads these when it is imported
+    # Airflow reads these at import
     HOME = tempfile.TemporaryDirectory(prefix="airflow_runtime_")
     os.environ.update(
         AIRFLOW_HOME=HOME.name,
@@ -28,7 +28,7 @@ from webserver import Webserver  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--dagster-python", help="python of an environment with dagster-webserver", required=True)
+    parser.addoption("--dagster-python", help="interpreter of an environment with dagster-webserver", required=True)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def _database() -> None:
 
 @pytest.fixture(scope="session")
 def dagster(dagster_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
-    """Dagster's webserver over the sample assets."""
+    """Dagster's webserver with the sample assets."""
     server = Webserver(tmp_path_factory.mktemp("dagster"), python=dagster_python)
     server.start()
     yield server
@@ -53,5 +53,5 @@ def dagster(dagster_python: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def airflow(_database: None, dagster: Webserver, monkeypatch: pytest.MonkeyPatch) -> Harness:
-    """Airflow with a Connection to the webserver."""
+    """Airflow, with a Connection to the webserver."""
     return Harness(dagster, monkeypatch)

@@ -1,4 +1,4 @@
-"""A proxy before Dagster's webserver that has faults: the network between the bank's Airflow and its Dagster."""
+"""A proxy in front of Dagster's webserver that simulates network faults between Airflow and Dagster."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import requests
 
 
 class FaultyProxy:
-    """Hands requests on. What goes wrong is set by attributes, which may change at any time.
+    """Forwards requests. The attributes configure its faults and may be changed at any time.
 
     Attributes:
-        answer_delay: seconds before a launch's answer is handed back.
-        lost_answers: this many launches reach Dagster, and their answer is lost.
-        statuses: answered one after the other, instead of asking Dagster.
-        login: user and password that it wants, for all requests.
-        launches: how many launches it has handed on.
+        answer_delay: seconds by which the answers to launches are delayed.
+        lost_answers: number of launches that reach Dagster and whose answers are dropped.
+        statuses: HTTP status codes for the next requests, which are not forwarded.
+        login: user and password that every request must have; None for no authentication.
+        launches: number of launches forwarded so far.
     """
 
     def __init__(self, target: str) -> None:
@@ -46,8 +46,8 @@ class FaultyProxy:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
-        wanted = requests.Request(auth=self.login, method="POST", url=self._target).prepare().headers.get("Authorization")
-        if wanted is not None and handler.headers.get("Authorization") != wanted:
+        required = requests.Request(auth=self.login, method="POST", url=self._target).prepare().headers.get("Authorization")
+        if required is not None and handler.headers.get("Authorization") != required:
             _send(handler, 401, b"Log in first")
             return
         if self.statuses:
@@ -74,7 +74,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             proxy.answer(self)
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     return Handler
 

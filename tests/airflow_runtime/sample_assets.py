@@ -1,4 +1,4 @@
-"""Assets for the tests of what runs inside Airflow: each ends, or does not, in a way of its own."""
+"""Assets for the tests of what runs inside Airflow: one for each outcome of a run."""
 
 import time
 from collections.abc import Iterator
@@ -48,25 +48,25 @@ def checked() -> Iterator[object]:
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS, deps=[checked])
 def behind_checked() -> str:
-    """Must not run when the check has failed."""
+    """Must not run if the check fails."""
     return "it did"
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS)
 def slow() -> None:
-    """Takes five minutes, unless it is stopped."""
+    """Takes five minutes."""
     time.sleep(300)
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS)
 def ten_seconds() -> None:
-    """Long enough to be interrupted, short enough to be waited for."""
+    """Takes ten seconds: long enough to be interrupted, short enough for a test to wait."""
     time.sleep(10)
 
 
 @dg.asset(key_prefix="sample", partitions_def=DAYS)
 def stubborn() -> None:
-    """Ends 20 seconds after it is told to."""
+    """Ends 20 seconds after it is stopped."""
     try:
         time.sleep(300)
     finally:

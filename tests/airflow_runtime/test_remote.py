@@ -1,4 +1,4 @@
-"""Tasks over Dagster's GraphQL, run by Airflow, against a real webserver."""
+"""Remote mode: tasks that Airflow runs, against a real webserver of Dagster."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WAYS = pytest.mark.parametrize("way", ["deferred", "waiting"])
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No scheduler looks on here, and what is to happen meanwhile takes seconds."""
-    monkeypatch.setattr(triggers, "FIRST_LOOK", 0.0)
+    """Poll at once: no scheduler runs here, and the tests wait only for seconds."""
+    monkeypatch.setattr(triggers, "FIRST_POLL", 0.0)
 
 
 def test_dagster_is_not_installed_here() -> None:
@@ -36,7 +36,7 @@ def test_assets_are_materialized_for_the_day_of_the_airflow_run(airflow: Harness
     assert run.tags["airflow/task_id"] == "task"
     assert airflow.materialized("plain", "2026-01-05")
     assert not airflow.materialized("plain", "2026-01-06")
-    # in the XComs of 3.3 is the button's link, too
+    # 3.3 also stores the button's link as an XCom
     links = {"dagster_run_url", "_link_DagsterRunLink"} if AIRFLOW_3 else {"dagster_run_url"}
     assert {key for key, value in ended.xcoms.items() if key != "return_value" and run.run_id in value} == links
 
@@ -67,17 +67,17 @@ def test_an_unknown_asset_is_not_tried_again(airflow: Harness, way: str) -> None
     ended = airflow.run(f"unknown_{way}", "2026-01-05")
     assert (ended.state, ended.tries) == ("failed", 1)
     assert "UnknownAsset: " in ended.message
-    assert "sample/nobody_has_this" in ended.message
+    assert "sample/no_such_asset" in ended.message
 
 
-def test_a_day_that_dagster_does_not_have_is_refused(airflow: Harness) -> None:
+def test_a_partition_that_dagster_does_not_have_is_an_error(airflow: Harness) -> None:
     ended = airflow.run("plain_deferred", "2025-12-30")
     assert ended.state == "failed"
     assert "NoPartition: sample/plain has no partition 2025-12-30" in ended.message
     assert airflow.runs("plain_deferred", "2025-12-30") == []
 
 
-def test_a_short_run_is_waited_for_without_a_deferral(airflow: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_with_a_short_run_is_not_deferred(airflow: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     deferred: list[object] = []
     monkeypatch.setattr(MaterializeAssets, "defer", lambda _, **how: deferred.append(how))
     ended = airflow.run("given_day", "2026-01-27", conf={"day": "2026-01-19"})
@@ -92,11 +92,12 @@ def test_the_partition_can_be_given(airflow: Harness) -> None:
 
 
 @WAYS
-def test_a_run_that_is_late_is_stopped(airflow: Harness, way: str) -> None:
+def test_a_run_is_stopped_at_the_deadline(airflow: Harness, way: str) -> None:
     ended = airflow.run(f"slow_{way}", "2026-01-05")
     assert ended.state == "failed"
-    assert "RunTimedOut: " in ended.message
     (run,) = airflow.runs(f"slow_{way}", "2026-01-05")
+    assert f"RunTimedOut: Run {run.run_id} was " in ended.message
+    assert f"/runs/{run.run_id}" in ended.message
     assert airflow.status_within(run, 60, "CANCELED") == "CANCELED"
 
 
@@ -119,15 +120,16 @@ def test_the_task_waits_for_an_earlier_day(airflow: Harness, way: str) -> None:
     assert earlier.created < run.created
 
 
-def test_a_day_before_the_first_is_not_waited_for(airflow: Harness) -> None:
+def test_the_task_does_not_wait_for_a_day_before_the_first(airflow: Harness) -> None:
     assert airflow.run("after_deferred", "2026-01-01").state == "success"
 
 
 @WAYS
-def test_an_earlier_day_that_does_not_come_is_named(airflow: Harness, way: str) -> None:
+def test_an_earlier_day_that_is_not_materialized_is_named(airflow: Harness, way: str) -> None:
     ended = airflow.run(f"too_early_{way}", "2026-01-26")
     assert ended.state == "failed"
     assert "PartitionNotReady: sample/other of 2026-01-26 reads sample/plain of 2026-01-25" in ended.message
+    assert "run that day first" in ended.message
     assert airflow.runs(f"too_early_{way}", "2026-01-26") == []
 
 
@@ -135,14 +137,14 @@ def test_an_earlier_day_that_does_not_come_is_named(airflow: Harness, way: str) 
 def test_a_killed_task_stops_its_run(airflow: Harness, way: str) -> None:
     day = {"deferred": "2026-01-07", "waiting": "2026-01-08"}[way]
     with airflow.in_a_process(f"killed_{way}", day) as process:
-        run = airflow.going(f"killed_{way}", day)
+        run = airflow.started(f"killed_{way}", day)
         process.terminate()
         assert airflow.status_within(run, 60, "CANCELED") == "CANCELED"
     assert [found.run_id for found in airflow.runs(f"killed_{way}", day)] == [run.run_id]
 
 
 @WAYS
-def test_a_retry_takes_over_the_run_of_a_try_that_lost_sight_of_it(airflow: Harness, way: str) -> None:
+def test_a_retry_takes_over_the_run_of_a_try_that_lost_the_connection(airflow: Harness, way: str) -> None:
     day = {"deferred": "2026-01-15", "waiting": "2026-01-16"}[way]
     airflow.connect({"patience": 0.5})
     with airflow.later(0, lambda: airflow.restart(f"retried_{way}", day, away=6)):
@@ -153,9 +155,8 @@ def test_a_retry_takes_over_the_run_of_a_try_that_lost_sight_of_it(airflow: Harn
 
 
 @WAYS
-def test_dagster_goes_away_and_comes_back(airflow: Harness, way: str) -> None:
+def test_a_task_survives_a_restart_of_dagster(airflow: Harness, way: str) -> None:
     day = {"deferred": "2026-01-17", "waiting": "2026-01-18"}[way]
-
     with airflow.later(0, lambda: airflow.restart(f"ten_seconds_{way}", day, away=4)):
         ended = airflow.run(f"ten_seconds_{way}", day)
     assert ended.state == "success"
@@ -163,7 +164,7 @@ def test_dagster_goes_away_and_comes_back(airflow: Harness, way: str) -> None:
     assert run.status == "SUCCESS"
 
 
-def test_dagster_that_stays_away_is_told_of(airflow: Harness) -> None:
+def test_an_unreachable_dagster_is_an_error(airflow: Harness) -> None:
     port = free_port()
     airflow.connect({"patience": 2}, port=port)
     ended = airflow.run("plain_deferred", "2026-01-22")
@@ -171,11 +172,13 @@ def test_dagster_that_stays_away_is_told_of(airflow: Harness) -> None:
     assert f"DagsterUnreachable: Dagster at http://127.0.0.1:{port} does not answer: Connection refused" in ended.message
 
 
-def test_no_secret_is_shown(airflow: Harness, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_and_tags_have_no_secrets(
+    airflow: Harness, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     secrets = {"password": "s3cret-password", "extra": {"headers": {"Dagster-Token": "s3cret-token"}}}
     airflow.connect(secrets["extra"], login="someone", password=secrets["password"])
     assert airflow.run("raising_deferred", "2026-01-23").state == "failed"
     (run,) = airflow.runs("raising_deferred", "2026-01-23")
-    said = "".join([*capfd.readouterr(), caplog.text, str(run)])
-    assert "sample__raising" in said
-    assert "s3cret" not in said
+    output = "".join([*capfd.readouterr(), caplog.text, str(run)])
+    assert "sample__raising" in output
+    assert "s3cret" not in output

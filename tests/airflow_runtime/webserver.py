@@ -1,4 +1,4 @@
-"""A real Dagster webserver over the sample assets, that can be stopped and started again."""
+"""A real Dagster webserver with the sample assets, which can be stopped and restarted."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ import requests
 
 SAMPLE = Path(__file__).with_name("sample_assets.py")
 START_SECONDS = 180
-"""The machine may be busy with other things."""
+"""Seconds for a start, on a busy machine."""
 
 
 class Webserver:
-    """`dagster-webserver` with its records in a folder.
+    """`dagster-webserver` with an instance in a folder.
 
     Args:
-        home: of the Dagster instance; made, with DefaultRunCoordinator: without a daemon, runs start at once.
+        home: folder of the Dagster instance, created with DefaultRunCoordinator, so that runs start without a daemon.
         more: further arguments, `--read-only`.
-        python: of an environment that has dagster-webserver.
+        module: file with the definitions.
+        python: interpreter of an environment with dagster-webserver.
     """
 
     def __init__(self, home: Path, more: Sequence[str] = (), module: Path = SAMPLE, python: str = sys.executable) -> None:
@@ -47,7 +48,7 @@ class Webserver:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start the webserver and wait until it answers."""
         with (self.home / "webserver.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -63,30 +64,30 @@ class Webserver:
                 requests.get(f"{self.url}/server_info", timeout=5).raise_for_status()
             except requests.RequestException:
                 if time.monotonic() > until or self._process.poll() is not None:
-                    said = (self.home / "webserver.log").read_text(encoding="utf-8")
+                    output = (self.home / "webserver.log").read_text(encoding="utf-8")
                     self.stop()
-                    raise RuntimeError(f"The webserver did not start: {said}") from None
+                    raise RuntimeError(f"The webserver did not start: {output}") from None
                 time.sleep(0.5)
             else:
                 return
 
     def stop(self) -> None:
-        """Ends it, and the runs it has started, at once."""
+        """Kill the webserver and the runs that it has started."""
         if self._process is not None:
-            # the group may outlive the webserver
+            # the process group may outlive the webserver
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(timeout=60)
             self._process = None
 
     def kill_only_itself(self) -> None:
-        """Ends the webserver and leaves the runs that go."""
+        """Kill the webserver without the runs that it has started."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(timeout=60)
 
-    def make_run_without_starting_it(self) -> str:
-        """What is left when the webserver goes away between the two; gives the run's id."""
+    def create_run_without_launching_it(self) -> str:
+        """Leave a run as a webserver does that stops between creating and launching it; return the run's id."""
         code = (
             "import dagster as dg\n"
             "instance = dg.DagsterInstance.get()\n"
@@ -94,8 +95,8 @@ class Webserver:
             "print(instance.create_run_for_job(job).run_id)\n"
         )
         environment = {**os.environ, "DAGSTER_HOME": str(self.home)}
-        made = subprocess.run([self.python, "-c", code], env=environment, check=True, capture_output=True, text=True)
-        return made.stdout.split()[-1]
+        result = subprocess.run([self.python, "-c", code], env=environment, check=True, capture_output=True, text=True)
+        return result.stdout.split()[-1]
 
 
 def free_port() -> int:

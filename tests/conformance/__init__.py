@@ -1,1 +1,1 @@
-"""What every warehouse promises, whatever its engine."""
+"""What every warehouse does, whatever its engine; `Capability` names the differences."""

@@ -1,4 +1,4 @@
-"""Upkeep: compaction and cleaning change no row, and what a table takes on disk is counted."""
+"""Maintenance: compaction and vacuum change no row, and the footprint counts what a table takes on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hive_io import Column, Span, TableNotFound, Warehouse
+from hive_io import Capability, Column, Span, TableNotFound, Warehouse
 from tests.hive_io_fixtures import PAYMENTS, at, at_once, day, days, ds, payment, payments, rows_of, table_of
 
 NAME = PAYMENTS.full_name
@@ -16,7 +16,7 @@ HOUR = dt.timedelta(hours=1)
 
 @pytest.fixture
 def pieces(warehouse: Warehouse) -> Warehouse:
-    """Two days that were written in pieces, and one that was written once."""
+    """Days 1 and 2, written in pieces, and day 3, written at once."""
     for number in (1, 2):
         for piece in range(3):
             warehouse.upsert(PAYMENTS, payments(payment(f"p{piece}", at(number, piece))))
@@ -25,7 +25,7 @@ def pieces(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def test_compaction_changes_no_row_and_cleaning_neither(pieces: Warehouse) -> None:
+def test_compaction_and_vacuum_change_no_row(pieces: Warehouse) -> None:
     rows, counts = rows_of(pieces.read(NAME)), pieces.partitions(NAME)
     for before in (day(1), day(2), day(9), day(9)):
         pieces.compact(NAME, before)
@@ -36,7 +36,14 @@ def test_compaction_changes_no_row_and_cleaning_neither(pieces: Warehouse) -> No
     assert len(rows) == 7
 
 
-def test_what_is_compacted_can_be_written_again(pieces: Warehouse) -> None:
+def test_compaction_returns_the_days_that_it_rewrote(pieces: Warehouse) -> None:
+    rewritten = [ds(1), ds(2)] if Capability.COMPACTION in pieces.capabilities else []
+    assert pieces.compact(NAME, day(1)) == []
+    assert pieces.compact(NAME, day(9)) == rewritten
+    assert pieces.compact(NAME, day(9)) == [], "compacted days are not compacted again"
+
+
+def test_compacted_days_can_be_written_again(pieces: Warehouse) -> None:
     pieces.compact(NAME, day(9))
     pieces.upsert(PAYMENTS, payments(payment("p2", at(1, 5), "9.00"), payment("new", at(1, 6))))
     pieces.replace(PAYMENTS, payments(payment("noon", at(2, 12))), Span(at(2, 1), at(3)))
@@ -45,11 +52,11 @@ def test_what_is_compacted_can_be_written_again(pieces: Warehouse) -> None:
     assert rows_of(pieces.read(NAME)) == sorted(expected, key=repr)
 
 
-def test_columns_that_a_table_gained_stay_null_in_the_days_before(pieces: Warehouse) -> None:
+def test_compaction_keeps_gained_columns_null_in_earlier_rows(pieces: Warehouse) -> None:
     grown = replace(PAYMENTS, columns=(*PAYMENTS.columns, Column("country", "STRING")))
     row = (*payment("later", at(2, 9))[:3], "AT", ds(2))
     pieces.upsert(grown, table_of(grown, row))
-    names = grown.arrow_schema.names  # the gained one is the last in the lake
+    names = grown.arrow_schema.names  # in the lake, the gained column is the last
     rows = rows_of(pieces.read(NAME, names))
     pieces.compact(NAME, day(9))
     assert rows_of(pieces.read(NAME, names)) == rows and row in rows
@@ -68,7 +75,7 @@ def test_the_footprint_counts_files_and_bytes(pieces: Warehouse) -> None:
     assert pieces.compact(empty.full_name, day(9)) == []
 
 
-def test_a_table_that_is_not_there(warehouse: Warehouse) -> None:
+def test_maintenance_of_a_missing_table_names_it_and_the_tables_that_exist(warehouse: Warehouse) -> None:
     warehouse.ensure_table(PAYMENTS)
     for step in (
         lambda: warehouse.compact("fintech.refunds", day(1)),
@@ -79,7 +86,7 @@ def test_a_table_that_is_not_there(warehouse: Warehouse) -> None:
             step()
 
 
-def test_who_writes_another_day_meanwhile_is_not_disturbed(pieces: Warehouse) -> None:
+def test_compaction_does_not_disturb_a_writer_of_another_day(pieces: Warehouse) -> None:
     kept = [row for row in rows_of(pieces.read(NAME)) if row[-1] != ds(4)]
 
     def write() -> str:

@@ -1,4 +1,4 @@
-"""Tables: they exist when empty, gain columns, are listed, read and joined."""
+"""Tables: empty tables, added columns, listing, reading, joins, query plans."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hive_io import Column, ColumnNotFound, HiveQL, QueryError, SchemaMismatch, 
 from tests.hive_io_fixtures import PAYMENTS, at, days, ds, payment, payments, rows_of, table_of
 
 NAME = PAYMENTS.full_name
-GREW = replace(
+GROWN = replace(
     PAYMENTS, columns=(PAYMENTS.columns[0], Column("country", "STRING"), *PAYMENTS.columns[1:], Column("tags", "ARRAY<STRING>"))
 )
 ROWS = [payment("a", at(1, 6)), payment("b", at(2, 6)), payment("c", at(2, 7), "2.50"), payment("d", at(4))]
@@ -23,7 +23,7 @@ def filled(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-# --- tables that are empty, and lists of them -------------------------------------------------------------------------
+# --- empty tables and lists of tables ---------------------------------------------------------------------------------
 
 
 def test_an_empty_table_exists_with_its_columns(warehouse: Warehouse) -> None:
@@ -46,7 +46,7 @@ def test_an_empty_table_can_be_joined(filled: Warehouse) -> None:
     assert rows_of(filled.query(HiveQL(text, {"day": ds(2)}))) == [("b", "stolen card"), ("c", None)]
 
 
-def test_ensuring_a_table_again_keeps_its_rows(filled: Warehouse) -> None:
+def test_ensuring_an_existing_table_keeps_its_rows(filled: Warehouse) -> None:
     filled.ensure_table(PAYMENTS)
     assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)
 
@@ -57,10 +57,10 @@ def test_tables_are_listed_by_database(warehouse: Warehouse) -> None:
         warehouse.ensure_table(replace(PAYMENTS, database=database, name=name))
     assert warehouse.tables("fintech") == ["alerts", "payments"]
     assert warehouse.tables("other") == ["notes"]
-    assert warehouse.tables("nobody") == []
+    assert warehouse.tables("unknown") == []
 
 
-def test_two_databases_have_tables_of_one_name(warehouse: Warehouse) -> None:
+def test_two_databases_may_have_tables_of_the_same_name(warehouse: Warehouse) -> None:
     other = replace(PAYMENTS, database="archive")
     warehouse.replace(PAYMENTS, payments(payment("new", at(1))), days(1))
     warehouse.replace(other, payments(payment("old", at(1))), days(1))
@@ -71,7 +71,7 @@ def test_two_databases_have_tables_of_one_name(warehouse: Warehouse) -> None:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_is_read_whole_by_span_by_columns_and_both(filled: Warehouse) -> None:
+def test_a_table_is_read_by_span_by_columns_or_both(filled: Warehouse) -> None:
     assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)
     assert rows_of(filled.read(NAME, span=days(2, 3))) == sorted(ROWS[1:3], key=repr)
     amounts = filled.read(NAME, columns=["amount", "id"])
@@ -87,7 +87,7 @@ def test_a_span_reads_every_day_that_it_touches(filled: Warehouse) -> None:
     assert rows_of(filled.read(NAME, ["id"], Span(at(1, 23), at(2)))) == [("a",)]
 
 
-def test_an_unknown_column_or_table_is_named_with_those_that_exist(filled: Warehouse) -> None:
+def test_the_error_for_an_unknown_column_or_table_names_those_that_exist(filled: Warehouse) -> None:
     with pytest.raises(ColumnNotFound, match=r"no column price.*id, at, amount, ds"):
         filled.read(NAME, ["id", "price"])
     for ask in (filled.read, filled.partitions, lambda name: filled.query(HiveQL(f"SELECT * FROM {name}"))):
@@ -98,12 +98,12 @@ def test_an_unknown_column_or_table_is_named_with_those_that_exist(filled: Wareh
 @pytest.mark.parametrize(
     "name", ["payments", "", ".", "fintech.", "../fintech.payments", "fintech/payments", "fintech.../payments"]
 )
-def test_a_name_that_is_no_name_of_a_table_is_refused(filled: Warehouse, name: str) -> None:
+def test_an_invalid_table_name_is_rejected(filled: Warehouse, name: str) -> None:
     with pytest.raises(TableNotFound):
         filled.read(name)
 
 
-def test_partitions_counts_the_rows_of_each_day_that_has_some(filled: Warehouse) -> None:
+def test_partitions_counts_the_rows_of_each_day_that_has_any(filled: Warehouse) -> None:
     assert list(filled.partitions(NAME).items()) == [(ds(1), 1), (ds(2), 2), (ds(4), 1)]
     filled.replace(PAYMENTS, payments(payment("x", at(2)), payment("y", at(3))), days(2, 3))
     filled.replace(PAYMENTS, payments(), days(4))
@@ -113,7 +113,7 @@ def test_partitions_counts_the_rows_of_each_day_that_has_some(filled: Warehouse)
 # --- queries ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_query_sees_what_was_just_written(filled: Warehouse) -> None:
+def test_a_query_reads_rows_just_written(filled: Warehouse) -> None:
     query = HiveQL(
         f"SELECT id, sum(amount) AS amount FROM {NAME} WHERE ds BETWEEN :first AND :last GROUP BY id",
         {"first": ds(2), "last": ds(4)},
@@ -131,16 +131,16 @@ def test_a_query_reads_only_tables_named_with_their_database(filled: Warehouse) 
     assert filled.query(with_name).to_pylist() == [{"id": "d"}]
 
 
-# --- descriptions that change -----------------------------------------------------------------------------------------
+# --- changed descriptions ---------------------------------------------------------------------------------------------
 
 
-def test_gained_columns_are_null_in_old_rows_and_filled_in_new_ones(filled: Warehouse) -> None:
-    filled.ensure_table(GREW)
-    grown = table_of(GREW, ("new", "NL", at(2).replace(tzinfo=None), Decimal("3.00"), ["x", None], ds(2)))
+def test_added_columns_are_null_in_old_rows_and_filled_in_new_ones(filled: Warehouse) -> None:
+    filled.ensure_table(GROWN)
+    grown = table_of(GROWN, ("new", "NL", at(2).replace(tzinfo=None), Decimal("3.00"), ["x", None], ds(2)))
     assert filled.read(NAME, ["id", "country", "tags"], days(1)).to_pylist() == [{"id": "a", "country": None, "tags": None}]
-    filled.replace(GREW, grown, days(2))
-    read = filled.read(NAME, GREW.arrow_schema.names)
-    assert read.schema == GREW.arrow_schema
+    filled.replace(GROWN, grown, days(2))
+    read = filled.read(NAME, GROWN.arrow_schema.names)
+    assert read.schema == GROWN.arrow_schema
     assert read.sort_by("ds").to_pylist() == [
         {"id": "a", "country": None, "at": ROWS[0][1], "amount": Decimal("1.00"), "tags": None, "ds": ds(1)},
         *grown.to_pylist(),
@@ -151,35 +151,35 @@ def test_gained_columns_are_null_in_old_rows_and_filled_in_new_ones(filled: Ware
     assert filled.partitions(NAME) == {ds(1): 1, ds(2): 1, ds(4): 1}
 
 
-def test_a_write_of_a_description_that_gained_columns_adds_them(filled: Warehouse) -> None:
+def test_a_write_adds_the_new_columns_of_a_description(filled: Warehouse) -> None:
     row = ("b", "NL", at(2, 8).replace(tzinfo=None), Decimal("3.00"), [], ds(2))
-    filled.upsert(GREW, table_of(GREW, row))
-    assert rows_of(filled.read(NAME, GREW.arrow_schema.names, days(2))) == sorted(
+    filled.upsert(GROWN, table_of(GROWN, row))
+    assert rows_of(filled.read(NAME, GROWN.arrow_schema.names, days(2))) == sorted(
         [row, ("c", None, ROWS[2][1], ROWS[2][2], None, ds(2))], key=repr
     )
 
 
-def test_a_part_of_a_day_of_old_rows_is_replaced_by_rows_with_gained_columns(filled: Warehouse) -> None:
+def test_rows_with_added_columns_replace_a_part_of_a_day_of_old_rows(filled: Warehouse) -> None:
     row = ("new", "NL", at(2, 6, 30).replace(tzinfo=None), Decimal("3.00"), ["t"], ds(2))
-    filled.replace(GREW, table_of(GREW, row), Span(at(2, 6), at(2, 7)))
+    filled.replace(GROWN, table_of(GROWN, row), Span(at(2, 6), at(2, 7)))
     kept = ("c", None, ROWS[2][1], ROWS[2][2], None, ds(2))
-    assert rows_of(filled.read(NAME, GREW.arrow_schema.names, days(2))) == sorted([row, kept], key=repr)
+    assert rows_of(filled.read(NAME, GROWN.arrow_schema.names, days(2))) == sorted([row, kept], key=repr)
 
 
-def test_columns_gained_by_an_empty_table(warehouse: Warehouse) -> None:
+def test_columns_are_added_to_an_empty_table(warehouse: Warehouse) -> None:
     warehouse.ensure_table(PAYMENTS)
-    warehouse.ensure_table(GREW)
+    warehouse.ensure_table(GROWN)
     row = ("new", "NL", at(2).replace(tzinfo=None), Decimal("3.00"), ["t"], ds(2))
-    warehouse.replace(GREW, table_of(GREW, row), days(2))
-    assert rows_of(warehouse.read(NAME, GREW.arrow_schema.names)) == [row]
+    warehouse.replace(GROWN, table_of(GROWN, row), days(2))
+    assert rows_of(warehouse.read(NAME, GROWN.arrow_schema.names)) == [row]
 
 
-LOST = replace(PAYMENTS, columns=PAYMENTS.columns[:2])
+SHRUNK = replace(PAYMENTS, columns=PAYMENTS.columns[:2])
 RETYPED = replace(PAYMENTS, columns=(*PAYMENTS.columns[:2], Column("amount", "DECIMAL(18,4)")))
 
 
-@pytest.mark.parametrize("table", [LOST, RETYPED], ids=["lost", "retyped"])
-def test_a_column_lost_or_of_another_type_is_refused_and_the_old_rows_stay(filled: Warehouse, table: Table) -> None:
+@pytest.mark.parametrize("table", [SHRUNK, RETYPED], ids=["lost", "retyped"])
+def test_a_lost_or_retyped_column_is_rejected_and_the_old_rows_stay(filled: Warehouse, table: Table) -> None:
     rows = table_of(table, (*payment("new", at(1))[: len(table.columns)], ds(1)))
     for write in (
         lambda: filled.ensure_table(table),
@@ -191,10 +191,10 @@ def test_a_column_lost_or_of_another_type_is_refused_and_the_old_rows_stay(fille
     assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)
 
 
-# --- plans --------------------------------------------------------------------------------------------------------------
+# --- plans ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_query_is_explained_and_does_not_run(filled: Warehouse) -> None:
+def test_explain_returns_a_plan_or_the_error_of_the_engine(filled: Warehouse) -> None:
     plan = filled.explain(HiveQL(f"SELECT count(*) AS n, max(amount) AS most FROM {NAME} WHERE ds = '2026-03-02'"))
     assert "amount" in plan
     with pytest.raises(TableNotFound):

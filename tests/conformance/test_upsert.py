@@ -1,4 +1,4 @@
-"""Merging: rows with the same day and key are replaced, others are added, all the rest stays."""
+"""`upsert`: rows with the same day and key are replaced, new rows are inserted, all others stay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_row_with_the_same_day_and_key_is_replaced_others_stay(filled: Warehou
     assert (receipt.table, receipt.partitions, receipt.before) == (NAME, {ds(1): 3}, {ds(1): 2})
 
 
-def test_the_same_merge_twice_changes_nothing(filled: Warehouse) -> None:
+def test_an_upsert_is_idempotent(filled: Warehouse) -> None:
     new = payments(payment("a", at(1, 9), "7.00"), payment("c", at(3)))
     first = filled.upsert(PAYMENTS, new)
     rows = rows_of(filled.read(NAME))
@@ -39,12 +39,12 @@ def test_the_same_merge_twice_changes_nothing(filled: Warehouse) -> None:
     assert filled.partitions(NAME) == {ds(1): 2, ds(2): 1, ds(3): 1}
 
 
-def test_a_merge_makes_the_table(warehouse: Warehouse) -> None:
+def test_an_upsert_creates_the_table(warehouse: Warehouse) -> None:
     warehouse.upsert(PAYMENTS, payments(OLD[0]))
     assert rows_of(warehouse.read(NAME)) == [OLD[0]]
 
 
-def test_a_merge_of_no_rows_makes_the_table_and_changes_no_rows(warehouse: Warehouse) -> None:
+def test_an_upsert_without_rows_creates_the_table_and_changes_no_rows(warehouse: Warehouse) -> None:
     assert warehouse.upsert(PAYMENTS, payments()).partitions == {}
     assert warehouse.read(NAME).schema == PAYMENTS.arrow_schema
     warehouse.upsert(PAYMENTS, payments(*OLD))
@@ -52,11 +52,11 @@ def test_a_merge_of_no_rows_makes_the_table_and_changes_no_rows(warehouse: Wareh
     assert rows_of(warehouse.read(NAME)) == sorted(OLD, key=repr)
 
 
-def test_a_key_of_two_columns_with_long_and_odd_texts(warehouse: Warehouse) -> None:
+def test_a_key_may_have_two_columns_with_long_and_unusual_texts(warehouse: Warehouse) -> None:
     table = Table(
         "fintech", "pairs", (Column("one", "STRING"), Column("two", "STRING"), Column("n", "BIGINT")), key=("one", "two")
     )
-    same = "x" * 200  # statistics of files keep only the beginning of a text
+    same = "x" * 200  # file statistics keep only the beginning of a text
     keys = [(same + "1", "😀"), (same + "1", "it's"), (same + "2", "😀"), ("", "\\")]
     for n in (1, 2):
         warehouse.upsert(table, table_of(table, *[(*key, n, ds(1)) for key in keys]))
@@ -71,12 +71,12 @@ REFUSED: dict[str, tuple[list[Payment], type[HiveIOError]]] = {
     "a new row given twice": ([("SECRET", SECRET, None, ds(9)), ("SECRET", SECRET, None, ds(9))], HiveIOError),
     "a key that is NULL": ([(None, SECRET, Decimal(1), ds(1))], HiveIOError),
     "a day that is NULL": ([("SECRET", SECRET, Decimal(1), None)], RowsOutsideSpan),
-    "a text that is no day": ([("SECRET", SECRET, Decimal(1), "2026-02-30")], RowsOutsideSpan),
+    "a text that is not a date": ([("SECRET", SECRET, Decimal(1), "2026-02-30")], RowsOutsideSpan),
 }
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_rows_that_cannot_be_told_apart_are_refused_and_the_old_rows_stay(filled: Warehouse, why: str) -> None:
+def test_rows_that_day_and_key_do_not_identify_are_rejected_and_the_old_rows_stay(filled: Warehouse, why: str) -> None:
     rows, error = REFUSED[why]
     with pytest.raises(error, match=NAME) as refused:
         filled.upsert(PAYMENTS, payments(payment("good", at(1)), *rows))
@@ -85,7 +85,7 @@ def test_rows_that_cannot_be_told_apart_are_refused_and_the_old_rows_stay(filled
     assert filled.partitions(NAME) == {ds(1): 2, ds(2): 1}
 
 
-def test_other_columns_are_refused_as_by_replace(filled: Warehouse) -> None:
+def test_other_columns_are_rejected_as_by_replace(filled: Warehouse) -> None:
     rows = payments(payment("a", at(1)))
     with pytest.raises(SchemaMismatch, match="amount"):
         filled.upsert(PAYMENTS, rows.drop_columns(["amount"]))
@@ -94,7 +94,7 @@ def test_other_columns_are_refused_as_by_replace(filled: Warehouse) -> None:
     assert rows_of(filled.read(NAME)) == sorted(OLD, key=repr)
 
 
-def test_a_table_without_a_key_cannot_be_merged(filled: Warehouse) -> None:
+def test_a_table_without_a_key_cannot_be_upserted(filled: Warehouse) -> None:
     with pytest.raises(SchemaMismatch, match=f"{NAME} has no key"):
         filled.upsert(replace(PAYMENTS, key=()), payments(payment("a", at(1))))
     assert rows_of(filled.read(NAME)) == sorted(OLD, key=repr)

@@ -1,4 +1,4 @@
-"""What was written is what is read: every type, and the values at its edges."""
+"""Values are read as they were written: every type, and the values at its limits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hive_io import Column, HiveQL, HiveServer2Warehouse, Table, Warehouse
-from hive_io.hive.connection import HIVE
+from hive_io import Capability, Column, HiveQL, Table, Warehouse
 from tests.hive_io_fixtures import days, ds, table_of
 
 EVERY_TYPE = Table(
@@ -62,7 +61,7 @@ EDGES: dict[str, list[Any]] = {
 
 
 def write_and_read(warehouse: Warehouse, values: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one day, there and back, in the order they were given."""
+    """Write rows of one day and read them back, in the same order."""
     rows = [tuple(index if name == "row" else row.get(name) for name in NAMES) for index, row in enumerate(values)]
     warehouse.replace(EVERY_TYPE, table_of(EVERY_TYPE, *[(*row, ds(1)) for row in rows]), days(1))
     found = warehouse.read("fintech.every_type")
@@ -71,16 +70,16 @@ def write_and_read(warehouse: Warehouse, values: list[dict[str, Any]]) -> list[d
 
 
 @pytest.mark.parametrize("column", EDGES)
-def test_values_at_the_edge_of_a_type_come_back_unchanged(warehouse: Warehouse, column: str) -> None:
+def test_values_at_the_limits_of_a_type_are_read_unchanged(warehouse: Warehouse, column: str) -> None:
     written = [*EDGES[column], None]
     assert [row[column] for row in write_and_read(warehouse, [{column: value} for value in written])] == written
 
 
-def test_null_comes_back_as_null_in_every_type(warehouse: Warehouse) -> None:
+def test_null_is_read_as_null_in_every_type(warehouse: Warehouse) -> None:
     assert write_and_read(warehouse, [{}]) == [dict.fromkeys(NAMES[1:])]
 
 
-def test_zero_with_a_sign_infinity_and_not_a_number_come_back(warehouse: Warehouse) -> None:
+def test_negative_zero_infinity_and_nan_are_read_unchanged(warehouse: Warehouse) -> None:
     written = [-0.0, math.inf, -math.inf, math.nan]
     zero, *infinite, nan = (row["ratio"] for row in write_and_read(warehouse, [{"ratio": value} for value in written]))
     assert (zero, math.copysign(1, zero)) == (0.0, -1.0)
@@ -88,7 +87,7 @@ def test_zero_with_a_sign_infinity_and_not_a_number_come_back(warehouse: Warehou
     assert math.isnan(nan)
 
 
-def test_a_query_gives_the_values_that_were_written(warehouse: Warehouse) -> None:
+def test_a_query_returns_the_values_that_were_written(warehouse: Warehouse) -> None:
     text = 'it\'s \\ "x" 😀\n'
     write_and_read(
         warehouse, [{"text": text, "money": Decimal("9999999999999999.99"), "at": dt.datetime(2026, 1, 1, 0, 0, 0, 1)}]
@@ -101,7 +100,7 @@ def test_a_query_gives_the_values_that_were_written(warehouse: Warehouse) -> Non
 
 def test_an_aware_time_is_stored_as_its_utc_time(warehouse: Warehouse) -> None:
     table = Table("fintech", "times", (Column("at", "TIMESTAMP"),))
-    # made from naive datetimes: pyarrow 26 drops the offset of aware ones once pandas is imported
+    # built from naive datetimes: pyarrow 26 drops the offset of aware ones once pandas is imported
     aware = pa.array([dt.datetime(2026, 1, 1, 18)], pa.timestamp("us", "UTC")).cast(pa.timestamp("us", "Asia/Tokyo"))
     warehouse.replace(table, pa.table({"at": aware, "ds": [ds(1)]}), days(1))
     assert warehouse.read("fintech.times", ["at"]).to_pylist() == [{"at": dt.datetime(2026, 1, 1, 18)}]
@@ -135,15 +134,15 @@ a_row = st.fixed_dictionaries(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(a_row, min_size=1, max_size=6))
-def test_for_all_rows_what_is_read_is_what_was_written(warehouse: Warehouse, values: list[dict[str, Any]]) -> None:
-    if isinstance(warehouse, HiveServer2Warehouse) and warehouse._connection.engine == HIVE:
-        # what docs/run-on-hive.md says: Hive moves times of the Julian calendar
+def test_for_all_rows_values_are_read_as_written(warehouse: Warehouse, values: list[dict[str, Any]]) -> None:
+    if Capability.TIMES_BEFORE_1582 not in warehouse.capabilities:
+        # Apache Hive shifts times of the Julian calendar, see docs/run-on-hive.md
         assume(not any(row["at"] and row["at"] < GREGORIAN for row in values))
-    # each example replaces the day of the one before: no row of that may be left
+    # each example replaces the day of the previous one and must leave none of its rows
     assert write_and_read(warehouse, values) == values
 
 
-def test_arrays_that_a_query_collects_are_written(warehouse: Warehouse) -> None:
+def test_a_query_writes_the_arrays_that_it_collects(warehouse: Warehouse) -> None:
     words = Table("fintech", "words", (Column("day", "INT"), Column("words", "ARRAY<STRING>")), key=("day",))
     single = Table("fintech", "single", (Column("day", "INT"), Column("word", "STRING")), key=("word",))
     warehouse.replace(single, table_of(single, (1, "b", ds(1)), (1, "a", ds(1)), (2, "c", ds(2))), days(1, 2))
@@ -157,9 +156,9 @@ def test_arrays_that_a_query_collects_are_written(warehouse: Warehouse) -> None:
     assert rows == [{"day": 1, "words": ["a", "b"]}, {"day": 2, "words": ["c"]}]
 
 
-def test_halves_that_are_rounded_before_they_become_decimals(warehouse: Warehouse) -> None:
+def test_rounding_halves_before_a_cast_to_decimal_gives_the_same_everywhere(warehouse: Warehouse) -> None:
     sums = Table("fintech", "sums", (Column("total", "DECIMAL(18,2)"), Column("count", "BIGINT")))
-    # half a cent, which a DOUBLE holds exactly, a little too large (170.86 / 4), or a little too small
+    # half a cent, as a DOUBLE that is exact, slightly too large (170.86 / 4) or slightly too small
     cases = [(Decimal(2 * cents + 1) * count / 200, count) for cents in range(0, 5000, 7) for count in (2, 4, 6, 10)]
     warehouse.replace(sums, table_of(sums, *[(total, count, ds(1)) for total, count in cases]), days(1))
     mean = "CAST(FLOOR(CAST(total AS DOUBLE) / count * 100 + 0.5) / 100 AS DECIMAL(18,2))"

@@ -1,4 +1,4 @@
-"""Comparing whole warehouses, and labelled files to fill them from."""
+"""Comparison of whole warehouses, and labelled files to fill them from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rows = dict[str, Counter[tuple[object, ...]]]
 
 
 def rows_of(warehouse: Warehouse, until: str = "9999") -> Rows:
-    """Every row of every table, of the days before `until`, with how often it stands there."""
+    """Every row of every table before the day `until`, with its number of occurrences."""
     found: Rows = {}
     for name in warehouse.tables("fintech"):
         table = warehouse.read(f"fintech.{name}").to_pylist()
@@ -38,7 +38,7 @@ def assert_same(one: Rows, other: Rows) -> None:
 
 
 def assert_parity(one: Warehouse, other: Warehouse) -> None:
-    """Two warehouses have the same rows: doubles to 1e-9, everything else to the letter."""
+    """Assert that two warehouses have the same rows: doubles to 1e-9, all other values exactly."""
     names = one.tables("fintech")
     assert other.tables("fintech") == names
     for name in names:
@@ -52,7 +52,7 @@ def assert_parity(one: Warehouse, other: Warehouse) -> None:
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By everything but doubles, which may differ in their last digits."""
+    """Sort by all values except doubles, which can differ in their last digits."""
     return sorted(rows, key=lambda row: repr([value for value in row.values() if not isinstance(value, float)]))
 
 
@@ -65,7 +65,7 @@ def _same(one: object, other: object) -> bool:
 def labelled_file(
     path: Path, first: dt.date, days: int, *, a_day: int = 60, empty: frozenset[dt.date] = frozenset(), seed: int = 5
 ) -> list[dict[str, object]]:
-    """Write a labelled file of the published form, with some rows at midnight to the second; give its rows."""
+    """Write a labelled file in the published format, with some rows exactly at midnight, and return its rows."""
     draw = random.Random(seed)
     rows: list[dict[str, object]] = []
     for number in range(days):

@@ -1,4 +1,4 @@
-"""Runs that are killed, and runs beside each other: in the end the tables are those of a run that nobody disturbed."""
+"""Killed and concurrent runs: once a run completes, the tables equal those of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, World, running
 from tests.e2e.lakes import Rows, assert_same, rows_of
+
+pytestmark = pytest.mark.slow
 
 FIRST = dt.date(2026, 3, 30)
 DAYS = Span.days(FIRST, FIRST + dt.timedelta(days=3))
@@ -40,7 +42,7 @@ def undisturbed(source: str, tmp_path_factory: pytest.TempPathFactory) -> Rows:
 
 
 def run(source: str, lake: Path) -> subprocess.Popen[str]:
-    """`fraud run` of the days, as a process of its own."""
+    """Start `fraud run` for the days as a process."""
     env = {**os.environ, "FRAUD_SOURCE_URL": source, "FRAUD_FIRST_DAY": str(FIRST), "FRAUD_WAREHOUSE": str(lake)}
     end = DAYS.last_day + dt.timedelta(days=1)
     command = [sys.executable, "-m", "fraud_assets", "run", "--from", str(FIRST), "--to", str(end)]
@@ -48,7 +50,7 @@ def run(source: str, lake: Path) -> subprocess.Popen[str]:
 
 
 def succeeds(source: str, lake: Path) -> float:
-    """A run to its end; gives its seconds."""
+    """Run to completion; returns the seconds it took."""
     began = time.monotonic()
     with run(source, lake) as process:
         said, _ = process.communicate(timeout=300)
@@ -56,22 +58,22 @@ def succeeds(source: str, lake: Path) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.slow)])
-def test_a_run_killed_anywhere_and_run_again(source: str, undisturbed: Rows, tmp_path: Path, kills: int) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.long)])
+def test_a_run_killed_at_any_time_can_be_repeated(source: str, undisturbed: Rows, tmp_path: Path, kills: int) -> None:
     whole = succeeds(source, tmp_path / "another")
     lake = tmp_path / "lake"
     in_the_middle = 0
     for kill in range(kills):
         with run(source, lake) as process:
-            # from the start of the process to its end, so that each phase is met, the writes among them
+            # spread from the start of the process to its end, so that the kills hit every phase, including the writes
             time.sleep(whole * (kill + 0.5) / kills)
             in_the_middle += process.poll() is None
             process.kill()
         found = rows_of(EmbeddedWarehouse(lake)) if lake.exists() else {}
         for name, rows in found.items():
-            # the tables that no other table decides about are whole, or not there yet
+            # source tables are written in one commit each: complete or missing
             if name in {"customers", "transactions", "blacklist", "credit_scores", "fraud_reports"}:
-                assert not rows or rows == undisturbed[name], f"{name}: half of a write can be read"
+                assert not rows or rows == undisturbed[name], f"{name}: a partial write is visible"
     assert in_the_middle >= kills - 1
     succeeds(source, lake)
     assert_same(rows_of(EmbeddedWarehouse(lake)), undisturbed)
@@ -79,7 +81,7 @@ def test_a_run_killed_anywhere_and_run_again(source: str, undisturbed: Rows, tmp
 
 def test_two_runs_of_the_same_days_at_once(source: str, undisturbed: Rows, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
-    succeeds(source, lake)  # Dagster makes its own tables first
+    succeeds(source, lake)  # creates Dagster's own tables
     with run(source, lake) as one, run(source, lake) as other:
         said = [process.communicate(timeout=300)[0] for process in (one, other)]
     ended = [one.returncode, other.returncode]

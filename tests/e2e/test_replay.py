@@ -1,4 +1,4 @@
-"""A labelled file through the HTTP API and every asset, by the command that users type."""
+"""A labelled file through the HTTP API and every asset, by `fraud replay`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 from click.testing import CliRunner
 
 from fraud_assets.cli.main import main
 from hive_io import EmbeddedWarehouse, Warehouse
 from tests.e2e.lakes import assert_same, labelled_file, rows_of
+
+pytestmark = pytest.mark.slow
 
 FIRST, DAYS, END = dt.date(2018, 4, 1), 16, "2018-04-17"
 ABSENT = (
@@ -22,7 +25,7 @@ ABSENT = (
 )  # fmt: skip
 
 
-def test_replay_brings_every_row_and_the_second_time_changes_none(tmp_path: Path) -> None:
+def test_replay_loads_every_row_and_a_second_replay_changes_none(tmp_path: Path) -> None:
     rows = labelled_file(tmp_path / "labelled.parquet", FIRST, DAYS)
     lake = tmp_path / "lake"
     said = _replay(tmp_path / "labelled.parquet", "2018-04-01", END, lake)
@@ -36,20 +39,20 @@ def test_replay_brings_every_row_and_the_second_time_changes_none(tmp_path: Path
     assert {row["transaction_id"] for row in loaded.to_pylist()} == {str(row["transaction_id"]) for row in rows}
     times = {row["transaction_id"]: row["event_time"] for row in loaded.to_pylist()}
     assert all(times[str(row["transaction_id"])] == row["tx_datetime"] for row in rows)
-    assert all(loaded.column(name).null_count == loaded.num_rows for name in ABSENT), "what the file lacks is NULL"
+    assert all(loaded.column(name).null_count == loaded.num_rows for name in ABSENT), "columns that the file lacks are NULL"
     assert _reports(warehouse) == {
         (str(row["transaction_id"]), row["tx_datetime"] + dt.timedelta(days=7))
         for row in rows
         if row["tx_fraud"] and row["tx_datetime"] + dt.timedelta(days=7) < dt.datetime.fromisoformat(END)
     }
-    assert before["risky_merchant"] and before["unusual_transaction"], "without hits the replay shows little"
+    assert before["risky_merchant"] and before["unusual_transaction"], "a replay without hits would prove little"
 
     _replay(tmp_path / "labelled.parquet", "2018-04-01", END, lake)
     assert_same(before, rows_of(warehouse))
 
 
-def test_what_comes_after_a_day_changes_nothing_about_it(tmp_path: Path) -> None:
-    """All labels and rows after D change; D's profiles, rules and alerts do not."""
+def test_later_data_does_not_change_an_earlier_day(tmp_path: Path) -> None:
+    """All labels and rows after day D change; the profiles, hits and alerts of D do not."""
     _replay_with_future(tmp_path, "one", seed=None)
     _replay_with_future(tmp_path, "other", seed=99)
     one, other = (rows_of(EmbeddedWarehouse(tmp_path / name), until="2018-04-14") for name in ("one", "other"))
@@ -58,11 +61,11 @@ def test_what_comes_after_a_day_changes_nothing_about_it(tmp_path: Path) -> None
     later = [
         EmbeddedWarehouse(tmp_path / name).partitions("fintech.fraud_alerts").get("2018-04-16") for name in ("one", "other")
     ]
-    assert later[0] != later[1], "the future did change"
+    assert later[0] != later[1], "the later days do differ"
 
 
 def _replay_with_future(folder: Path, name: str, seed: int | None) -> None:
-    """The same 13 days, then three days of another seed, with labels turned round for every row after D."""
+    """The same 13 days, then three days of another seed, with inverted labels for every row after D."""
     last = dt.datetime(2018, 4, 14)
     labelled_file(folder / "past.parquet", FIRST, DAYS)
     past = pq.read_table(folder / "past.parquet")
@@ -74,7 +77,7 @@ def _replay_with_future(folder: Path, name: str, seed: int | None) -> None:
     if seed:
         turned = pc.cast(pc.subtract(1, future.column("tx_fraud")), pa.int32())
         future = future.set_column(future.column_names.index("tx_fraud"), "tx_fraud", turned)
-        # labels of the last 7 days before D come out after it, as reports
+        # labels of the last 7 days before D are reported after D
         hidden = pc.greater_equal(kept.column("tx_datetime"), pa.scalar(last - dt.timedelta(days=7), pa.timestamp("ns")))
         fraud = pc.if_else(hidden, pc.subtract(1, kept.column("tx_fraud")), kept.column("tx_fraud"))
         kept = kept.set_column(kept.column_names.index("tx_fraud"), "tx_fraud", pc.cast(fraud, pa.int32()))

@@ -1,4 +1,4 @@
-"""The same rows, whichever way a week is cut: one range, day by day, hour by hour."""
+"""A week computed as one range, day by day, and hour by hour has the same rows."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from tests.e2e.lakes import Rows, assert_same, labelled_file, rows_of
 
 FIRST, LAST = dt.date(2026, 3, 28), dt.date(2026, 4, 3)  # over the end of a month
 WEEK = Span.days(FIRST, LAST)
-LATER = dt.datetime(2026, 4, 20, tzinfo=dt.UTC)  # everything late has arrived
+LATER = dt.datetime(2026, 4, 20, tzinfo=dt.UTC)  # after the last late arrival
 HISTORY = Span.days(FIRST - dt.timedelta(days=14), FIRST - dt.timedelta(days=1))
 HOUR = dt.timedelta(hours=1)
 NEED_MONTHS = {"dormant_account", "new_account_activity"}
-"""Rules of whose kind three weeks of so few people have nothing."""
+"""Rules whose pattern takes months, so that three weeks of few customers have no hit."""
 AROUND_THE_MONTHS_END = Span(dt.datetime(2026, 3, 31, 20, tzinfo=dt.UTC), dt.datetime(2026, 4, 1, 4, tzinfo=dt.UTC))
 
 
+@pytest.mark.slow
 def test_a_week_of_the_synthetic_world(tmp_path: Path) -> None:
     _world_three_ways(tmp_path, AROUND_THE_MONTHS_END)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_week_of_the_synthetic_world_all_by_the_hour(tmp_path: Path) -> None:
     _world_three_ways(tmp_path, WEEK)
 
@@ -48,10 +49,10 @@ def _world_three_ways(folder: Path, by_the_hour: Span) -> None:
     late = [row for row in map(dict, rows["transactions"]) if row["ingested_at"] - row["event_time"] > dt.timedelta(days=1)]
     assert late and rows["transactions_rejected"] and rows["fraud_alerts"]
     silent = {rule.name for rule in read_rule_book().evaluated if not rows[rule.name]}
-    assert silent <= NEED_MONTHS, "a rule without a hit shows nothing"
+    assert silent <= NEED_MONTHS, "a rule without a hit proves nothing"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_week_of_a_labelled_file_with_an_empty_day(tmp_path: Path) -> None:
     file = tmp_path / "labelled.parquet"
     empty = dt.date(2026, 3, 31)
@@ -78,7 +79,7 @@ def _three_ways(source: Source, folder: Path, by_the_hour: Span) -> dict[str, Ro
             if way == "range":
                 run_days(settings, WEEK)
             elif way == "days":
-                # in Dagster for the days around the month's end; what a run of a day does is the same for each
+                # through Dagster only around the end of the month, since a run does the same for each day
                 for day in WEEK.each_day():
                     if AROUND_THE_MONTHS_END.first_day <= day <= AROUND_THE_MONTHS_END.last_day:
                         run_days(settings, Span.days(day, day))
@@ -92,7 +93,7 @@ def _three_ways(source: Source, folder: Path, by_the_hour: Span) -> dict[str, Ro
 
 
 def _cut(week: Span, by_the_hour: Span) -> Iterator[Span]:
-    """The week's days, cut into hours where `by_the_hour` says so."""
+    """The days of the week, cut into hours within `by_the_hour`."""
     for day in week.each_day():
         whole = Span.days(day, day)
         edges = [whole.start + n * HOUR for n in range(25)]

@@ -1,4 +1,4 @@
-"""The asset graph: a snapshot that shows every change of it in review, and that loading it connects to nothing."""
+"""The asset graph: a snapshot that shows every change in review; loading the definitions opens no connection."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from fraud_assets.clock import Clock
 from fraud_assets.definitions import JOB, build_definitions
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.ingestion import AUDIT
@@ -15,24 +16,25 @@ from fraud_assets.defs.latest_partition import LATEST_DAY
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.settings import read_settings
 from mock_sources import World, running
+from tests.fraud_fixtures import DAY
 
-TODAY = dt.datetime.now(dt.UTC).date()
 SNAPSHOT = Path(__file__).parent / "asset_graph.json"
 
 
 def test_the_asset_graph_is_as_reviewed() -> None:
-    """After a change that is meant, write the file anew: `python -m tests.test_definitions`."""
+    """After an intended change, write the file again: `python -m tests.fraud_assets.test_definitions`."""
     assert graph() == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
-def test_a_few_assets_can_be_made_alone(tmp_path: Path) -> None:
-    """As a task of Airflow, or a click in the UI, asks for it."""
+def test_selected_assets_can_be_materialized_alone(tmp_path: Path) -> None:
+    """As a task in Airflow, or a user in Dagster, requests it."""
     with running(World(customers=30, merchants=60)) as url:
-        settings = read_settings(warehouse=str(tmp_path / "lake"), source_url=url, first_day=TODAY)
+        settings = read_settings(warehouse=str(tmp_path / "lake"), source_url=url, first_day=DAY)
         keys = {key("blacklist"), key("blacklist_rejected")}
-        job = build_definitions(settings).resolve_job_def(JOB).get_subset(asset_selection=keys)
+        definitions = build_definitions(settings, Clock(lambda: dt.datetime.combine(DAY, dt.time(12), dt.UTC)))
+        job = definitions.resolve_job_def(JOB).get_subset(asset_selection=keys)
         with dagster_instance(settings) as instance:
-            result = job.execute_in_process(instance=instance, partition_key=str(TODAY))
+            result = job.execute_in_process(instance=instance, partition_key=str(DAY))
     checks = {(check.check_name, check.passed) for check in result.get_asset_check_evaluations()}
     assert {event.asset_key for event in result.get_asset_materialization_events()} == keys
     assert (AUDIT, True) in checks and (LATEST_DAY, False) not in checks
@@ -44,7 +46,7 @@ def test_definitions_load_without_warehouse_and_source(tmp_path: Path) -> None:
     dg.Definitions.validate_loadable(build_definitions(settings))
 
 
-def test_every_asset_says_what_it_is() -> None:
+def test_every_asset_is_described() -> None:
     for spec in build_definitions(read_settings()).resolve_all_asset_specs():
         assert spec.description and spec.owners and spec.kinds and spec.group_name, spec.key
         assert spec.key.path[0] == "fintech"
@@ -52,7 +54,7 @@ def test_every_asset_says_what_it_is() -> None:
 
 
 def graph() -> dict[str, object]:
-    """Keys, dependencies with their partition mappings, checks, owners, partitions of every asset."""
+    """The key, dependencies with their partition mappings, checks, owners, partitions and columns of every asset."""
     definitions = build_definitions(read_settings())
     specs = {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
     checks: dict[str, list[str]] = {}

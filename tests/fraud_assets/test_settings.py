@@ -1,4 +1,4 @@
-"""Settings: what can be set from outside, and what is said of a variable that cannot be used."""
+"""Settings: defaults, variables, precedence, and errors for unknown variables and invalid values."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def test_defaults() -> None:
         "notify_severity": "high",
         "dagster_url": "http://127.0.0.1:3000",
         "silent_after": 300.0,
+        "log_format": "text",
         "keep_days": 7,
         "scheduler": "dagster",
         "schedules": "off",
@@ -43,6 +44,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "notify_severity": ("critical", "critical"),
         "dagster_url": ("https://dagster", "https://dagster"),
         "silent_after": ("60", 60.0),
+        "log_format": ("json", "json"),
         "keep_days": ("30", 30),
         "scheduler": ("airflow", "airflow"),
         "schedules": ("on", "on"),
@@ -53,7 +55,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
     assert read_settings().model_dump() == {name: value for name, (_, value) in values.items()}
 
 
-def test_what_is_given_goes_before_the_environment_and_none_is_as_if_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_value_takes_precedence_and_none_leaves_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAUD_WAREHOUSE", "/from/environment")
     monkeypatch.setenv("FRAUD_REJECTED_LIMIT", "0.5")
     settings = read_settings(warehouse="/given", rejected_limit=None)
@@ -61,61 +63,59 @@ def test_what_is_given_goes_before_the_environment_and_none_is_as_if_not_given(m
 
 
 @pytest.mark.parametrize("name", ["FRAUD_WAREHOSE", "FRAUD_", "FRAUD_RULES", "FRAUD_warehouse"])
-def test_an_unknown_variable_is_an_error_that_lists_the_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_unknown_variable_is_an_error_that_lists_the_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
     with pytest.raises(SettingsError) as error:
         read_settings()
-    assert str(error.value) == (
-        f"{name} is not a setting; there are FRAUD_DAGSTER_URL, FRAUD_FIRST_DAY, FRAUD_KEEP_DAYS, FRAUD_NOTIFY, "
-        "FRAUD_NOTIFY_SEVERITY, FRAUD_REJECTED_LIMIT, FRAUD_RULES_FILE, FRAUD_SCHEDULER, FRAUD_SCHEDULES, "
-        "FRAUD_SILENT_AFTER, FRAUD_SOURCE_URL, FRAUD_WAREHOUSE, FRAUD_WAREHOUSE_PASSWORD"
-    )
+    known = [f"FRAUD_{setting.upper()}" for setting in sorted(Settings.model_fields)]
+    assert str(error.value).startswith(f"{name} ") and ", ".join(known) in str(error.value)
 
 
-def test_variables_of_others_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_without_the_prefix_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FRAUDULENT", "MY_FRAUD_WAREHOUSE", "WAREHOUSE", "RULES_FILE"):
         monkeypatch.setenv(name, "x")
     assert read_settings() == Settings()
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "facts"),
     [
-        ("FRAUD_FIRST_DAY", "yesterday", "FRAUD_FIRST_DAY: Input should be a valid date"),
-        ("FRAUD_FIRST_DAY", "2025-02-30", "FRAUD_FIRST_DAY: Input should be a valid date"),
-        ("FRAUD_REJECTED_LIMIT", "1.01", "FRAUD_REJECTED_LIMIT: Input should be less than or equal to 1 (given: '1.01')"),
-        ("FRAUD_REJECTED_LIMIT", "-0.01", "FRAUD_REJECTED_LIMIT: Input should be greater than or equal to 0 (given: '-0.01')"),
-        ("FRAUD_REJECTED_LIMIT", "nan", "FRAUD_REJECTED_LIMIT: Input should be"),
-        ("FRAUD_REJECTED_LIMIT", "20 %", "FRAUD_REJECTED_LIMIT: Input should be a valid number"),
-        ("FRAUD_SCHEDULER", "cron", "FRAUD_SCHEDULER: Input should be 'dagster' or 'airflow' (given: 'cron')"),
-        ("FRAUD_SOURCE_URL", "localhost:5000", "FRAUD_SOURCE_URL: starts with http:// or https:// (given: 'localhost:5000')"),
-        ("FRAUD_WAREHOUSE", "s3://bucket/lake", "FRAUD_WAREHOUSE: s3:// is not a warehouse"),
-        ("FRAUD_WAREHOUSE", "hive://me@host/fintech", "FRAUD_WAREHOUSE: A HiveServer2 is named like hive://user@host:10000"),
-        ("FRAUD_SOURCE_URL", "", "FRAUD_SOURCE_URL: starts with http:// or https:// (given: '')"),
+        ("FRAUD_FIRST_DAY", "yesterday", ["valid date"]),
+        ("FRAUD_FIRST_DAY", "2025-02-30", ["valid date"]),
+        ("FRAUD_REJECTED_LIMIT", "1.01", ["less than or equal to 1", "'1.01'"]),
+        ("FRAUD_REJECTED_LIMIT", "-0.01", ["greater than or equal to 0", "'-0.01'"]),
+        ("FRAUD_REJECTED_LIMIT", "nan", ["equal to", "'nan'"]),
+        ("FRAUD_REJECTED_LIMIT", "20 %", ["valid number", "'20 %'"]),
+        ("FRAUD_SCHEDULER", "cron", ["'dagster' or 'airflow'", "'cron'"]),
+        ("FRAUD_SOURCE_URL", "localhost:5000", ["http:// or https://", "'localhost:5000'"]),
+        ("FRAUD_WAREHOUSE", "s3://bucket/lake", ["s3://", "hive://"]),
+        ("FRAUD_WAREHOUSE", "hive://me@host/fintech", ["hive://user@host:10000"]),
+        ("FRAUD_SOURCE_URL", "", ["http:// or https://", "''"]),
     ],
 )
-def test_a_value_that_cannot_be_used_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+def test_an_invalid_value_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, value: str, facts: list[str]) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as error:
         read_settings()
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(f"{name}: ")
+    assert not [fact for fact in facts if fact not in str(error.value)], str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["0", "1", "0.0", "1e-3"])
-def test_the_bounds_of_the_limit_are_inside(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_the_bounds_of_the_limit_are_valid(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("FRAUD_REJECTED_LIMIT", value)
     assert read_settings().rejected_limit == float(value)
 
 
-def test_a_given_value_that_cannot_be_used_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="FRAUD_SOURCE_URL: starts with http"):
+def test_an_invalid_given_value_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"^FRAUD_SOURCE_URL: .*http://"):
         read_settings(source_url="ftp://x")
-    with pytest.raises(SettingsError, match="FRAUD_NOSUCH: Extra inputs are not permitted"):
+    with pytest.raises(SettingsError, match=r"^FRAUD_NOSUCH: "):
         read_settings(nosuch=1)
 
 
-def test_dagsters_home_is_beside_the_tables_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_dagsters_home_is_beside_the_tables_unless_dagster_home_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert read_settings(warehouse="lake").dagster_home == tmp_path / "lake" / "dagster"
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
@@ -124,9 +124,9 @@ def test_dagsters_home_is_beside_the_tables_unless_it_says_otherwise(monkeypatch
     assert read_settings(warehouse="lake").dagster_home == tmp_path / "lake" / "dagster"
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_in_the_url_is_an_error_that_does_not_repeat_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAUD_WAREHOUSE", "hive://me:open-sesame@host/fintech?staging=/lake")
-    with pytest.raises(SettingsError, match=r"A password does not belong.*FRAUD_WAREHOUSE_PASSWORD") as error:
+    with pytest.raises(SettingsError, match=r"^FRAUD_WAREHOUSE: .*password.*FRAUD_WAREHOUSE_PASSWORD") as error:
         read_settings()
     assert "sesame" not in str(error.value)
 

@@ -1,4 +1,4 @@
-"""What the allow-list lets through means on a real HiveServer2 what it means in the embedded warehouse."""
+"""HiveQL in the allow-list has the same meaning on a real HiveServer2 and in the embedded warehouse."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The same days give the same rows in both warehouses: every table, doubles to 1e-9, everything else to the letter.
+"""The same days give the same rows in both warehouses, in every table: doubles to 1e-9, all other values exactly.
 
-The whole days on the HiveServer2 are a run of Dagster's graph, with its checks; all else is the engine without Dagster.
+On the HiveServer2, the whole days come from a Dagster run with its checks; everything else is the engine without Dagster.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOON = dt.datetime(2026, 4, 2, 12, 30, tzinfo=dt.UTC)
 WEEK = Span.days(DAY - dt.timedelta(days=6), DAY)
 PARTS = (Span(dt.datetime(2026, 4, 2, tzinfo=dt.UTC), NOON), Span(NOON, dt.datetime(2026, 4, 3, tzinfo=dt.UTC)))
 NEED_MONTHS = {"dormant_account", "new_account_activity"}
-"""Rules of whose kind a week of so few people has nothing."""
+"""Rules without hits in one week of so few customers."""
 ODD = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 
 
@@ -53,5 +53,5 @@ def test_features_rules_and_alerts(
     assert_parity(embedded, remote)
     assert embedded.read("fintech.transactions_rejected").num_rows
     hits = {rule.name: embedded.read(rule.table.full_name).num_rows for rule in engine.book.evaluated}
-    assert {rule for rule, found in hits.items() if not found} <= NEED_MONTHS, f"a rule without a hit shows nothing: {hits}"
+    assert {rule for rule, found in hits.items() if not found} <= NEED_MONTHS, f"rules without hits compare nothing: {hits}"
     remote.close()

@@ -1,4 +1,4 @@
-"""A server that asks an LDAP directory for passwords; and where a password must never be found."""
+"""A server that checks passwords in an LDAP directory, and places where a password must never appear."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_right_password_reads_and_writes(address: str) -> None:
 
 
 @pytest.mark.parametrize("password", ["wrong-" + PASSWORD, None], ids=["wrong", "none"])
-def test_another_password_is_refused_and_not_repeated(address: str, password: str | None) -> None:
+def test_a_wrong_password_is_refused_and_not_repeated(address: str, password: str | None) -> None:
     server = HiveServer.of(address, SecretStr(password) if password else None)
     with pytest.raises(NotAWarehouse, match=f"refused the user '{USER}'") as refused:
         HiveServer2Warehouse(server)
@@ -60,6 +60,6 @@ def test_a_run_logs_its_statements_and_no_password(
     with sqlite3.connect(home / "history" / "runs" / f"{report.run_id}.db") as events:
         logged = "\n".join(row[0] for row in events.execute("SELECT event FROM event_logs"))
     assert "INSERT OVERWRITE TABLE" in logged and "ADD IF NOT EXISTS PARTITION" in logged
-    said = capfd.readouterr()
-    assert PASSWORD not in said.out + said.err
+    printed = capfd.readouterr()
+    assert PASSWORD not in printed.out + printed.err
     assert not [file for file in home.rglob("*") if file.is_file() and PASSWORD.encode() in file.read_bytes()]

@@ -1,4 +1,4 @@
-"""A server that is killed in the middle of a write and comes back: the write is whole, or it never was."""
+"""A server that is killed during a write and restarted: each day has its old rows or its new ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.services.apache_hive import apache_hive
 
 ROWS = 60_000
 KILLED_AFTER = (0.15, 0.5, 0.85)
-"""Shares of the time that the same write takes undisturbed."""
+"""Moments of the kills, as shares of the duration of an undisturbed write."""
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,11 @@ def rows(amount: str) -> pa.Table:
     return payments(*made)
 
 
-def test_a_server_killed_in_the_middle_of_a_load(warehouse: HiveServer2Warehouse, folder: Path, jars: Path) -> None:
+def test_a_server_killed_during_a_write_of_rows(warehouse: HiveServer2Warehouse, folder: Path, jars: Path) -> None:
     _killed_while(warehouse, folder, jars, rows)
 
 
-def test_a_server_killed_in_the_middle_of_a_query(warehouse: HiveServer2Warehouse, folder: Path, jars: Path) -> None:
+def test_a_server_killed_during_a_write_of_a_query(warehouse: HiveServer2Warehouse, folder: Path, jars: Path) -> None:
     def query(amount: str) -> HiveQL:
         text = f"SELECT id, at, CAST({amount} AS DECIMAL(18,2)) AS amount, ds FROM fintech.payments"
         return HiveQL(text)
@@ -70,7 +70,7 @@ def _killed_while(warehouse: HiveServer2Warehouse, folder: Path, jars: Path, dat
         if failed is None:
             assert found == expected
         else:
-            # each day is the old one or the new one, whole
+            # each day has its old rows or its new ones
             assert sorted(day for day, _ in found) == sorted(day for day, _ in expected)
             assert set(found.values()) == {ROWS // 3} and {value for _, value in found} <= {before, amount}
         before = amount if failed is None else before
@@ -107,13 +107,13 @@ def _write_while_killed(
     return None
 
 
-def test_a_server_that_stays_away_is_an_error_that_says_so(warehouse: HiveServer2Warehouse, folder: Path, jars: Path) -> None:
+def test_a_server_that_stays_away_is_reported(warehouse: HiveServer2Warehouse, folder: Path, jars: Path) -> None:
     warehouse.replace(PAYMENTS, payments(payment("a", at(1))), days(1))
     running = server.status(folder)
     assert running is not None
     hasty = HiveServer2Warehouse(HiveServer.of(running.url + "&patience=2"))
     server.stop(folder)
-    with pytest.raises(NotAWarehouse, match=f"127.0.0.1:{running.port} does not answer.*is it running"):
+    with pytest.raises(NotAWarehouse, match=f"127.0.0.1:{running.port} does not answer.*old rows.*run the write again"):
         hasty.replace(PAYMENTS, payments(payment("b", at(1))), days(1))
     with pytest.raises(NotAWarehouse, match="does not answer"):
         HiveServer2Warehouse(HiveServer.of(running.url + "&patience=1"))

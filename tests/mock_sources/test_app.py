@@ -1,4 +1,4 @@
-"""The HTTP contract, over a real server: paging, cursors, as_of, refusals, faults of whole answers."""
+"""The HTTP contract, over a real server: paging, cursors, as_of, invalid requests, faults of whole responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from threading import active_count
 import httpx
 import pytest
 
-import mock_sources
 from mock_sources import BadConfiguration, BadParameter, HttpFaults, World, create_app, cursors, running, timestamps
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -34,16 +33,11 @@ def client(world: World) -> Iterator[httpx.Client]:
 
 
 def followed(client: httpx.Client, path: str, **parameters: str | int) -> list[httpx.Response]:
-    """All pages, by the Link header alone."""
+    """All pages, following the Link header."""
     pages = [client.get(path, params=parameters)]
     while (following := pages[-1].links.get("next")) is not None:
         pages.append(client.get(following["url"]))
     return pages
-
-
-def test_public_names_are_sorted_and_exist() -> None:
-    assert mock_sources.__all__ == sorted(mock_sources.__all__)
-    assert all(hasattr(mock_sources, name) for name in mock_sources.__all__)
 
 
 def test_a_transaction_has_the_fields_of_the_contract(client: httpx.Client) -> None:
@@ -81,7 +75,7 @@ def test_external_data_has_the_fields_of_the_contract(client: httpx.Client) -> N
 
 
 @pytest.mark.parametrize("limit", [37, 500])
-def test_pages_of_transactions_make_up_the_one_big_page(client: httpx.Client, limit: int) -> None:
+def test_pages_of_transactions_add_up_to_a_single_page(client: httpx.Client, limit: int) -> None:
     whole = client.get("/api/transactions", params={**WEEK, "limit": 50_000})
     pages = followed(client, "/api/transactions", **WEEK, limit=limit)
     assert len(whole.json()) > 1_000
@@ -91,7 +85,7 @@ def test_pages_of_transactions_make_up_the_one_big_page(client: httpx.Client, li
     assert pages[-1].headers["X-Cursor"] == whole.headers["X-Cursor"]
 
 
-def test_pages_of_customers_make_up_the_one_big_page(client: httpx.Client) -> None:
+def test_pages_of_customers_add_up_to_a_single_page(client: httpx.Client) -> None:
     whole = client.get("/api/customers").json()
     pages = followed(client, "/api/customers", limit=7)
     assert [row for page in pages for row in page.json()] == whole
@@ -99,7 +93,7 @@ def test_pages_of_customers_make_up_the_one_big_page(client: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("fields", [None, "fraud_reports,credit_scores"])
-def test_pages_of_external_data_make_up_the_one_big_page(client: httpx.Client, fields: str | None) -> None:
+def test_pages_of_external_data_add_up_to_a_single_page(client: httpx.Client, fields: str | None) -> None:
     asked = {"since": "2026-01-01"} | ({"fields": fields} if fields else {})
     whole = client.get("/api/externalData", params={**asked, "limit": 50_000}).json()
     pages = [page.json() for page in followed(client, "/api/externalData", **asked, limit=13)]
@@ -117,14 +111,14 @@ def test_the_window_starts_at_since_and_ends_before_until(client: httpx.Client) 
 
 
 @pytest.mark.parametrize("since", ["2026-02-01T02:00:00+02:00", "2026-02-01T00:00", "2026-02-01T00:00:00Z"])
-def test_times_with_and_without_a_zone_are_understood(client: httpx.Client, since: str) -> None:
+def test_times_with_and_without_a_zone_are_accepted(client: httpx.Client, since: str) -> None:
     assert (
         client.get("/api/transactions", params={**WEEK, "since": since}).content
         == client.get("/api/transactions", params=WEEK).content
     )
 
 
-def test_a_plus_that_nobody_escaped_is_understood(client: httpx.Client) -> None:
+def test_an_unescaped_plus_is_accepted(client: httpx.Client) -> None:
     answer = client.get("/api/customers?as_of=2026-02-01T02:00:00+02:00")
     assert answer.headers["X-As-Of"] == "2026-02-01T00:00:00.000000Z"
 
@@ -135,7 +129,7 @@ def test_rows_come_in_the_order_of_arrival(client: httpx.Client) -> None:
     assert order == sorted(order)
 
 
-def test_polling_by_cursor_gives_exactly_what_arrived_since(client: httpx.Client) -> None:
+def test_polling_by_cursor_returns_each_arrival_once(client: httpx.Client) -> None:
     path = "/api/transactions"
     start = client.get(path, params={"since": "2026-02-03", "as_of": "2026-02-03T06:00:00Z"}).headers["X-Cursor"]
     seen = []
@@ -151,7 +145,7 @@ def test_polling_by_cursor_gives_exactly_what_arrived_since(client: httpx.Client
     assert nothing.json() == [] and "X-Cursor" not in nothing.headers
 
 
-def test_every_answer_says_which_as_of_it_used(client: httpx.Client) -> None:
+def test_every_response_has_its_as_of(client: httpx.Client) -> None:
     for path in ("/api/transactions", "/api/customers", "/api/externalData", "/labels"):
         assert client.get(path).headers["X-As-Of"] == "2026-03-01T00:00:00.000000Z"
     asked = client.get("/api/customers", params={"as_of": "2020-05-06"})
@@ -185,26 +179,27 @@ def test_paging_keeps_the_as_of_of_the_first_page(world: World) -> None:
         ("/labels?as_of=2026-01-01", "as_of"),
     ],
 )
-def test_a_parameter_that_cannot_be_used_is_refused_by_name(client: httpx.Client, question: str, names: str) -> None:
+def test_an_invalid_parameter_is_named(client: httpx.Client, question: str, names: str) -> None:
     answer = client.get(question)
     assert answer.status_code == 400
     assert list(answer.json()) == ["error"]
     assert names in answer.json()["error"]
+    assert ": " in answer.json()["error"], "the problem, then what to do"
 
 
-def test_a_cursor_of_another_endpoint_is_refused(client: httpx.Client) -> None:
+def test_a_cursor_of_another_endpoint_is_rejected(client: httpx.Client) -> None:
     cursor = client.get("/api/customers").headers["X-Cursor"]
     assert client.get("/api/transactions", params={"after": cursor}).status_code == 400
     assert client.get("/api/externalData", params={"after": cursor}).status_code == 400
 
 
-def test_a_cursor_of_another_source_is_refused(client: httpx.Client) -> None:
+def test_a_cursor_of_another_source_is_rejected(client: httpx.Client) -> None:
     cursor = cursors.encode("/api/transactions", (timestamps.from_datetime(NOW) - timestamps.DAY, "1234", 0))
     answer = client.get("/api/transactions", params={"after": cursor})
     assert (answer.status_code, "another source" in answer.json()["error"]) == (400, True)
 
 
-def test_unknown_paths_and_methods_get_json(client: httpx.Client) -> None:
+def test_unknown_paths_and_methods_are_answered_with_json(client: httpx.Client) -> None:
     assert (client.get("/api/nothing").status_code, list(client.get("/api/nothing").json())) == (404, ["error"])
     assert client.post("/api/customers").status_code == 405
 
@@ -214,7 +209,7 @@ def test_the_index_names_every_endpoint(client: httpx.Client) -> None:
     assert all(path in page for path in ("/api/transactions", "/api/customers", "/api/externalData", "/labels"))
 
 
-def test_the_server_is_gone_when_the_block_ends(world: World) -> None:
+def test_the_server_stops_when_the_block_ends(world: World) -> None:
     threads = active_count()
     with running(world) as url, httpx.Client() as kept_alive:
         assert url.startswith("http://127.0.0.1:")
@@ -225,7 +220,7 @@ def test_the_server_is_gone_when_the_block_ends(world: World) -> None:
 
 
 def test_serving_in_the_foreground_ends_with_an_interrupt() -> None:
-    # a background job's children ignore SIGINT unless they say otherwise, and the tests may be one
+    # children of a background job ignore SIGINT by default, and the tests may run in one
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import mock_sources as m; "
     program += "m.serve(m.World(customers=5), ready=lambda url: print(url, flush=True))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
@@ -235,12 +230,13 @@ def test_serving_in_the_foreground_ends_with_an_interrupt() -> None:
         assert (len(answer.json()), process.wait(timeout=10)) == (answer.text.count("opened_at"), 0)
 
 
-def test_a_taken_port_is_a_typed_error(client: httpx.Client, world: World) -> None:
-    with pytest.raises(BadConfiguration, match="choose another"), running(world, port=client.base_url.port or 0):
+def test_a_port_in_use_is_an_error(client: httpx.Client, world: World) -> None:
+    port = client.base_url.port or 0
+    with pytest.raises(BadConfiguration, match=rf"127\.0\.0\.1:{port} .*choose another"), running(world, port=port):
         pass
 
 
-def test_cursors_round_trip_and_nothing_else_decodes() -> None:
+def test_only_cursors_decode_and_they_round_trip() -> None:
     key = (2**53, "id|with, signs é", 1)
     assert cursors.decode("/x", cursors.encode("/x", key)) == key
     for broken in ("", "a", "bnVsbA", cursors.encode("/x", key)[:-3], "W10", "WyIveCIsdHJ1ZV0"):
@@ -248,7 +244,7 @@ def test_cursors_round_trip_and_nothing_else_decodes() -> None:
             cursors.decode("/x", broken)
 
 
-def test_answers_fail_as_often_as_asked_for(world: World) -> None:
+def test_responses_fail_at_the_configured_rates(world: World) -> None:
     faults = HttpFaults(errors=0.3, cut=0.3, slow=0.2, seconds=0.001)
     outcomes = []
     with running(world, now=lambda: NOW, http_faults=faults) as url, httpx.Client(base_url=url) as client:
@@ -263,7 +259,7 @@ def test_answers_fail_as_often_as_asked_for(world: World) -> None:
     assert 35 <= outcomes.count(200) <= 65
 
 
-def test_a_throttled_request_is_told_in_seconds_or_by_a_date_when_to_come_again(world: World) -> None:
+def test_a_throttled_response_has_retry_after_in_seconds_or_as_a_date(world: World) -> None:
     faults = HttpFaults(throttled=0.5, retry_after=30)
     waits = []
     with running(world, now=lambda: NOW, http_faults=faults) as url, httpx.Client(base_url=url) as client:
@@ -284,7 +280,7 @@ def test_a_throttled_request_is_told_in_seconds_or_by_a_date_when_to_come_again(
     [("/api/transactions", WEEK, 20), ("/api/customers", {}, 3), ("/api/externalData", WEEK, 3)],
 )
 @pytest.mark.parametrize("share", [0.4, 1.0])
-def test_pages_come_again_or_overlap_and_paging_ends_with_every_row(
+def test_pages_repeat_or_overlap_and_paging_ends_with_every_row(
     world: World, client: httpx.Client, path: str, asked: dict[str, str], limit: int, share: float
 ) -> None:
     plain = [page.content for page in followed(client, path, **asked, limit=limit)]
@@ -305,7 +301,7 @@ def test_pages_come_again_or_overlap_and_paging_ends_with_every_row(
 
 
 def rows_of(body: bytes) -> list[str]:
-    """The rows of a page, each as text, of whatever list."""
+    """The rows of a page, each as text, prefixed with its list."""
     content = json.loads(body)
     lists = content.items() if isinstance(content, dict) else [("", content)]
     return [name + json.dumps(row) for name, rows in lists for row in rows]
@@ -316,7 +312,7 @@ def merged(pages: list[list[str]]) -> list[str]:
     return list(dict.fromkeys(row for page in pages for row in page))
 
 
-def test_a_request_that_cannot_be_answered_is_refused_behind_faults_too(world: World) -> None:
+def test_an_invalid_request_is_rejected_with_faults_too(world: World) -> None:
     with running(world, http_faults=HttpFaults(repeated=1.0)) as url, httpx.Client(base_url=url) as client:
         for question in ("limit=many", "limit=1&limit=2", "fields=customers"):
             assert client.get(f"/api/customers?{question}").status_code == 400
@@ -329,6 +325,7 @@ def test_a_request_that_cannot_be_answered_is_refused_behind_faults_too(world: W
         {"retry_after": -1},
     ],
 )  # fmt: skip
-def test_senseless_http_faults_are_refused(faults: dict[str, float]) -> None:
-    with pytest.raises(BadConfiguration, match=next(iter(faults))):
+def test_invalid_http_faults_are_an_error(faults: dict[str, float]) -> None:
+    ((name, value),) = faults.items()
+    with pytest.raises(BadConfiguration, match=f"^{name} is {value}: give "):
         HttpFaults(**faults)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Faults of single rows: as many as asked for, each what its name says, the world beneath unchanged."""
+"""Faults of single rows: their share and their effect; the other rows do not change."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def delay(row: Row) -> int:
 
 
 def by_id(rows: list[Row]) -> dict[str, list[Row]]:
-    """The versions of each transaction, in the order in which they came."""
+    """The versions of each transaction, in the order of arrival."""
     versions = defaultdict(list)
     for row in rows:
         versions[row["transaction_id"]].append(row)
@@ -59,7 +59,7 @@ def test_without_faults_each_transaction_comes_once(fetch: Fetch) -> None:
     assert len(rows) == len(by_id(rows)) > 1_500
 
 
-def test_late_rows_arrive_minutes_to_two_days_later_and_are_else_the_same(fetch: Fetch) -> None:
+def test_late_rows_differ_only_in_their_arrival_two_minutes_to_two_days_later(fetch: Fetch) -> None:
     clean, rows = fetch(), fetch(Faults(late=0.2))
     late = [row for row in rows if delay(row) > 5 * timestamps.SECOND]
     assert len(late) / len(rows) == pytest.approx(0.2, abs=0.03)
@@ -89,7 +89,7 @@ def test_duplicates_are_the_same_row_with_a_later_arrival(fetch: Fetch) -> None:
         assert first["ingested_at"] < second["ingested_at"]
 
 
-def test_corrected_rows_come_again_with_another_amount(fetch: Fetch) -> None:
+def test_corrected_rows_arrive_again_with_another_amount(fetch: Fetch) -> None:
     versions = by_id(fetch(Faults(corrected=0.1)))
     twice = [rows for rows in versions.values() if len(rows) == 2]
     assert len(twice) / len(versions) == pytest.approx(0.1, abs=0.025)
@@ -99,7 +99,7 @@ def test_corrected_rows_come_again_with_another_amount(fetch: Fetch) -> None:
         assert {**without_arrival(first), "amount": 0} == {**without_arrival(second), "amount": 0}
 
 
-def test_malformed_rows_differ_from_the_clean_ones_as_their_kind_says(fetch: Fetch) -> None:
+def test_malformed_rows_have_one_of_the_malformations(fetch: Fetch) -> None:
     clean = fetch()
     rows = fetch(Faults(malformed=0.2))
     kinds: Counter[str] = Counter()
@@ -118,7 +118,7 @@ def spoiled(row: Row, spoil: Callable[[Row], None]) -> Row:
     return copy
 
 
-def test_each_malformation_breaks_one_field() -> None:
+def test_each_malformation_changes_one_field() -> None:
     row = {
         "date_time": "2026-01-02T03:04:05.123456Z",
         "amount": 12.5,
@@ -146,20 +146,20 @@ def test_each_malformation_breaks_one_field() -> None:
         assert sum(other.get(name, ...) != value for name, value in row.items()) == 1
 
 
-def test_a_malformed_row_is_found_by_its_true_time(fetch: Fetch) -> None:
+def test_a_malformed_row_is_served_by_its_true_event_time(fetch: Fetch) -> None:
     faults = Faults(malformed=0.5)
     days = [fetch(faults, since=f"2026-01-{day:02}", until=f"2026-01-{day + 1:02}") for day in (5, 6, 7)]
     assert [row for day in days for row in day] == fetch(faults, since="2026-01-05", until="2026-01-08")
 
 
-def test_odd_rows_have_another_merchant_name_and_are_else_the_same(fetch: Fetch) -> None:
+def test_odd_rows_differ_only_in_the_merchant_name(fetch: Fetch) -> None:
     kinds: Counter[str] = Counter()
     clean, rows = fetch(), fetch(Faults(odd=0.2))
     for good, row in zip(clean, rows, strict=True):
         if row == good:
             continue
         name, other = good["merchant_details"]["name"], row["merchant_details"]["name"]
-        [kind] = [kind for kind, made_odd in ODDITIES.items() if made_odd(name) == other]
+        [kind] = [kind for kind, oddity in ODDITIES.items() if oddity(name) == other]
         kinds[kind] += 1
         assert row == {**good, "merchant_details": {**good["merchant_details"], "name": other}}
     assert kinds.total() / len(rows) == pytest.approx(0.2, abs=0.03)
@@ -171,7 +171,7 @@ def test_all_versions_of_an_odd_row_are_odd(fetch: Fetch) -> None:
         assert len({row["merchant_details"]["name"] for row in versions}) == 1
 
 
-def test_faults_together_page_as_one(fetch: Fetch) -> None:
+def test_pages_with_all_faults_add_up_to_a_single_page(fetch: Fetch) -> None:
     faults = Faults(late=0.3, duplicates=0.3, corrected=0.3, malformed=0.1, odd=0.3)
     whole = fetch(faults)
     assert fetch(faults, limit=97) == whole
@@ -180,7 +180,7 @@ def test_faults_together_page_as_one(fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize("name", ["late", "duplicates", "corrected", "malformed", "odd", "malformed_others"])
-def test_a_share_outside_zero_to_one_is_refused(name: str) -> None:
+def test_a_share_outside_zero_to_one_is_an_error(name: str) -> None:
     for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(BadConfiguration, match=name):
+        with pytest.raises(BadConfiguration, match=f"^{name} is {share}: give a share from 0 to 1"):
             Faults(**{name: share})

@@ -1,4 +1,4 @@
-"""Malformed rows of the smaller lists: as many as asked for, each what its kind says, in pages as in one."""
+"""Malformed rows of the smaller lists: their share, their malformations, the same rows on every page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pages(client: httpx.Client, path: str, limit: int) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", LIST_MALFORMATIONS)
-def test_malformed_rows_differ_from_the_clean_ones_as_their_kind_says(name: str) -> None:
+def test_malformed_rows_have_one_of_the_malformations(name: str) -> None:
     clean: list[Row] = [{**dict.fromkeys(IDS, f"id {number}"), "other": {"a": 1}} for number in range(500)]
     kinds: Counter[int] = Counter()
     for good, row in zip(clean, spoiled(name, clean, 0.3, 7), strict=True):
@@ -50,17 +50,17 @@ def test_malformed_rows_differ_from_the_clean_ones_as_their_kind_says(name: str)
     assert set(kinds) == set(range(len(LIST_MALFORMATIONS[name])))
 
 
-def test_a_row_is_malformed_in_every_answer_or_in_none() -> None:
+def test_a_row_is_malformed_in_every_response_or_in_none() -> None:
     rows: list[Row] = [{"customer_id": f"c{number}", "score": 700} for number in range(200)]
     whole = spoiled("credit_scores", rows, 0.3, 7)
     assert spoiled("credit_scores", rows[50:], 0.3, 7) == whole[50:]
     assert spoiled("credit_scores", rows, 0.3, 8) != whole
 
 
-def test_pages_make_up_the_one_big_page() -> None:
+def test_pages_add_up_to_a_single_page() -> None:
     assert lists(0.1, limit=40) == lists(0.1)
 
 
-def test_all_may_be_malformed() -> None:
+def test_all_rows_can_be_malformed() -> None:
     clean, served = lists(0.0), lists(1.0)
     assert all(row != good for name in clean for good, row in zip(clean[name], served[name], strict=True))

@@ -1,4 +1,4 @@
-"""A labelled file served as it happened: values, order, reports to the second, refusals."""
+"""Replay of a labelled file: values, order, times of reports, invalid files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mock_sources import BadColumn, LabelledReplay, MissingColumns, MockSourceEr
 
 NOON = datetime(2018, 4, 1, 12)
 ROWS: list[dict[str, Any]] = [
-    # 9 and 10 happen in the same second, the file is in no order, and 2.675 has no exact double.
+    # 9 and 10 have the same time, the file is unsorted, and amounts are rounded to cents
     {"id": 10, "at": NOON, "customer": 7, "terminal": 30, "amount": 57.155, "fraud": 0},
     {"id": 9, "at": NOON, "customer": 8, "terminal": 31, "amount": 1.0, "fraud": 1},
     {"id": 3, "at": NOON.replace(hour=11), "customer": 7, "terminal": 31, "amount": 220.009, "fraud": 0},
@@ -33,7 +33,7 @@ NAMES = {
 
 
 def table(**changed: pa.Array | None) -> pa.Table:
-    """The rows as a labelled file has them, with its scenario; columns may be replaced or, by None, left out."""
+    """The rows in the format of a labelled file, with a scenario; columns may be replaced or, by None, omitted."""
     columns = {name: pa.array([row[short] for row in ROWS]) for short, name in NAMES.items()}
     columns["tx_fraud_scenario"] = pa.array([99] * len(ROWS))
     return pa.table({name: column for name, column in (columns | changed).items() if column is not None})
@@ -51,7 +51,7 @@ def client(tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_rows_are_the_files_in_order_and_what_it_lacks_is_null(client: httpx.Client) -> None:
+def test_rows_are_sorted_and_missing_fields_are_null(client: httpx.Client) -> None:
     rows = client.get("/api/transactions").json()
     assert [row["transaction_id"] for row in rows] == ["3", "10", "9", "12"]
     place = {"name": None, "category": None, "city": None, "country": None, "latitude": None, "longitude": None}
@@ -76,7 +76,7 @@ def test_the_scenario_is_never_served(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_pages_make_up_the_whole_across_equal_times(client: httpx.Client, limit: int) -> None:
+def test_pages_add_up_to_a_single_page_across_equal_times(client: httpx.Client, limit: int) -> None:
     page = client.get("/api/transactions", params={"limit": limit})
     rows = page.json()
     while "next" in page.links:
@@ -85,7 +85,7 @@ def test_pages_make_up_the_whole_across_equal_times(client: httpx.Client, limit:
     assert rows == client.get("/api/transactions").json()
 
 
-def test_the_window_and_as_of_bound_the_event_time(client: httpx.Client) -> None:
+def test_the_window_and_as_of_restrict_the_event_time(client: httpx.Client) -> None:
     def ids(**asked: str) -> list[str]:
         return [row["transaction_id"] for row in client.get("/api/transactions", params=asked).json()]
 
@@ -136,7 +136,7 @@ def test_labels_are_the_frauds(client: httpx.Client) -> None:
     assert [row["transaction_id"] for row in client.get("/labels", params={"since": "2018-04-02"}).json()] == ["12"]
 
 
-def test_a_time_with_a_zone_is_turned_into_utc(tmp_path: Path) -> None:
+def test_a_time_with_a_zone_is_converted_to_utc(tmp_path: Path) -> None:
     times = pa.array([row["at"].replace(tzinfo=UTC) for row in ROWS]).cast(pa.timestamp("ns", "America/New_York"))
     with running(replay(tmp_path, tx_datetime=times)) as url:
         assert httpx.get(f"{url}/api/transactions").json()[0]["date_time"] == "2018-04-01T11:00:00.000000Z"
@@ -151,12 +151,12 @@ def test_a_file_without_rows_is_an_empty_world(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/api/externalData").json()["fraud_reports"] == []
 
 
-def test_missing_columns_are_named_beside_those_expected(tmp_path: Path) -> None:
+def test_missing_and_expected_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingColumns, match=r"lacks tx_amount, tx_fraud: .*transaction_id, tx_datetime"):
         replay(tmp_path, tx_amount=None, tx_fraud=None)
 
 
-def test_a_missing_or_other_file_is_a_typed_error(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_file_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "text.parquet"
     text.write_text("transaction_id;tx_datetime\n1;2018-04-01\n" * 10)
     empty = tmp_path / "nothing.parquet"
@@ -167,18 +167,18 @@ def test_a_missing_or_other_file_is_a_typed_error(tmp_path: Path) -> None:
     for path in (text, empty, cut, tmp_path / "absent.parquet", tmp_path):
         with pytest.raises(UnreadableFile, match="give a Parquet file") as error:
             LabelledReplay(path)
-        assert isinstance(error.value, MockSourceError)
+        assert isinstance(error.value, MockSourceError) and str(path) in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("column", "values", "says"),
+    ("column", "values", "problem"),
     [
         ("tx_datetime", pa.array(["2018-04-01"] * 4), "type string"),
         ("customer_id", pa.array([1, None, 2, 3]), "1 nulls"),
-        ("tx_amount", pa.array([1.0, float("nan"), 2.0, 3.0]), "no number"),
+        ("tx_amount", pa.array([1.0, float("nan"), 2.0, 3.0]), "1 values that are not finite numbers"),
         ("transaction_id", pa.array([1.5, 2.0, 3.0, 4.0]), "type double"),
     ],
 )
-def test_columns_that_cannot_be_served_are_typed_errors(tmp_path: Path, column: str, values: pa.Array, says: str) -> None:
-    with pytest.raises(BadColumn, match=rf"{column} .*{says}"):
+def test_an_unusable_column_is_an_error(tmp_path: Path, column: str, values: pa.Array, problem: str) -> None:
+    with pytest.raises(BadColumn, match=rf"{column} .*{problem}"):
         replay(tmp_path, **{column: values})

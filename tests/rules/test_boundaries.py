@@ -1,4 +1,4 @@
-"""Every param of every rule has a boundary, and it is where the param says."""
+"""Every param of every rule has a boundary, at exactly the value of the param."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def after(seconds: float, transaction_id: str, customer_id: str, amount: str = "
 
 
 def pair(at: str, miss: str, **more: Any) -> Rows:
-    """A transaction of either amount, each of a customer of its own."""
+    """Two transactions with these amounts, of one customer each."""
     return [transaction("at", "at", at, **more), transaction("miss", "miss", miss, **more)]
 
 
 def row_of(customer: str, amounts: list[str], every: float = 60, **more: Any) -> Iterator[dict[str, Any]]:
-    """Transactions of a customer one after the other; the last one is called like the customer."""
+    """Consecutive transactions of a customer; the last one has the customer's name as its id."""
     for number, amount in enumerate(amounts):
         name = customer if number == len(amounts) - 1 else f"{customer} {number}"
         yield after(number * every, name, customer, amount, **more)
@@ -43,7 +43,7 @@ def rows(at: list[str], miss: list[str], every: float = 60, **more: Any) -> Rows
 
 
 def profiles(at: Mapping[str, Any] = {}, miss: Mapping[str, Any] = {}, **both: Any) -> Rows:
-    """A mean of 100.00."""
+    """Profiles with a mean of 100.00."""
     return [profile("at", **both, **at), profile("miss", **both, **miss)]
 
 
@@ -70,6 +70,11 @@ def dormant_account() -> Iterator[Boundary]:
     yield Boundary("dormant_account", "quiet_days", (44, 45, 46), tables, params)
     tables = {"customer_profiles": profiles(last_day=ago(80)), "transactions": pair("200.00", "199.99")}
     yield Boundary("dormant_account", "times_mean", (1.9999, 2, 2.0001), tables, params)
+    others = [profile("other", first_day=ago(90), last_day=ago(1))]
+    opened = [{"customer_id": name, "opened_at": dt.datetime(2020, 1, 1)} for name in BOTH]
+    tables = {"customer_profiles": others, "customers": opened, "transactions": pair("200.00", "199.99")}
+    values = ({"EUR": 199.99}, {"EUR": 200}, {"EUR": 200.01})
+    yield Boundary("dormant_account", "least_amounts", values, tables, params)
 
 
 def high_risk_activity() -> Iterator[Boundary]:
@@ -85,7 +90,7 @@ def high_value() -> Iterator[Boundary]:
 
 def impossible_travel() -> Iterator[Boundary]:
     def travel(customer: str, seconds: float, degrees: float) -> Rows:
-        """So far north, at 111.19 km a degree."""
+        """Two payments, the second one so many degrees further north; a degree is 111.19 km."""
         place = {"merchant_longitude": 16.0, "channel": "pos"}
         return [
             after(0, f"{customer} before", customer, merchant_latitude=48.0, **place),
@@ -93,7 +98,7 @@ def impossible_travel() -> Iterator[Boundary]:
         ]
 
     params = {"fastest": 900, "least_distance": 300}
-    # 1000 km at 900 km/h take 4000 s
+    # 1000 km take 4000 s at 900 km/h
     tables = {"transactions": [*travel("at", 3999, 8.9932), *travel("miss", 4000, 8.9932)]}
     yield Boundary("impossible_travel", "fastest", (899.9, 900, 900.3), tables, params)
     tables = {"transactions": [*travel("at", 1, 2.698), *travel("miss", 1, 2.689)]}
@@ -145,7 +150,7 @@ def repeated_anomalies() -> Iterator[Boundary]:
     params = {"least_anomalies": 2, "least_share": 0.5, "deviations": 3, "least_history": 10}
 
     def before(at: tuple[int, int], miss: tuple[int, int]) -> Rows:
-        """Unusual payments in 7 and in 90 days."""
+        """Number of unusual payments in 7 and in 90 days."""
         return [
             {"customer_id": name, "currency": "EUR", "anomalies_7": week, "anomalies": all_}
             for name, (week, all_) in zip(BOTH, (at, miss), strict=True)
@@ -161,6 +166,8 @@ def repeated_anomalies() -> Iterator[Boundary]:
     yield of("deviations", (2.99, 3, 3.01), customer_anomalies=twice, transactions=pair("175.00", "174.99"))
     history = profiles({"transactions": 10}, {"transactions": 9})
     yield of("least_history", (9, 10, 11), customer_anomalies=twice, customer_profiles=history)
+    alike = {"customer_profiles": profiles(amount_deviation=D(0)), "transactions": pair("175.00", "174.99")}
+    yield of("least_spread", (0.2499, 0.25, 0.2501), customer_anomalies=twice, **alike)
 
 
 def risky_merchant() -> Iterator[Boundary]:
@@ -177,7 +184,7 @@ def risky_merchant() -> Iterator[Boundary]:
 
     never = 100_000
     yield of("least_reports", (1, 2, 3), (2, 2, 0), (1, 1, 0), never)
-    # 2 of 18 a week and the 2 that all are granted; of 18.25 and 2
+    # 2 reports per 18 weekly transactions plus the 2 that every merchant is credited; per 18.25 plus 2
     yield of("risky_share", (0.098, 0.1, 0.1001), (2, 2, 72), (2, 2, 73), never)
     yield of("more_sold", (1, 2, 3), (2, 2, 72), (2, 2, 73), never)
     yield of("least_reports_before", (2, 3, 4), (1, 3, 20), (1, 2, 20), 3)
@@ -231,6 +238,8 @@ def unusual_transaction() -> Iterator[Boundary]:
     spreads = profiles({"amount_deviation": D("75.00")}, {"amount_deviation": D("75.01")})
     tables = {"customer_profiles": spreads, "transactions": pair("400.00", "400.00")}
     yield Boundary("unusual_transaction", "steady_spread", (0.7501, 0.75, 0.7499), tables, steady)
+    tables = {"customer_profiles": profiles(amount_deviation=D(0)), "transactions": pair("175.00", "174.75")}
+    yield Boundary("unusual_transaction", "least_spread", (0.2495, 0.25, 0.2505), tables, steady)
 
 
 def velocity() -> Iterator[Boundary]:
@@ -243,25 +252,25 @@ def velocity() -> Iterator[Boundary]:
     yield Boundary("velocity", "most_in_a_day", (29, 30, 31), tables, params)
 
 
-MADE = [
+BUILDERS = [
     card_testing, dormant_account, high_risk_activity, high_value, impossible_travel, new_account_activity, pass_through,
     rapid_follow_up, repeated_anomalies, risky_merchant, structuring, suspicious_locations, unusual_transaction, velocity,
 ]  # fmt: skip
 
 
 def of_new_rules() -> Iterator[Boundary]:
-    """`BOUNDARIES` of the files in tests/rules, where a rule's own tests are."""
+    """`BOUNDARIES` of the test files of single rules in tests/rules."""
     for module in pkgutil.iter_modules([str(Path(tests.__file__ or "").parent / "rules")], "tests.rules."):
         yield from getattr(import_module(module.name), "BOUNDARIES", [])
 
 
-BOUNDARIES = [*(boundary for made in MADE for boundary in made()), *of_new_rules()]
+BOUNDARIES = [*(boundary for build in BUILDERS for boundary in build()), *of_new_rules()]
 
 
 def test_every_param_of_every_rule_has_a_boundary() -> None:
-    stated = {(rule.name, param) for rule in read_rule_book().rules.values() for param in rule.file.meta.params}
-    assert stated == {(boundary.rule, boundary.param) for boundary in BOUNDARIES}
-    assert len(stated) == len(BOUNDARIES)
+    declared = {(rule.name, param) for rule in read_rule_book().rules.values() for param in rule.file.meta.params}
+    assert declared == {(boundary.rule, boundary.param) for boundary in BOUNDARIES}
+    assert len(declared) == len(BOUNDARIES)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES, ids=lambda boundary: f"{boundary.rule}-{boundary.param}")

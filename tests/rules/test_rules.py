@@ -1,4 +1,4 @@
-"""Rules that look at one transaction: what they hit and say, what is just not enough, what they cannot judge."""
+"""Rules on single transactions: hits and reasons, near misses, and transactions that cannot be judged."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_unusual_is_far_from_the_mean_and_farther_where_amounts_vary(engine: Eng
     assert {hit["severity"] for hit in result.hits.values()} == {"high"}
     assert result.hits["6 deviations"]["evidence"] == (
         '{"amount": 250.00, "currency": "EUR", "deviations_above": 6.00, "share_of_maximum": 1.32, "mean": 100.00, '
-        '"maximum": 190.00, "history": 10}'
+        '"maximum": 190.00, "history": 10, "at_least": ""}'
     )
 
 
@@ -123,7 +123,6 @@ def test_unusual_is_not_judged_without_enough_history_of_the_currency(engine: En
         "unusual_transaction",
         customer_profiles=[
             profile("short", transactions=9),
-            profile("constant", amount_deviation=D(0)),
             profile("euro"),
             profile("unnamed", currency=None),
             profile("both"),
@@ -131,7 +130,6 @@ def test_unusual_is_not_judged_without_enough_history_of_the_currency(engine: En
         ],
         transactions=[
             transaction("short", "short", huge),
-            transaction("constant", "constant", huge),
             transaction("stranger", "stranger", huge),
             transaction("other currency", "euro", huge, currency="JPY"),
             transaction("no currency", "euro", huge, currency=None),
@@ -145,9 +143,49 @@ def test_unusual_is_not_judged_without_enough_history_of_the_currency(engine: En
         ],
     )
     assert set(result.hits) == {"unusual in euro", "unnamed"}
-    assert (result.transactions, result.judged) == (12, 3)
+    assert (result.transactions, result.judged) == (11, 3)
     assert result.evidence("unnamed")["currency"] == "(currency not named)"
     assert result.evidence("unusual in euro")["mean"] == D(100)
+
+
+def test_unusual_after_amounts_that_were_all_alike(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    alike = {"amount_mean": D(50), "amount_max": D(50), "transactions": 30}
+    result = judge(
+        engine,
+        lake,
+        "unusual_transaction",
+        customer_profiles=[
+            profile("alike", amount_deviation=D(0), **alike),
+            profile("nearly", amount_deviation=D("0.01"), **alike),
+            profile("nothing", amount_mean=D(0), amount_max=D(0), amount_deviation=D(0)),
+        ],
+        transactions=[
+            transaction("far", "alike", "5000.00"),
+            transaction("usual", "alike", "50.00"),
+            # three deviations of a tenth of the mean
+            transaction("at", "nearly", "65.00"),
+            transaction("a little more", "nearly", "50.10"),
+            transaction("under", "nearly", "64.95"),
+            transaction("a cent", "nothing", "0.01"),
+            transaction("two cents", "nothing", "0.02"),
+            transaction("no amount", "nothing", "0.00"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "far": (
+            "5000.00 EUR is 990.00 standard deviations (of 5.00, the least that is taken) above this customer's mean of "
+            "50.00, and 100.00 times the largest amount before, 50.00 (in 30 transactions)"
+        ),
+        "at": (
+            "65.00 EUR is 3.00 standard deviations (of 5.00, the least that is taken) above this customer's mean of 50.00, "
+            "and 1.30 times the largest amount before, 50.00 (in 30 transactions)"
+        ),
+        "two cents": (
+            "0.02 EUR is 2.00 standard deviations (of 0.01, the least that is taken) above this customer's mean of 0.00, and "
+            "2.00 times the largest amount before, 0.00 (in 10 transactions)"
+        ),
+    }
+    assert (result.transactions, result.judged) == (8, 8)
 
 
 def test_a_profile_of_another_day_is_not_used(engine: Engine, lake: EmbeddedWarehouse) -> None:
@@ -292,7 +330,7 @@ def test_a_place_is_risky_by_reports_and_their_share(engine: Engine, lake: Embed
         lake,
         "suspicious_locations",
         merchant_profiles=[
-            # a place is all merchants in it
+            # a place sums up all merchants in it
             sold("a1", "Graz, AT", 30, 2),
             sold("a2", "Graz, AT", 10, 0),
             sold("b", "Linz, AT", 41, 2),
@@ -326,7 +364,7 @@ def test_a_place_is_risky_by_reports_and_their_share(engine: Engine, lake: Embed
         ),
         "only a country": ("5 fraud reports for 10 transactions at LI in 28 days: 0.5000 per transaction, 0.05 is risky", 0.7),
     }
-    # one merchant without a country is no place: risky_merchant asks about it
+    # a merchant without a country is not a place; the rule risky_merchant judges it
     assert (result.transactions, result.judged) == (10, 6)
     evidence = result.evidence("at the share")
     assert {name: evidence[name] for name in ("place", "country", "reports", "transactions", "history")} == {

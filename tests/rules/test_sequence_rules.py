@@ -1,4 +1,4 @@
-"""Rules that look at what came before: what completes a pattern, what is just not enough, what is of somebody else."""
+"""Rules on sequences: transactions that complete a pattern, near misses, and other customers' transactions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from hive_io import EmbeddedWarehouse, Span
-from tests.fraud_fixtures import DAY, NOON, SPAN, compute, fill, judge, profile, transaction
+from tests.fraud_fixtures import DAY, NOON, SPAN, Judged, compute, fill, judge, profile, transaction
 
 D = Decimal
 
@@ -22,7 +22,7 @@ def engine() -> Engine:
 
 
 def after(seconds: float, transaction_id: str, customer_id: str = "c1", amount: str = "10.00", **more: Any) -> dict[str, Any]:
-    """A transaction so many seconds after noon."""
+    """A transaction at noon plus these seconds."""
     return transaction(transaction_id, customer_id, amount, event_time=NOON + dt.timedelta(seconds=seconds), **more)
 
 
@@ -39,7 +39,7 @@ def test_velocity_counts_the_last_ten_minutes_hour_and_day_of_the_customer(engin
         lake,
         "velocity",
         transactions=[
-            # the first of six falls out of the ten minutes when the sixth is 600 s later
+            # the first of six is outside the ten minutes if the sixth follows after 600 s
             *burst("six in 595 s", 6, 119),
             *burst("six in 600 s", 6, 120),
             *burst("twenty-one in 3580 s", 21, 179),
@@ -66,7 +66,7 @@ def test_velocity_looks_over_midnight(engine: Engine, lake: EmbeddedWarehouse) -
 
 def test_velocity_looks_back_24_hours_and_no_longer(engine: Engine, lake: EmbeddedWarehouse) -> None:
     def spread(customer_id: str, seconds: int) -> list[dict[str, Any]]:
-        """70 transactions, and one at noon, so many seconds after the first."""
+        """70 transactions, and one at noon, the given number of seconds after the first."""
         since = NOON - dt.timedelta(seconds=seconds)
         rows = [
             transaction(f"{customer_id} {n}", customer_id, event_time=since + n * dt.timedelta(seconds=1200)) for n in range(70)
@@ -92,7 +92,7 @@ def test_card_testing_is_small_or_declined_payments_and_then_a_large_one(engine:
         lake,
         "card_testing",
         customer_profiles=[
-            profile(name) for name in ("c1", "declined", "two", "dearer", "small", "late", "same second", "paid")
+            profile(name) for name in ("c1", "declined", "two", "dearer", "small", "late", "same second", "at once", "paid")
         ],
         transactions=[
             *tests("c1"),
@@ -109,9 +109,11 @@ def test_card_testing_is_small_or_declined_payments_and_then_a_large_one(engine:
             after(7199, "at the end of two hours", "late", "300.00"),
             after(7200, "too late", "late", "300.00"),
             *(after(0, f"same second {number}", "same second", "1.00") for number in range(3)),
-            after(0.5, "in the same second", "same second", "500.00"),
-            *tests("nobody knows"),
-            after(60, "no profile", "nobody knows", "500.00"),
+            after(0.000001, "a microsecond later", "same second", "500.00"),
+            *(after(0, f"at once {number}", "at once", "1.00") for number in range(3)),
+            after(0, "in the same microsecond", "at once", "500.00"),
+            *tests("stranger"),
+            after(60, "no profile", "stranger", "500.00"),
             *tests("paid", transaction_type="transfer_out"),
             after(60, "after transfers", "paid", "500.00"),
         ],
@@ -120,6 +122,7 @@ def test_card_testing_is_small_or_declined_payments_and_then_a_large_one(engine:
         "large": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
         "after declined": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
         "at the end of two hours": "300.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
+        "a microsecond later": "500.00 EUR after 3 small or declined payments in 2 hours; this customer's mean is 100.00",
     }
     assert result.transactions - result.judged == 1 + 4 + 3
     assert (result.hits["large"]["weight"], result.hits["large"]["severity"]) == (0.7, "critical")
@@ -132,7 +135,6 @@ def test_card_testing_is_small_or_declined_payments_and_then_a_large_one(engine:
 def test_structuring_is_three_transfers_just_under_the_limit_in_a_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
     def sent(customer: str, *amounts: str, every: float = 3600, **more: Any) -> list[dict[str, Any]]:
         made = {"transaction_type": "transfer_out", **more}
-        # backwards from noon, so that a day back is still yesterday
         return [after(n * every, f"{customer} {n + 1}", customer, amount, **made) for n, amount in enumerate(amounts)]
 
     under = "9999.99"
@@ -243,6 +245,11 @@ def test_travel_faster_than_an_airliner_is_impossible(engine: Engine, lake: Embe
             there(2, "e3", "online", "Wien"),
             there(0, "f1", "nowhere", "Wien"),
             there(1, "f2", "nowhere", "Sydney", merchant_latitude=None),
+            there(0, "h1", "null island", "Wien"),
+            there(1800, "h2", "null island", "Sydney", merchant_latitude=0.0, merchant_longitude=-0.0),
+            there(3600, "h3", "null island", "Wien"),
+            there(0, "i1", "on the equator", "Wien"),
+            there(1, "i2", "on the equator", "Sydney", merchant_latitude=0.0),
             there(0, "g1", "one", "Wien"),
             there(1, "g2", "other", "Sydney"),
         ],
@@ -250,9 +257,10 @@ def test_travel_faster_than_an_airliner_is_impossible(engine: Engine, lake: Embe
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
         "a2": "1033 km from Wien to Paris in 68 minutes",
         "d2": "15976 km from Sydney to Wien in 0 minutes",
+        "i2": "13124 km from Wien to Sydney in 0 minutes",
     }
-    # the first of each customer has nothing before it, and what has no place cannot be judged
-    assert result.judged == 5
+    # the first payment of a customer and payments without coordinates, or at 0, 0, cannot be judged
+    assert result.judged == 7
     assert result.evidence("a2") == {"distance": 1033, "minutes": 68, "city": "Paris", "city_before": "Wien"}
 
 
@@ -317,9 +325,175 @@ def test_a_new_account_that_spends_much(engine: Engine, lake: EmbeddedWarehouse)
         ],
     )
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
-        "over": "400.01 EUR in 24 hours, with an account that is 6 days old"
+        "over": "400.01 EUR in 24 hours, with an account that is 6 days old",
+        "not in the snapshot": "5000.00 EUR in 24 hours, with an account that is 0 days old",
     }
-    assert result.judged == 5
+    assert result.judged == 6
+
+
+def test_the_age_of_accounts_that_are_opened_today_or_later(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    midnight = dt.datetime.combine(DAY, dt.time())
+    names = ("planned", "later today", "at midnight", "listed", "used before", "opened today")
+    transactions = [after(0, name, name, "900.00") for name in names]
+    profiles = [profile("used before", currency="USD"), profile("opened yesterday")]
+    result = judge(
+        engine,
+        lake,
+        "new_account_activity",
+        customers=[
+            customer("planned", midnight + dt.timedelta(days=1)),
+            customer("later today", NOON + dt.timedelta(hours=1)),
+            customer("at midnight", midnight),
+            customer("listed", None),
+        ],
+        customer_profiles=profiles,
+        transactions=transactions,
+    )
+    age = "900.00 EUR in 24 hours, with an account that is 0 days old"
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == dict.fromkeys(
+        ["later today", "at midnight", "opened today"], age
+    )
+    assert (result.transactions, result.judged) == (6, 3)
+    without = judge(engine, lake, "new_account_activity", customer_profiles=profiles, transactions=transactions)
+    assert (without.hits, without.judged) == ({}, 0), "without a snapshot of the day, nobody is known to be new"
+
+
+def test_sums_keep_currencies_apart_and_say_so(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    opened = [customer(name, NOON - dt.timedelta(days=2)) for name in ("three", "euro", "yen")]
+    result = judge(
+        engine,
+        lake,
+        "new_account_activity",
+        customers=opened,
+        transactions=[
+            # together over each of the thresholds, none of them alone
+            after(0, "three 1", "three", "399.00"),
+            after(60, "three 2", "three", "439.00", currency="USD"),
+            after(120, "three 3", "three", "359.00", currency="GBP"),
+            after(180, "three 4", "three", "2.00"),
+            after(0, "euro", "euro", "401.00"),
+            after(1, "later in dollars", "euro", "1.00", currency="USD"),
+            # a currency without a threshold, and one that is not named
+            after(0, "yen 1", "yen", "1.00", currency="XXX"),
+            after(1, "yen 2", "yen", "1.00", currency=None),
+            after(2, "yen 3", "yen", "60001.00", currency="JPY"),
+        ],
+    )
+    old = "24 hours, with an account that is 2 days old"
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "three 4": f"401.00 EUR in {old}; payments in other currencies are not added (2)",
+        "euro": f"401.00 EUR in {old}",
+        "yen 3": f"60001.00 JPY in {old}; payments in other currencies are not added (2)",
+    }
+    sent = {"transaction_type": "transfer_out", "amount": "9000.00"}
+    structured = judge(
+        engine,
+        lake,
+        "structuring",
+        transactions=[*(after(n, f"s{n}", **sent) for n in range(3)), after(1, "dollars", currency="USD", **sent)],
+    )
+    assert {name: hit["reason"] for name, hit in structured.hits.items()} == {
+        "s2": "3 transfers just under 10000.00 EUR in 24 hours, 27000.00 together; "
+        "transfers in other currencies are not added (1)"
+    }
+    moved = judge(
+        engine,
+        lake,
+        "pass_through",
+        transactions=[
+            after(0, "in", amount="1000.00", transaction_type="transfer_in"),
+            after(1, "in dollars", amount="900.00", transaction_type="transfer_in", currency="USD"),
+            after(2, "out", amount="950.00", transaction_type="transfer_out"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in moved.hits.items()} == {
+        "out": "1000.00 EUR came in and 950.00 went out within 24 hours; transfers in other currencies are not added (1)"
+    }
+    followed = judge(
+        engine,
+        lake,
+        "rapid_follow_up",
+        customer_profiles=[profile("c1")],
+        transactions=[
+            after(0, "first", amount="300.00"),
+            after(1, "dollars", amount="5.00", currency="USD"),
+            after(2, "second", amount="310.00"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in followed.hits.items()} == {
+        "second": "2 payments of 3 times this customer's mean of 100.00 or more in half an hour, 610.00 EUR together; "
+        "payments in other currencies are not added (1)"
+    }
+
+
+def quiet_bank(engine: Engine, lake: EmbeddedWarehouse, first_day: int | None, **more: Any) -> Judged:
+    """Payments of accounts without a profile, in a bank whose profiles begin so many days before."""
+
+    def used_since(name: str, days: int) -> dict[str, Any]:
+        first = (DAY - dt.timedelta(days=days)).isoformat()
+        return profile(name, first_day=first, last_day=(DAY - dt.timedelta(days=1)).isoformat())
+
+    used = [] if first_day is None else [used_since("others", first_day), used_since("used", 2)]
+    ages = {"old": 1000, "used": 1000, "unused": 60, "young": 44, "planned": -1}
+    return judge(
+        engine,
+        lake,
+        "dormant_account",
+        customers=[*(customer(name, NOON - dt.timedelta(days=age)) for name, age in ages.items()), customer("ageless", None)],
+        customer_profiles=used,
+        transactions=[
+            *(transaction(name, name, "5000.00", **more) for name in [*ages, "ageless", "stranger"]),
+            transaction("small", "old", "199.99", **more),
+            transaction("no limit", "old", "5000.00", **{**more, "currency": "XXX"}),
+        ],
+    )
+
+
+def test_an_account_that_was_quiet_for_longer_than_its_profile_remembers(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = quiet_bank(engine, lake, 90)
+    opened = {name: (DAY - dt.timedelta(days=age)).isoformat() for name, age in (("old", 1000), ("unused", 60))}
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "old": f"5000.00 EUR from an account that was opened on {opened['old']} and not used for at least 90 days; "
+        "it has no mean, 200.00 is large",
+        "unused": f"5000.00 EUR from an account that was opened on {opened['unused']} and not used for at least 60 days; "
+        "it has no mean, 200.00 is large",
+    }
+    assert {name: result.evidence(name)["quiet"] for name in result.hits} == {"old": 90, "unused": 60}
+    # old, small, unused, young, and used by its profile; no opening, no snapshot, no limit
+    assert (result.transactions, result.judged) == (9, 5)
+
+
+def test_an_account_is_quiet_only_for_as_long_as_the_data_reach_back(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    found = {days: quiet_bank(engine, lake, days) for days in (None, 44, 45)}
+    assert {days: (sorted(result.hits), result.judged) for days, result in found.items()} == {
+        None: ([], 0),
+        44: ([], 1),
+        45: (["old", "unused"], 5),
+    }
+    assert found[45].evidence("old")["quiet"] == 45
+
+
+def test_an_account_of_transfers_only_is_not_known_to_be_quiet(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    result = quiet_bank(engine, lake, 90, transaction_type="transfer_out")
+    assert (result.hits, result.judged) == ({}, 1)
+
+
+def test_a_quiet_account_that_pays_in_another_currency(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    last = (DAY - dt.timedelta(days=60)).isoformat()
+    result = judge(
+        engine,
+        lake,
+        "dormant_account",
+        customer_profiles=[profile("c1", last_day=last, first_day=last)],
+        transactions=[
+            transaction("large", amount="220.00", currency="USD"),
+            transaction("small", amount="219.99", currency="USD"),
+        ],
+    )
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "large": f"220.00 USD from an account that was last used 60 days before, on {last}; it has no mean, 220.00 is large"
+    }
+    assert result.judged == 2
 
 
 def test_a_dormant_account_that_pays_a_large_amount(engine: Engine, lake: EmbeddedWarehouse) -> None:
@@ -347,12 +521,12 @@ def test_a_dormant_account_that_pays_a_large_amount(engine: Engine, lake: Embedd
         ],
     )
     last = (DAY - dt.timedelta(days=45)).isoformat()
-    said = f"200.00 EUR from an account that was last used 45 days before, on {last}; its mean is 100.00"
-    assert {name: hit["reason"] for name, hit in result.hits.items()} == {"large": said, "transfer": said}
+    reason = f"200.00 EUR from an account that was last used 45 days before, on {last}; its mean is 100.00"
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {"large": reason, "transfer": reason}
     assert result.judged == 5
 
 
-def test_a_merchant_of_whom_a_large_share_is_reported(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_a_merchant_with_a_large_share_of_reports(engine: Engine, lake: EmbeddedWarehouse) -> None:
     def sold(merchant_id: str, transactions: int, in_28_days: int, in_7: int = 0, yesterday: int = 0) -> dict[str, Any]:
         reports = {"reports": in_28_days, "reports_7": in_7, "reports_1": yesterday}
         return {"merchant_id": merchant_id, "place": "Graz, AT", "transactions": transactions, **reports}
@@ -362,7 +536,7 @@ def test_a_merchant_of_whom_a_large_share_is_reported(engine: Engine, lake: Embe
         lake,
         "risky_merchant",
         merchant_profiles=[
-            # 18 of a usual week and the 2 that all are granted
+            # 18 transactions of a usual week plus the 2 that every merchant is credited
             sold("at", 72, 2, 2),
             sold("under", 73, 2, 2),
             sold("one", 0, 1, 1),
@@ -389,7 +563,7 @@ def test_a_merchant_of_whom_a_large_share_is_reported(engine: Engine, lake: Embe
     assert {name: hit["weight"] for name, hit in result.hits.items()} == {
         "at": pytest.approx(0.05 + 0.49 * 0.1, abs=1e-12),
         "half": pytest.approx(0.05 + 0.49 * 0.5, abs=1e-12),
-        # 4 of 9, and of yesterday 3 of 3
+        # a share of 4 in 9, and for yesterday 3 in 3
         "half, goes on": pytest.approx(0.05 + 0.49 * 0.4444 + 0.21, abs=1e-12),
         "all": pytest.approx(0.75, abs=1e-12),
         "calmer now": 0.05,

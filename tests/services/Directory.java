@@ -3,7 +3,7 @@ import com.unboundid.ldap.listener.InMemoryDirectoryServerConfig;
 import com.unboundid.ldap.listener.InMemoryListenerConfig;
 import java.net.InetAddress;
 
-/** An LDAP directory in memory, on loopback, with one user. Says its port, and lives until its input ends. */
+/** An in-memory LDAP directory on loopback, with one user. Prints its port, and runs until its standard input ends. */
 public class Directory {
     public static void main(String[] arguments) throws Exception {
         var config = new InMemoryDirectoryServerConfig("dc=bank");

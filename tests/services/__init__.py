@@ -1,13 +1,20 @@
-"""Real servers for tests, each started for them and ended after them."""
+"""Real servers for tests, started before them and stopped after them."""
+
+import datetime as dt
 
 from hive_io import HiveServer2Warehouse
 
 ZONE = "America/St_Johns"
-"""Where the servers live: three and a half hours, or two and a half, behind UTC, which shows what depends on it."""
+"""Time zone of the servers, 3.5 or 2.5 hours behind UTC, so that a result that depends on it differs visibly."""
+
+
+def today() -> dt.date:
+    """The current date, in UTC."""
+    return dt.datetime.now(dt.UTC).date()
 
 
 def drop_tables(server: HiveServer2Warehouse, *databases: str) -> None:
-    """Leave nothing of an earlier test; a warehouse itself never drops a table."""
+    """Drop all tables of these databases; a warehouse itself never drops a table."""
     for database in databases:
         for name in server.tables(database):
             server._run(f"DROP TABLE {database}.`{name}`")

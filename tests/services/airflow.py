@@ -1,6 +1,6 @@
-"""A real Airflow for tests: database migrated, scheduler, DAG processor and triggerer running, on loopback, with SQLite.
+"""A real Airflow for tests: a migrated SQLite database, with scheduler, DAG processor and triggerer running, on loopback.
 
-The same for 3.3 and 2.11; each in the virtual environment that it is given, in a home of its own.
+Supports 3.3 and 2.11, each in a given virtual environment and a home of its own.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ dag.set_task_instance_state(task_id=task_id, run_id=run_id, state=TaskInstanceSt
 
 @cache
 def version_of(environment: Path) -> int:
-    """3 or 2: the Airflow of a virtual environment."""
+    """The major version, 3 or 2, of the Airflow in a virtual environment."""
     code = "import importlib.metadata as m; print(m.version('apache-airflow'))"
-    told = subprocess.run([environment / "bin" / "python", "-c", code], check=True, capture_output=True, text=True)
-    return int(told.stdout.partition(".")[0])
+    result = subprocess.run([environment / "bin" / "python", "-c", code], check=True, capture_output=True, text=True)
+    return int(result.stdout.partition(".")[0])
 
 
 @dataclass(frozen=True)
 class Run:
-    """A DAG run, as Airflow's database has it.
+    """A DAG run, as recorded in Airflow's database.
 
     Attributes:
         kind: `scheduled`, `manual`, `backfill`.
@@ -61,11 +61,12 @@ class Run:
 
 
 class Airflow:
-    """One Airflow, to be started and ended.
+    """An Airflow that can be started and stopped.
 
     Attributes:
-        version: 3 or 2.
-        home: its AIRFLOW_HOME; `dags` in it is its DAG folder.
+        version: major version, 3 or 2.
+        home: its AIRFLOW_HOME.
+        dags: its DAG folder.
     """
 
     def __init__(self, environment: Path, home: Path, connections: Mapping[str, Mapping[str, Any]]) -> None:
@@ -110,43 +111,44 @@ class Airflow:
                 "scheduler__min_file_process_interval": "5",
             }
         )
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FRAUD_", "DAGSTER"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FRAUD_", "DAGSTER"))}
         return {
-            **kept,
+            **inherited,
             "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
             "AIRFLOW_HOME": str(self.home),
             "PYTHONPATH": str(self._installed()),
-            "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",  # 2.11 has SQLite for one task at a time only
+            "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",  # 2.11 allows SQLite for one task at a time only
             **{f"AIRFLOW__{name.upper()}": value for name, value in settings.items()},
             **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()},
         }
 
     def _installed(self) -> Path:
-        """A folder with airflow_bridge, and with nothing else of the repository."""
+        """A folder with airflow_bridge and nothing else of the repository."""
         folder = self.home / "installed"
         folder.mkdir()
         (folder / "airflow_bridge").symlink_to(REPOSITORY / "airflow_bridge")
         return folder
 
-    # --- its life -----------------------------------------------------------------------------------------------------
+    # --- start and stop -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Migrate the database and start everything that a run needs.
+        """Migrate the database and start every process that a run needs.
 
         Raises:
-            RuntimeError: something did not start, with the end of its log.
+            RuntimeError: a process did not start; with the end of its log.
         """
         self.command("db", "migrate")
         if self.version == 3:
             self._start("api-server")
             self._listens("api-server", 180)
-        # on 2.11 with SQLite, the DAG processor is a process that the scheduler starts, and refuses to be another
+        # on 2.11 with SQLite, the scheduler starts the DAG processor, which refuses to run on its own
         self._start("scheduler", "--skip-serve-logs")
         if self.version == 3:
             self._start("dag-processor")
         self._start("triggerer", "--skip-serve-logs")
 
     def end(self) -> None:
+        """Stop all its processes."""
         for process in reversed(self._processes.values()):
             process.end()
 
@@ -158,45 +160,45 @@ class Airflow:
         process = self._processes[name]
         wait_until(name, lambda: process.ended or listening(self.port), seconds)
         if process.ended:
-            raise RuntimeError(f"Airflow's {name} ended:\n{process.told()}")
+            raise RuntimeError(f"Airflow's {name} ended:\n{process.output()}")
 
     def ended(self) -> Sequence[str]:
-        """Its processes that have ended by themselves, with what they said; none, if all is well."""
-        return [f"{name}: {process.told()}" for name, process in self._processes.items() if process.ended]
+        """The processes that have ended by themselves, with their output; empty if all are running."""
+        return [f"{name}: {process.output()}" for name, process in self._processes.items() if process.ended]
 
-    # --- talking to it ------------------------------------------------------------------------------------------------
+    # --- commands and queries ------------------------------------------------------------------------------------------------
 
     def command(self, *arguments: str) -> str:
-        """What `airflow …` answers.
+        """The output of `airflow …`.
 
         Raises:
-            RuntimeError: it failed, with what it said.
+            RuntimeError: it failed; with its output.
         """
-        return self._answer([self._bin / "airflow", *arguments])
+        return self._output_of([self._bin / "airflow", *arguments])
 
     def python(self, code: str, *arguments: str) -> str:
-        """What a piece of Python prints in Airflow's environment."""
-        return self._answer([self._bin / "python", "-c", code, *arguments])
+        """The output of Python code in Airflow's environment."""
+        return self._output_of([self._bin / "python", "-c", code, *arguments])
 
-    def _answer(self, command: Sequence[str | Path]) -> str:
+    def _output_of(self, command: Sequence[str | Path]) -> str:
         result = subprocess.run(command, env=self.env, cwd=self.home, capture_output=True, text=True, timeout=300 * SLOW)
         if result.returncode:
             raise RuntimeError(f"{' '.join(map(str, command[:4]))} failed:\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}")
         return result.stdout
 
     def wait_for_dag(self, dag_id: str) -> None:
-        """Until the DAG processor has found a DAG."""
-        wait_until(f"DAG {dag_id} is found", lambda: self._ask("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag_id), 180)
+        """Wait until the DAG processor has found a DAG."""
+        wait_until(f"DAG {dag_id} is found", lambda: self._query("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag_id), 180)
 
     def unpause(self, dag_id: str) -> None:
-        """Let the scheduler make runs of a DAG, once it is there."""
+        """Unpause a DAG, once it has been found."""
         self.wait_for_dag(dag_id)
         self.command("dags", "unpause", dag_id)
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """What the button *Mark state as failed* does."""
+        """Do what the button *Mark state as failed* does."""
         if self.version == 2:
-            # what the button's view calls; the REST API of 2.11 would need a user with a password
+            # the call of the button's view; the REST API of 2.11 would need a user with a password
             self.python(_MARK_FAILED, dag_id, run_id, task_id)
             return
         url = f"http://127.0.0.1:{self.port}"
@@ -206,26 +208,27 @@ class Airflow:
         httpx.patch(url + path, json={"new_state": "failed"}, headers=headers, timeout=60 * SLOW).raise_for_status()
 
     def process_of(self, dag_id: str, run_id: str, task_id: str) -> int | None:
-        """The process in which a running task is; None while it has none."""
+        """The process id of a running task; None if it has no process."""
         query = "SELECT pid FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ? AND state = 'running'"
-        return next((row["pid"] for row in self._ask(query, dag_id, run_id, task_id)), None)
+        return next((row["pid"] for row in self._query(query, dag_id, run_id, task_id)), None)
 
     def tries(self, dag_id: str, run_id: str, task_id: str) -> int:
         """The number of a task's latest try."""
         query = "SELECT try_number FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ?"
-        return int(self._ask(query, dag_id, run_id, task_id)[0]["try_number"])
+        return int(self._query(query, dag_id, run_id, task_id)[0]["try_number"])
 
     def import_errors(self) -> Sequence[str]:
-        return [row["stacktrace"] for row in self._ask("SELECT stacktrace FROM import_error")]
+        """Tracebacks of DAG files that cannot be imported."""
+        return [row["stacktrace"] for row in self._query("SELECT stacktrace FROM import_error")]
 
     def warnings(self) -> Sequence[str]:
-        """What the DAG processor warned of."""
-        return [f"{row['dag_id']}: {row['message']}" for row in self._ask("SELECT dag_id, message FROM dag_warning")]
+        """Warnings of the DAG processor."""
+        return [f"{row['dag_id']}: {row['message']}" for row in self._query("SELECT dag_id, message FROM dag_warning")]
 
     def runs(self, dag_id: str) -> Sequence[Run]:
-        """The runs of a DAG, in the order they began."""
+        """The runs of a DAG, in the order in which they started."""
         day = "partition_key" if self.version == 3 else "substr(data_interval_start, 1, 10)"
-        rows = self._ask(
+        rows = self._query(
             f"SELECT run_id, run_type, state, {day} AS day, start_date, end_date FROM dag_run WHERE dag_id = ? "
             "ORDER BY start_date IS NULL, start_date",
             dag_id,
@@ -236,34 +239,34 @@ class Airflow:
         ]
 
     def first_run(self, dag_id: str) -> Run:
-        """The first run of a DAG, when there is one."""
+        """The first run of a DAG; waits until there is one."""
         return wait_until(f"a run of {dag_id}", lambda: self.runs(dag_id), 120)[0]
 
     def asset_events(self) -> Mapping[str, str | None]:
-        """The names (3.3) or uris (2.11) of assets that tasks have announced, with the partition key of the last event."""
+        """The names (3.3) or URIs (2.11) of assets with events from tasks, with the partition key of the last event."""
         if self.version == 3:
             query = "SELECT name, partition_key FROM asset_event JOIN asset ON asset.id = asset_id ORDER BY timestamp"
         else:
             query = "SELECT uri AS name, NULL AS partition_key FROM dataset_event JOIN dataset ON dataset.id = dataset_id"
-        return {row["name"]: row["partition_key"] for row in self._ask(query)}
+        return {row["name"]: row["partition_key"] for row in self._query(query)}
 
     def tasks(self, dag_id: str, run_id: str) -> Mapping[str, str | None]:
         """The state of each task of a run."""
-        rows = self._ask("SELECT task_id, state FROM task_instance WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
+        rows = self._query("SELECT task_id, state FROM task_instance WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
         return {row["task_id"]: row["state"] for row in rows}
 
     def times(self, dag_id: str, run_id: str) -> Mapping[str, float]:
-        """Seconds from the start of each task's last try to its end, with what it was deferred."""
+        """Seconds from the start of each task's last try to its end, including the time it was deferred."""
         query = "SELECT task_id, start_date, end_date FROM task_instance WHERE dag_id = ? AND run_id = ?"
-        rows = self._ask(query, dag_id, run_id)
+        rows = self._query(query, dag_id, run_id)
         moment = dt.datetime.fromisoformat
         return {row["task_id"]: (moment(row["end_date"]) - moment(row["start_date"])).total_seconds() for row in rows}
 
     def finished(self, dag_id: str, run_id: str, seconds: float) -> Run:
-        """A run that has ended, one way or the other.
+        """Wait until a run has ended, and return it.
 
         Raises:
-            TimeoutError: it did not end in so many seconds, with the states of its tasks.
+            TimeoutError: it did not end in so many seconds; with the states of its tasks.
         """
 
         def found() -> Run | None:
@@ -275,12 +278,12 @@ class Airflow:
             raise TimeoutError(f"{error}: {self.tasks(dag_id, run_id)} {self.ended()}") from None
 
     def log(self, dag_id: str, task_id: str) -> str:
-        """What a task's tries have logged, in every run."""
+        """The log of a task, of all tries in all runs."""
         files = sorted((self.home / "logs" / f"dag_id={dag_id}").glob(f"run_id=*/task_id={task_id}/*"))
         return "\n".join(file.read_text(errors="replace") for file in files if file.is_file())
 
-    def _ask(self, query: str, *values: str) -> list[sqlite3.Row]:
-        """Rows of Airflow's own database, read only: an `airflow` command takes seconds."""
+    def _query(self, query: str, *values: str) -> list[sqlite3.Row]:
+        """Rows of Airflow's own database, opened read-only; an `airflow` command would take seconds."""
         with sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30) as connection:
             connection.row_factory = sqlite3.Row
             return connection.execute(query, values).fetchall()

@@ -1,6 +1,6 @@
 """A real Apache Hive for tests, on loopback.
 
-`python -m tests.services.apache_hive JARS PYTEST_ARGS…` starts it, runs pytest against it, and ends it.
+`python -m tests.services.apache_hive JARS PYTEST_ARGS…` starts it, runs pytest against it, and stops it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.services.processes import free_port
 
 @contextmanager
 def apache_hive(jars: Path, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[LocalHive]:
-    """A running server; it may be stopped and started again meanwhile."""
+    """A running server. The test may stop it and start it again."""
     running = server.start(folder, jars, port=free_port(), zone=ZONE, more=more)
     try:
         yield running
@@ -30,7 +30,7 @@ def apache_hive(jars: Path, folder: Path, more: Mapping[str, str] | None = None)
 
 @contextmanager
 def directory(jars: Path, user: str, password: str) -> Iterator[str]:
-    """An LDAP directory that knows one user, as `ldap://…`."""
+    """The address, `ldap://…`, of an LDAP directory with one user."""
     source = Path(__file__).with_name("Directory.java")
     (sdk,) = jars.glob("unboundid-ldapsdk-*.jar")
     command = ["java", "-cp", str(sdk), str(source), user, password]

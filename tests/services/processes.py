@@ -1,4 +1,4 @@
-"""Processes that tests start and end: each a group of its own, with its output in a file."""
+"""Processes that tests start and stop, each in a process group of its own, with its output in a file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SLOW = float(os.environ.get("TEST_PATIENCE", "1"))
-"""Every deadline is multiplied by this; a loaded machine sets it higher."""
+"""Factor of every deadline. Set TEST_PATIENCE higher on a loaded machine."""
 
 
 class Process:
-    """A process and all that it starts, ended together.
+    """A process and everything that it starts, stopped together.
 
     Attributes:
         log: the file with its output.
@@ -40,10 +40,11 @@ class Process:
 
     @property
     def ended(self) -> bool:
+        """True if it has ended."""
         return self._process.poll() is not None
 
     def end(self, number: int = signal.SIGTERM, patience: float = 30) -> None:
-        """Ask the group to end, and make it end when it does not in so many seconds."""
+        """Send the group a signal, and kill it if it does not end within `patience` seconds."""
         self._signal(number)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=patience * SLOW)
@@ -56,23 +57,27 @@ class Process:
         except ProcessLookupError:
             return  # every process of the group has ended
 
-    def told(self) -> str:
-        """The end of what it wrote."""
+    def output(self) -> str:
+        """The end of its output."""
         return self.log.read_text(errors="replace")[-4000:]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses."""
+    """An unused port on 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_until(what: str, found: Callable[[], T | None], seconds: float, *, every: float = 0.5) -> T:
-    """What `found` gives, as soon as it is something.
+    """Call `found` until its result is true, and return that.
+
+    Args:
+        what: what is waited for, for the error.
+        every: seconds between two calls.
 
     Raises:
-        TimeoutError: it gave nothing in so many seconds.
+        TimeoutError: no call succeeded within so many seconds.
     """
     deadline = time.monotonic() + seconds * SLOW
     while True:
@@ -80,10 +85,11 @@ def wait_until(what: str, found: Callable[[], T | None], seconds: float, *, ever
         if result:
             return result
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not after {seconds * SLOW:.0f} s")
+            raise TimeoutError(f"{what}: not within {seconds * SLOW:.0f} s")
         time.sleep(every)
 
 
 def listening(port: int) -> bool:
+    """True if a server accepts connections on a port of 127.0.0.1."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

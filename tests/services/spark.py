@@ -1,6 +1,6 @@
 """A real HiveServer2 for tests: the Spark Thrift Server of the PyPI package pyspark, on loopback, with a Derby metastore.
 
-`python -m tests.services.spark SPARK_PYTHON PYTEST_ARGS…` starts it, runs pytest against it, and ends it.
+`python -m tests.services.spark SPARK_PYTHON PYTEST_ARGS…` starts it, runs pytest against it, and stops it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from tests.services import ZONE
 from tests.services.processes import Process, free_port, listening, wait_until
 
 STARTS_WITHIN = 120.0
-"""Seconds. It took 22 on two idle cores."""
+"""Seconds until a server that does not listen counts as failed. A start took 22 s on two idle cores."""
 
 
 @contextmanager
 def spark_thrift_server(python: Path, folder: Path) -> Iterator[str]:
-    """The address of a running server, `hive://…`.
+    """The address, `hive://…`, of a running server.
 
     Args:
-        python: of an environment that has pyspark.
+        python: interpreter of an environment with pyspark.
         folder: for its metastore, its tables and its log.
 
     Raises:
@@ -54,7 +54,7 @@ def spark_thrift_server(python: Path, folder: Path) -> Iterator[str]:
     try:
         wait_until("The Spark Thrift Server listens", lambda: server.ended or listening(port), STARTS_WITHIN)
         if server.ended:
-            raise RuntimeError(f"The Spark Thrift Server did not start:\n{server.told()}")
+            raise RuntimeError(f"The Spark Thrift Server did not start:\n{server.output()}")
         yield f"hive://tests@127.0.0.1:{port}/?staging={folder / 'staged'}"
     finally:
         server.end(patience=60)

@@ -1,4 +1,4 @@
-"""The asset graph as neutral entities: what is read from Dagster, how it is cut into tasks, and what is refused."""
+"""The asset graph as neutral entities: what is read from Dagster, how assets form tasks, and which graphs are rejected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _previews() -> Iterator[None]:
 def made(
     name: str, *reads: dg.AssetDep, partitions: dg.PartitionsDefinition | None = DAILY, **more: Any
 ) -> dg.AssetsDefinition:
-    """An asset that makes nothing."""
+    """An asset without data."""
 
     @dg.asset(name=name, deps=reads, partitions_def=partitions, **more)
     def asset() -> None: ...
@@ -49,7 +49,8 @@ def by_name(graph: AssetGraph, grain: Grain = Grain.STEP) -> dict[str, Task]:
     return {task.name: task for task in tasks(graph, grain)}
 
 
-def refused(*assets: Any) -> str:
+def rejection_of(*assets: Any) -> str:
+    """The error message of an export of these assets."""
     with pytest.raises(CannotExport) as error:
         tasks(graph_of(*assets), Grain.STEP)
     return str(error.value)
@@ -62,12 +63,12 @@ def pipeline() -> AssetGraph:
         return read_graph(build_definitions(read_settings()), JOB)
 
 
-# --- what is read -----------------------------------------------------------------------------------------------------
+# --- reading Dagster's definitions ------------------------------------------------------------------------------------
 
 
 def test_every_asset_of_the_pipeline_with_its_first_day(pipeline: AssetGraph) -> None:
     definitions = build_definitions(read_settings())
-    # nobody here makes the latencies: `fraud watch` counts them
+    # the job does not materialize the latencies: `fraud watch` writes them
     made = {spec.key.to_user_string() for spec in definitions.resolve_all_asset_specs()} - {"fintech/latencies"}
     assert set(pipeline.assets) == made
     assert (pipeline.job, pipeline.first_day) == (JOB, dt.date(2025, 1, 1))
@@ -99,7 +100,7 @@ def test_an_asset_as_dagster_describes_it() -> None:
     assert asset.outside == ("elsewhere",)
     assert asset.checks == (Check("rows_exist", "There is a row.", blocking=True),)
     assert asset.retries == Retries(3, dt.timedelta(seconds=10))
-    assert asset.freshness == "stale 1 day, 1:00:00 (h:mm:ss) after it was last made"
+    assert asset.freshness and asset.freshness.startswith("stale 1 day, 1:00:00 (h:mm:ss) after")
 
 
 def test_a_check_that_is_a_step_of_its_own_belongs_to_its_asset() -> None:
@@ -156,7 +157,7 @@ def test_one_task_per_stage(pipeline: AssetGraph) -> None:
     ]
 
 
-def test_what_looks_back_waits_and_comes_after_as_in_dagster() -> None:
+def test_a_task_with_a_lookback_waits_and_runs_after_its_source_as_in_dagster() -> None:
     found = by_name(graph_of(made("activity"), made("reports"), made("profiles", reads("activity", -90, -1), reads("reports"))))
     assert found["profiles"].waits == (("activity", -1),)
     assert (found["profiles"].upstream, found["profiles"].after) == (("reports",), ("activity",))
@@ -166,7 +167,7 @@ def test_what_looks_back_waits_and_comes_after_as_in_dagster() -> None:
     ("first", "last", "waits", "upstream"),
     [(0, 0, (), ("a",)), (-1, 0, (("a", -1),), ("a",)), (-9, -3, (("a", -3),), ()), (-1, -1, (("a", -1),), ())],
 )
-def test_the_latest_earlier_day_is_waited_for(first: int, last: int, waits: object, upstream: object) -> None:
+def test_a_task_waits_for_the_latest_earlier_day(first: int, last: int, waits: object, upstream: object) -> None:
     task = by_name(graph_of(made("a"), made("b", reads("a", first, last))))["b"]
     assert (task.waits, task.upstream) == (waits, upstream)
 
@@ -176,7 +177,7 @@ def test_an_asset_that_reads_its_own_yesterday_waits_for_itself() -> None:
     assert (task.waits, task.upstream, task.after) == ((("balance", -1),), (), ())
 
 
-def test_the_most_patient_retries_of_a_task() -> None:
+def test_a_task_has_the_retry_policy_with_the_most_retries() -> None:
     few = made("a", group_name="g", retry_policy=dg.RetryPolicy(max_retries=1, delay=60))
     many = made("b", group_name="g", retry_policy=dg.RetryPolicy(max_retries=4, delay=5))
     assert by_name(graph_of(few, many, made("c", group_name="g")), Grain.STAGE)["g"].retries == Retries(
@@ -189,20 +190,22 @@ def test_the_order_does_not_depend_on_the_order_of_definitions() -> None:
     assert tasks(graph_of(*assets), Grain.STEP) == tasks(graph_of(*reversed(assets)), Grain.STEP)
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- rejected graphs --------------------------------------------------------------------------------------------------
 
 
 def test_an_edge_to_a_later_day() -> None:
-    said = refused(made("a"), made("b", reads("a", 0, 1)))
-    assert said == "b reads a of later days (end_offset=1), which have not run when its own day runs"
+    message = rejection_of(made("a"), made("b", reads("a", 0, 1)))
+    assert message.startswith("b reads a of later days (end_offset=1)")
+    assert "set end_offset to 0 or less" in message
 
 
 @pytest.mark.parametrize(
     "mapping", [dg.AllPartitionMapping(), dg.LastPartitionMapping(), dg.SpecificPartitionsPartitionMapping(["2026-01-05"])]
 )
-def test_an_edge_that_no_order_of_days_keeps(mapping: dg.PartitionMapping) -> None:
-    said = refused(made("a"), made("b", dg.AssetDep("a", partition_mapping=mapping)))
-    assert said.startswith(f"b reads a through {type(mapping).__name__}, and no order of days keeps that")
+def test_an_edge_that_no_order_of_daily_runs_satisfies(mapping: dg.PartitionMapping) -> None:
+    message = rejection_of(made("a"), made("b", dg.AssetDep("a", partition_mapping=mapping)))
+    assert message.startswith(f"b reads a through {type(mapping).__name__}, ")
+    assert "use TimeWindowPartitionMapping" in message
 
 
 @pytest.mark.parametrize(
@@ -217,27 +220,29 @@ def test_an_edge_that_no_order_of_days_keeps(mapping: dg.PartitionMapping) -> No
     ],
 )
 def test_partitions_that_are_not_utc_days(partitions: dg.PartitionsDefinition) -> None:
-    assert "only UTC days written like 2026-01-31 can be a run of a DAG" in refused(made("odd", partitions=partitions))
+    message = rejection_of(made("odd", partitions=partitions))
+    assert message.startswith(f"odd has the partitions {partitions}; ")
+    assert "daily" in message and "UTC" in message and "2026-01-31" in message
 
 
 def test_an_asset_without_partitions_or_without_todays() -> None:
-    assert refused(made("bare", partitions=None)).startswith("bare has no partitions")
-    assert refused(made("late", partitions=dg.DailyPartitionsDefinition("2026-01-05"))).startswith(
-        "late has no partition for today"
-    )
+    message = rejection_of(made("bare", partitions=None))
+    assert message.startswith("bare has no partitions") and "daily partitions" in message
+    message = rejection_of(made("late", partitions=dg.DailyPartitionsDefinition("2026-01-05")))
+    assert message.startswith("late has no partition for today") and "end_offset=1" in message
 
 
 def test_both_ends_of_an_edge_are_named() -> None:
-    said = refused(made("a", partitions=None), made("b", dg.AssetDep("a")))
-    assert said.startswith("a, which has an edge with b, has no partitions")
+    message = rejection_of(made("a", partitions=None), made("b", dg.AssetDep("a")))
+    assert message.startswith("a, which has an edge with b, has no partitions")
 
 
-def test_a_grain_at_which_two_tasks_need_each_other() -> None:
+def test_a_grain_at_which_two_tasks_depend_on_each_other() -> None:
     graph = graph_of(made("a", group_name="x"), made("b", reads("a"), group_name="y"), made("c", reads("b"), group_name="x"))
-    with pytest.raises(CannotExport, match=r"^(a and b|b and a) are in tasks \((x, y|y, x)\) that each need the other"):
+    with pytest.raises(CannotExport, match=r"^(a and b|b and a) are in tasks \((x, y|y, x)\) .*a finer grain \(--grain step\)"):
         tasks(graph, Grain.STAGE)
 
 
-def test_a_job_of_nothing() -> None:
-    with pytest.raises(CannotExport, match="The job all materializes nothing"):
+def test_a_job_without_assets() -> None:
+    with pytest.raises(CannotExport, match="The job all materializes no assets"):
         graph_of()

@@ -1,7 +1,4 @@
-"""The DAG files as text: what is in them, that they are always the same, and that formatters leave them alone.
-
-That Airflow takes them is shown by tests/airflow, with real ones.
-"""
+"""The DAG files as text: content, stability, formatting. tests/airflow loads them in a real Airflow."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ def files_of(*assets: Asset, version: str = "3", grain: Grain = Grain.STEP, url:
 
 
 def calls(text: str) -> dict[str, dict[str, Any]]:
-    """The arguments of each task, by its id, as Python reads them."""
+    """The arguments of each task's operator, by task id."""
     found = {}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "MaterializeAssets":
@@ -110,7 +107,7 @@ def test_formatters_leave_the_files_alone(pipeline: dict[str, str], tmp_path: Pa
     }
     for name, text in {**pipeline, **odd}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    # in their own folder: elsewhere airflow_bridge is not the project's own package, and is sorted with the others
+    # in a folder of their own, as in a DAG repository, where airflow_bridge is sorted with the third-party imports
     for command in (["format", "--diff", "--line-length", str(width)], ["check", "--select", "E4,E7,E9,F,W,I,UP,B,SIM"]):
         ruff = [sys.executable, "-m", "ruff", command[0], "--isolated", *command[1:], "."]
         result = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True)
@@ -119,11 +116,11 @@ def test_formatters_leave_the_files_alone(pipeline: dict[str, str], tmp_path: Pa
 
 def test_the_same_graph_gives_the_same_bytes_in_another_process(pipeline: dict[str, str]) -> None:
     code = (
-        "import sys; from tests.test_render import *\n"
+        "import sys; from tests.airflow_bridge.export.test_render import *\n"
         "graph = read_graph(build_definitions(read_settings()), JOB)\n"
         "for v in VERSIONS.values(): sys.stdout.write(''.join(render(graph, tasks(graph, Grain.STEP), v, URL).values()))"
     )
-    told = [
+    outputs = [
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code],
             env={"PYTHONHASHSEED": seed, "PATH": ""},
@@ -134,16 +131,16 @@ def test_the_same_graph_gives_the_same_bytes_in_another_process(pipeline: dict[s
         ).stdout
         for seed in ("1", "2")
     ]
-    assert told[0] == told[1]
-    assert "".join(pipeline.values()) in told[0]
+    assert outputs[0] == outputs[1]
+    assert "".join(pipeline.values()) in outputs[0]
 
 
-def test_airflow_sees_them_in_safe_mode(pipeline: dict[str, str]) -> None:
+def test_airflow_finds_them_in_safe_mode(pipeline: dict[str, str]) -> None:
     for text in pipeline.values():
         assert "dag" in text.lower() and "airflow" in text.lower()
 
 
-def test_nothing_but_the_versions_own_imports(pipeline: dict[str, str]) -> None:
+def test_imports_are_those_of_one_airflow_version(pipeline: dict[str, str]) -> None:
     for text in pipeline.values():
         imported = {n.module or "" for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom)}
         ours = {"airflow_bridge.in_airflow.operators", "datetime", "inspect"}
@@ -160,13 +157,13 @@ def test_nothing_but_the_versions_own_imports(pipeline: dict[str, str]) -> None:
 def test_both_dags_have_every_task_and_every_edge(pipeline: dict[str, str]) -> None:
     assert sorted(pipeline) == [f"{CLOSE_DAY}.py", f"{REFRESH_TODAY}.py"]
     graph = read_graph(build_definitions(read_settings()), JOB)
-    wanted = {(before, task.name) for task in tasks(graph, Grain.STEP) for before in (*task.upstream, *task.after)}
+    expected = {(before, task.name) for task in tasks(graph, Grain.STEP) for before in (*task.upstream, *task.after)}
     for text in pipeline.values():
-        assert edges(text) == wanted
+        assert edges(text) == expected
         assert sorted(key for task in calls(text) for key in values(text, task, "asset_keys")[0]) == sorted(graph.assets)
 
 
-def test_other_teams_can_start_on_the_alerts_of_a_closed_day(pipeline: dict[str, str]) -> None:
+def test_only_the_closing_dag_has_outlets(pipeline: dict[str, str]) -> None:
     outlet = ast.unparse(calls(pipeline[f"{CLOSE_DAY}.py"])["fraud_alerts"]["outlets"])
     assert outlet in (
         "[Asset('fintech.fraud_alerts', 'hive://fintech/fraud_alerts')]",
@@ -175,14 +172,14 @@ def test_other_teams_can_start_on_the_alerts_of_a_closed_day(pipeline: dict[str,
     assert "outlets=" not in pipeline[f"{REFRESH_TODAY}.py"]
 
 
-def test_what_looks_back_says_so_and_waits(pipeline: dict[str, str]) -> None:
+def test_a_task_with_a_lookback_waits_and_says_why(pipeline: dict[str, str]) -> None:
     for text in pipeline.values():
         assert values(text, "customer_profiles", "wait_for") == [[("fintech/customer_daily_activity", -1)]]
         assert "# reads fintech/customer_daily_activity of the 90 days before\n" in text
         assert "max_active_runs=1" in text
 
 
-# --- one thing at a time ----------------------------------------------------------------------------------------------
+# --- details ----------------------------------------------------------------------------------------------------------
 
 
 def test_schedules() -> None:
@@ -195,14 +192,14 @@ def test_schedules() -> None:
         key_format="%Y-%m-%d",
     )"""
     assert schedule in close
-    assert "2026, 1, 6, tz" in close, "the first run is at the end of the first day"
+    assert "2026, 1, 6, tz" in close, "the first run starts when the first day has ended"
     assert '"30 * * * *"' in refresh and "run_offset" not in refresh and "2026, 1, 5, tz" in refresh
     assert 'schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC")' in two[f"{CLOSE_DAY}.py"]
     assert "2026, 1, 5, tz" in two[f"{CLOSE_DAY}.py"], "the first interval is the first day"
     assert 'schedule=CronTriggerTimetable("30 * * * *", timezone="UTC")' in two[f"{REFRESH_TODAY}.py"]
 
 
-def test_a_task_says_what_dagster_knows_of_its_asset() -> None:
+def test_a_task_documents_its_asset() -> None:
     table = asset(
         "table",
         Read("db/source", -7, -1),
@@ -220,16 +217,16 @@ def test_a_task_says_what_dagster_knows_of_its_asset() -> None:
     assert values(text, "table", "owner", "retries") == ["a@example.org, data", 3]
     assert ast.unparse(calls(text)["table"]["retry_delay"]) == "timedelta(seconds=90)"
     assert doc(text, "table") == (
-        "What it is. - Reads `db/source` (the 7 days before), `db/other` (same day), `db/elsewhere` (made elsewhere). "
+        "What it is. - Reads `db/source` (the 7 days before), `db/other` (same day), `db/elsewhere` (external). "
         "- Blocking check `rows_exist`: There is a row. - Check `rows_are_many`: no description. "
         "- Freshness: stale after a day. - Tags: sql, severity high. - [db/table in Dagster](https://dagster.example.org/assets/db/table)"
     )
     assert "retries" not in calls(text)["source"]
 
 
-def test_a_description_arrives_as_it_was_written() -> None:
-    said = doc(files_of(*ODD)[f"{CLOSE_DAY}.py"], "class")
-    assert said.startswith('Says "yes" and \'no\', costs 3 €, path C:\\new, and """three""" quotes. - Reads')
+def test_a_description_is_not_changed() -> None:
+    text = doc(files_of(*ODD)[f"{CLOSE_DAY}.py"], "class")
+    assert text.startswith('Says "yes" and \'no\', costs 3 €, path C:\\new, and """three""" quotes. - Reads')
 
 
 def test_a_task_of_several_assets_names_each() -> None:
@@ -240,7 +237,7 @@ def test_a_task_of_several_assets_names_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "said"),
+    ("first", "last", "words"),
     [
         (0, 0, "same day"),
         (-1, -1, "the day before"),
@@ -250,12 +247,12 @@ def test_a_task_of_several_assets_names_each() -> None:
         (-2, -2, "2 days before"),
     ],
 )
-def test_days_in_words(first: int, last: int, said: str) -> None:
+def test_days_in_words(first: int, last: int, words: str) -> None:
     text = files_of(asset("a"), asset("b", Read("db/a", first, last)))[f"{CLOSE_DAY}.py"]
-    assert f"Reads `db/a` ({said})." in doc(text, "b")
+    assert f"Reads `db/a` ({words})." in doc(text, "b")
 
 
-def test_names_that_python_or_the_file_has_taken() -> None:
+def test_a_variable_is_neither_a_keyword_nor_an_imported_name() -> None:
     text = files_of(*ODD)[f"{CLOSE_DAY}.py"]
     assert edges(text) >= {("plain", "class_"), ("class_", "pendulum_")}
     assert set(calls(text)) == {"plain", "class", "pendulum", "x" * 70}

@@ -1,4 +1,4 @@
-"""What an Airflow Connection says about Dagster."""
+"""The location of Dagster in an Airflow Connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_bridge.in_airflow.dagster_graphql import Address
 
 @dataclass
 class AirflowConnection:
-    """The fields that Airflow's has; the real one is in the tests that run in Airflow."""
+    """The fields of Airflow's class. The tests that run in Airflow use the real one."""
 
     host: str | None = None
     port: int | None = None
@@ -35,7 +35,7 @@ class AirflowConnection:
         ({"host": "bank.example/dagster", "schema": "https"}, "https://bank.example/dagster"),
     ],
 )
-def test_the_address_is_put_together_as_airflow_has_it(fields: dict[str, Any], url: str) -> None:
+def test_the_url_is_built_from_the_fields(fields: dict[str, Any], url: str) -> None:
     address = read_connection(AirflowConnection(**fields))
     assert isinstance(address, Address)
     assert address.url == url
@@ -69,23 +69,25 @@ def test_local_mode_is_read_and_hides_its_environment() -> None:
     assert "s3cret" not in repr(site)
 
 
-def test_the_task_may_choose_the_other_mode() -> None:
+def test_the_tasks_mode_takes_precedence() -> None:
     extra = {"mode": "local", "python": "/venv/bin/python", "module": "fraud_assets.definitions"}
     assert isinstance(read_connection(AirflowConnection("127.0.0.1", extra_dejson=extra), mode="remote"), Address)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "problem", "advice"),
     [
-        ({}, "has no host"),
-        ({"host": "h", "extra_dejson": {"mode": "nearby"}}, 'the mode "nearby"'),
-        ({"extra_dejson": {"mode": "local", "python": "/p"}}, "lacks module"),
-        ({"extra_dejson": {"mode": "local"}}, "lacks python and module"),
-        ({"host": "h", "extra_dejson": {"headers": ["s3cret"]}}, '"headers" in the extra'),
-        ({"host": "h", "extra_dejson": {"patience": "long"}}, '"patience" in the extra'),
+        ({}, "has no host", "webserver"),
+        ({"host": "h", "extra_dejson": {"mode": "nearby"}}, 'the mode "nearby"', 'use "remote" or "local"'),
+        ({"extra_dejson": {"mode": "local", "python": "/p"}}, "lacks module", "module"),
+        ({"extra_dejson": {"mode": "local"}}, "lacks python and module", "python"),
+        ({"host": "h", "extra_dejson": {"headers": ["s3cret"]}}, '"headers" in the extra', '{"headers": {'),
+        ({"host": "h", "extra_dejson": {"patience": "long"}}, '"patience" in the extra', "seconds"),
     ],
 )
-def test_what_is_missing_or_wrong_is_named(fields: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadConnection, match=said) as raised:
+def test_a_missing_or_invalid_field_is_named(fields: dict[str, Any], problem: str, advice: str) -> None:
+    with pytest.raises(BadConnection, match="Airflow Connection dagster_default") as raised:
         read_connection(AirflowConnection(**fields))
-    assert "s3cret" not in str(raised.value)
+    message = str(raised.value)
+    assert problem in message and advice in message
+    assert "s3cret" not in message

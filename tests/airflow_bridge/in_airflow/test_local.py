@@ -1,4 +1,4 @@
-"""Local mode, with Dagster's own command in this environment, which has Dagster and not Airflow."""
+"""Local mode, with Dagster's command line in this environment, which has Dagster and no Airflow."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from airflow_bridge.in_airflow.connection import LocalDagster
 from airflow_bridge.in_airflow.local import LocalRun
 from airflow_bridge.in_airflow.task_runs import Work
 
+pytestmark = pytest.mark.slow
+
 LOG = logging.getLogger("airflow.task")
 MODULE = "tests.airflow_runtime.sample_assets"
 ROOT = Path(__file__).parents[3]
@@ -35,7 +37,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Path:
-    """A Dagster instance; its folder is made as Dagster's own command would find it."""
+    """The folder of a Dagster instance. The tests run in the repository, where Dagster's command finds the sample assets."""
     caplog.set_level(logging.INFO)
     monkeypatch.chdir(ROOT)
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
@@ -77,43 +79,46 @@ def test_a_failed_step_is_named_with_its_cause(home: Path) -> None:
         run(home, "raising").materialize([], in_time())
 
 
-def test_a_failed_blocking_check_is_named_with_what_it_saw(home: Path) -> None:
+def test_a_failed_blocking_check_is_named_with_its_metadata(home: Path) -> None:
     with pytest.raises(CheckFailed) as raised:
         run(home, "checked", "behind_checked").materialize([], in_time())
-    said = "check rows_are_enough of sample/checked failed: Fewer rows than on any day of the last month"
-    assert said in str(raised.value)
+    message = str(raised.value)
+    assert "check rows_are_enough of sample/checked failed: Fewer rows than on any day of the last month" in message
     for value in ("rows: 3", "share: 0.25", "broken claims: amount > 0, 7"):
-        assert value in str(raised.value)
+        assert value in message
     assert materialized(home, "behind_checked") == set()
 
 
-@pytest.mark.parametrize(("asset", "day"), [("nobody_has_this", "2026-01-05"), ("plain", "2025-01-05")])
-def test_what_dagster_refuses_is_told_with_its_words(home: Path, asset: str, day: str) -> None:
-    with pytest.raises(LaunchRefused, match="nobody_has_this" if asset == "nobody_has_this" else "2025-01-05"):
+@pytest.mark.parametrize(("asset", "day"), [("no_such_asset", "2026-01-05"), ("plain", "2025-01-05")])
+def test_a_refused_launch_has_dagsters_message(home: Path, asset: str, day: str) -> None:
+    with pytest.raises(LaunchRefused) as raised:
         run(home, asset, day=day).materialize([], in_time())
+    message, _, output = str(raised.value).partition("\n")
+    assert message.startswith(f"sample/{asset} of {day} did not start: exit code ")
+    assert ("no_such_asset" if asset == "no_such_asset" else "2025-01-05") in output
 
 
-def test_a_run_that_is_late_is_stopped(home: Path) -> None:
+def test_a_run_is_stopped_at_the_deadline(home: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(RunTimedOut, match="sample/slow of 2026-01-05 did not end in the task's time"):
+    with pytest.raises(RunTimedOut, match="sample/slow of 2026-01-05 did not end before the task's deadline"):
         run(home, "slow").materialize([], in_time(12))
     assert time.monotonic() - began < 120
     assert statuses(home) == ["FAILURE"]
 
 
 def test_a_run_is_stopped_with_its_task(home: Path) -> None:
-    going = run(home, "slow")
-    threading.Timer(10, going.stop).start()
-    with pytest.raises(RunFailed, match="was stopped with the task"):
-        going.materialize([], in_time())
+    local_run = run(home, "slow")
+    threading.Timer(10, local_run.stop).start()
+    with pytest.raises(RunFailed, match="sample/slow of 2026-01-05 was stopped because the task was stopped"):
+        local_run.materialize([], in_time())
     assert statuses(home) == ["FAILURE"]
 
 
-def test_nothing_goes_on_when_the_task_is_killed(home: Path) -> None:
-    """A SIGKILL leaves the task no time to stop anything."""
+def test_a_run_ends_when_its_task_is_killed(home: Path) -> None:
+    """SIGKILL leaves the task no time to stop the run."""
     code = (
         "import sys, time, logging; from pathlib import Path; sys.path.insert(0, '.')\n"
-        "from tests.test_local import run\n"
+        "from tests.airflow_bridge.in_airflow.test_local import run\n"
         "run(Path(sys.argv[1]), 'slow').materialize([], time.time() + 200)\n"
     )
     task = subprocess.Popen([sys.executable, "-c", code, str(home)], stdout=subprocess.DEVNULL)
@@ -129,7 +134,7 @@ def test_nothing_goes_on_when_the_task_is_killed(home: Path) -> None:
     assert statuses(home) == ["FAILURE"]
 
 
-def test_earlier_days_are_waited_for(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_run_waits_for_earlier_days(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     earlier = threading.Timer(8, lambda: run(home, "plain", day="2026-01-09").materialize([], in_time()))
     earlier.start()
     run(home, "other", day="2026-01-10").materialize(
@@ -144,7 +149,7 @@ def test_earlier_days_are_waited_for(home: Path, caplog: pytest.LogCaptureFixtur
     assert "Waiting for sample/plain of 2025-12-31" not in caplog.text
 
 
-def test_an_earlier_day_that_does_not_come_is_named(home: Path) -> None:
+def test_an_earlier_day_that_is_not_materialized_is_named(home: Path) -> None:
     with pytest.raises(
         PartitionNotReady, match=r"sample/other of 2026-01-10 reads sample/plain of 2026-01-09.*run that day first"
     ):
@@ -152,49 +157,49 @@ def test_an_earlier_day_that_does_not_come_is_named(home: Path) -> None:
     assert statuses(home) == []
 
 
-def test_a_dagster_that_keeps_nothing_is_refused(home: Path) -> None:
+def test_a_missing_dagster_home_is_an_error(home: Path) -> None:
     site = LocalDagster(sys.executable, MODULE)
     with pytest.raises(BadConnection, match="DAGSTER_HOME"):
         LocalRun(site, Work(["sample/plain"], "2026-01-05", None), LOG).materialize([], in_time())
 
 
-def test_a_python_that_is_not_there_is_told_of(home: Path) -> None:
+def test_a_missing_python_is_an_error(home: Path) -> None:
     site = LocalDagster("/nowhere/bin/python", MODULE, env={"DAGSTER_HOME": str(home)})
     with pytest.raises(BadConnection, match="/nowhere/bin/python cannot be started: No such file or directory"):
         LocalRun(site, Work(["sample/plain"], "2026-01-05", None), LOG).materialize([], in_time())
 
 
-def test_airflows_settings_are_kept_from_dagster_and_secrets_from_the_command_line(
+def test_dagster_does_not_get_airflows_settings_and_the_command_line_has_no_secrets(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`/proc` shows what the child was given."""
+    """`/proc` has the environment and the command line of the child process."""
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "s3cret-fernet")
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", "s3cret-connection")
     monkeypatch.setenv("PYTHONPATH", "/airflows/own/modules")
-    going = run(home, "slow", env={"SOURCE_TOKEN": "t0ken"})
+    local_run = run(home, "slow", env={"SOURCE_TOKEN": "t0ken"})
     seen = {}
 
-    def look() -> None:
-        child = going._child
+    def inspect_and_stop() -> None:
+        child = local_run._child
         assert child is not None
         seen["environ"] = Path(f"/proc/{child.pid}/environ").read_text(encoding="utf-8")
         seen["cmdline"] = Path(f"/proc/{child.pid}/cmdline").read_text(encoding="utf-8")
-        going.stop()
+        local_run.stop()
 
-    threading.Timer(6, look).start()
+    threading.Timer(6, inspect_and_stop).start()
     with pytest.raises((RunFailed, LaunchRefused)):
-        going.materialize([], in_time())
+        local_run.materialize([], in_time())
     assert "SOURCE_TOKEN=t0ken" in seen["environ"]
     assert "s3cret" not in seen["environ"]
     assert "/airflows/own/modules" not in seen["environ"]
     assert "t0ken" not in seen["cmdline"]
 
 
-def test_the_supervisor_gives_the_commands_exit_code() -> None:
+def test_the_supervisor_returns_the_exit_code_of_the_command() -> None:
     script = str(Path(supervisor.__file__))
-    for code, wanted in (("import sys; sys.exit(3)", 3), (f"import os; os.kill(os.getpid(), {signal.SIGKILL:d})", 137)):
+    for code, expected in (("import sys; sys.exit(3)", 3), (f"import os; os.kill(os.getpid(), {signal.SIGKILL:d})", 137)):
         process = subprocess.Popen([sys.executable, script, "supervise", sys.executable, "-c", code], stdin=subprocess.PIPE)
-        assert process.wait(60) == wanted
+        assert process.wait(60) == expected
         assert process.stdin is not None
         process.stdin.close()
 

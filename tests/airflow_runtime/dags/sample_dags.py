@@ -1,4 +1,4 @@
-"""A dag of one task for each way in which an Airflow task can end, over the sample assets."""
+"""DAGs with one task over the sample assets, one DAG for each outcome of a task."""
 
 import datetime as dt
 
@@ -14,7 +14,7 @@ else:
 
 DAGS = {}
 FAILURES = {}
-"""What the last task of a dag ended with, by dag id."""
+"""Exception of the last failed task of a DAG, by DAG id."""
 
 
 def dag(dag_id, *asset_keys, **arguments):
@@ -39,7 +39,7 @@ for word, deferrable in (("deferred", True), ("waiting", False)):
     dag(f"plain_{word}", "plain", "other", **how)
     dag(f"raising_{word}", "raising", **how)
     dag(f"checked_{word}", "checked", "behind_checked", **how)
-    dag(f"unknown_{word}", "nobody_has_this", retries=2, **how)
+    dag(f"unknown_{word}", "no_such_asset", retries=2, **how)
     dag(f"ten_seconds_{word}", "ten_seconds", **how)
     dag(f"retried_{word}", "ten_seconds", retries=20, **how)
     dag(f"slow_{word}", "slow", execution_timeout=dt.timedelta(seconds=15), **how)

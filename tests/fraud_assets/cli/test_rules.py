@@ -1,4 +1,4 @@
-"""`fraud rules show` and `fraud rules new`: what a rule is, and what a new one begins with."""
+"""`fraud rules`: `show`, `check` and `new`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from fraud_assets.clock import Clock
 from fraud_assets.detection.rule_book import RULES_FOLDER, read_rule_book
-from fraud_assets.detection.rule_facts import length
+from fraud_assets.detection.rule_facts import length, reads
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.catalog import fixed_tables
 from hive_io import EmbeddedWarehouse, HiveQL
@@ -28,24 +29,25 @@ ROOT = Path(__file__).parents[3]
 
 
 def query_of(output: str) -> str:
-    return output[output.index("as the warehouse is given it:") :].partition("\n\n")[2]
+    """The HiveQL at the end of what `fraud rules show` prints."""
+    return output[output.index("HiveQL for ") :].partition("\n\n")[2]
 
 
-def test_show_says_what_is_in_force_and_who_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_what_is_in_force_and_what_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rules.yaml").write_text("high_risk_activity: {params: {times_mean: 5}, weight: 0.9}\n")
     monkeypatch.setenv("FRAUD_RULES_FILE", str(tmp_path / "rules.yaml"))
     stated = read_rule_book().rules["high_risk_activity"].file.meta
-    said = fraud("rules", "show", "high_risk_activity", "--day", "2026-01-05").output
-    words = [" ".join(line.replace("│", " ").split()) for line in said.splitlines()]
-    assert words[0] == f"{stated.title} (high_risk_activity)"
-    assert words[1] == stated.description and words[2] == f"It cannot see: {stated.blind_spot}"
-    assert f"Weight 0.9 (by the rules file; its own is {stated.weight})" in words
-    assert f"Severity {stated.severity}" in words
-    [param] = [line for line in words if line.startswith("times_mean")]
+    printed = fraud("rules", "show", "high_risk_activity", "--day", "2026-01-05").output
+    lines = [" ".join(line.replace("│", " ").split()) for line in printed.splitlines()]
+    assert lines[0] == f"{stated.title} (high_risk_activity)"
+    assert lines[1] == stated.description and lines[2].endswith(f": {stated.blind_spot}")
+    [weight] = [line for line in lines if line.startswith("Weight 0.9 ")]
+    assert "rules file" in weight and f"{stated.weight}" in weight
+    assert f"Severity {stated.severity}" in lines
+    [param] = [line for line in lines if line.startswith("times_mean")]
     default = stated.params["times_mean"].default
     assert param.startswith(f"times_mean 5 rules file {default} ")
-    assert "transactions of the day that is judged, none before it" in words
-    assert "customer_profiles of the transaction's day, as known when it began" in words
+    assert {f"{table} {rows}" for table, rows in reads(read_rule_book().rules["high_risk_activity"]).items()} <= {*lines}
 
 
 def test_the_query_that_is_shown_is_the_one_that_runs(lake: EmbeddedWarehouse) -> None:
@@ -56,20 +58,22 @@ def test_the_query_that_is_shown_is_the_one_that_runs(lake: EmbeddedWarehouse) -
     assert [row["transaction_id"] for row in lake.query(HiveQL(shown)).to_pylist()] == ["large"]
 
 
-def test_show_is_of_today_unless_a_day_is_named() -> None:
-    today = dt.datetime.now(dt.UTC).date()
-    assert f"ds >= '{today}'" in query_of(fraud("rules", "show", "high_value").output)
+@pytest.mark.parametrize("day", [dt.date(2026, 3, 12), dt.date(2024, 2, 29)])
+def test_show_is_of_today_unless_a_day_is_named(day: dt.date) -> None:
+    clock = Clock(lambda: dt.datetime.combine(day, dt.time(23, 59, 59), dt.UTC))
+    assert f"ds >= '{day}'" in query_of(fraud("rules", "show", "high_value", clock=clock).output)
+    assert f"ds >= '{DAY}'" in query_of(fraud("rules", "show", "high_value", "--day", DAY, clock=clock).output)
 
 
-def test_show_says_how_far_back_a_rule_reads() -> None:
-    said = " ".join(fraud("rules", "show", "structuring", "--day", "2026-01-05").output.split())
-    assert "of the day that is judged, and those of the same customer of the 24 hours before" in said
-    assert "ds >= '2026-01-04'" in said
+def test_show_prints_how_far_back_a_rule_reads() -> None:
+    printed = fraud("rules", "show", "structuring", "--day", "2026-01-05").output
+    assert "24 hours" in printed and "same customer" in " ".join(printed.split())
+    assert "ds >= '2026-01-04'" in query_of(printed)
 
 
-def test_a_rule_that_is_not_there() -> None:
+def test_a_rule_that_does_not_exist() -> None:
     said = refused(fraud("rules", "show", "nosuch"))
-    assert "There is no rule nosuch; there are blacklisted_merchants, " in said
+    assert "nosuch" in said and all(name in said for name in read_rule_book().rules)
 
 
 @pytest.mark.parametrize(
@@ -99,29 +103,29 @@ def test_check_lets_the_warehouse_plan_every_rule(lake: EmbeddedWarehouse) -> No
     all_tables(lake, read_rule_book())
     result = checked(lake)
     assert result.exit_code == 0
-    assert result.stderr == f"The warehouse can run {count} of {count} rules\n"
+    assert result.stderr.count("\n") == 1 and f"{count} of {count} rules" in result.stderr
     assert result.stdout.startswith(f"{count} rules and ")
 
 
-def test_check_says_which_tables_are_not_there_yet(lake: EmbeddedWarehouse) -> None:
+def test_check_names_tables_that_do_not_exist_yet(lake: EmbeddedWarehouse) -> None:
     lake.ensure_table(fixed_tables()["transactions"])
     result = checked(lake)
     assert result.exit_code == 0
     read = set[str]().union(*(rule.file.tables() for rule in read_rule_book().evaluated))
-    assert f"Rules that read {', '.join(sorted(read - {'transactions'}))} were not planned: no such table yet" in result.stderr
+    assert f"{', '.join(sorted(read - {'transactions'}))} were not planned" in result.stderr
 
 
-def test_check_finds_what_only_the_warehouse_knows(lake: EmbeddedWarehouse) -> None:
-    """A table that was made by somebody else, without a column that rules read."""
+def test_check_finds_errors_that_only_the_warehouse_can_find(lake: EmbeddedWarehouse) -> None:
+    """A table from elsewhere lacks a column that rules read."""
     table = fixed_tables()["transactions"]
     lake.ensure_table(replace(table, columns=tuple(c for c in table.columns if c.name != "amount")))
     said = refused(checked(lake))
     line = (RULES_FOLDER / "high_value.sql").read_text().splitlines().index("SELECT") + 1
-    assert f"high_value.sql:{line}: the warehouse refuses its query: " in said and "amount" in said
+    assert f"high_value.sql:{line}: " in said and "amount" in said
     assert "velocity.sql" not in said  # it reads no amount
 
 
-def test_check_makes_no_warehouse(tmp_path: Path) -> None:
+def test_check_creates_no_warehouse(tmp_path: Path) -> None:
     result = fraud("rules", "check", "--warehouse", str(tmp_path / "lake"))
     assert result.exit_code == 0 and "No warehouse in" in result.stderr
     assert not list(tmp_path.iterdir())
@@ -132,7 +136,7 @@ def test_check_makes_no_warehouse(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this project's packages and of what its tests start from."""
+    """A copy of the packages, of test fixtures and of the project file."""
     folder = tmp_path_factory.mktemp("checkout")
     for package in ("airflow_bridge", "fraud_assets", "hive_io", "mock_sources"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -142,14 +146,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in the copy, with the packages of the copy."""
+    """Run Python in the copy, with its packages."""
     env = {**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, *arguments], cwd=checkout, env=env, capture_output=True, text=True, timeout=300, check=False
     )
 
 
-def test_a_new_rule_is_right_as_it_is_and_its_test_passes_and_can_fail(checkout: Path) -> None:
+def test_a_new_rule_is_valid_and_its_test_passes_and_can_fail(checkout: Path) -> None:
     made = python(checkout, "-m", "fraud_assets", "rules", "new", "much_more_than_usual")
     rule = checkout / "fraud_assets" / "rules" / "much_more_than_usual.sql"
     test = checkout / "tests" / "rules" / "test_much_more_than_usual.py"
@@ -170,19 +174,19 @@ def test_a_new_rule_is_right_as_it_is_and_its_test_passes_and_can_fail(checkout:
     "name", ["Night", "2nights", "late-night", "../night", "night.sql", "transactions", "fraud_alerts", "n" * 65]
 )
 def test_a_name_that_is_not_allowed(tmp_path: Path, name: str) -> None:
-    assert "cannot be a rule's name" in refused(fraud("rules", "new", name, "--folder", tmp_path))
+    assert name in refused(fraud("rules", "new", name, "--folder", tmp_path))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_rule_that_exists_is_left_alone(checkout: Path) -> None:
+def test_a_rule_that_exists_is_not_overwritten(checkout: Path) -> None:
     before = (checkout / "fraud_assets" / "rules" / "high_value.sql").read_text()
     said = refused(fraud("rules", "new", "high_value", "--folder", checkout))
-    assert "high_value.sql exists; take another name" in said
+    assert "high_value.sql" in said and "exists" in said
     assert (checkout / "fraud_assets" / "rules" / "high_value.sql").read_text() == before
     assert not (checkout / "tests" / "rules" / "test_high_value.py").exists()
 
 
-def test_a_folder_that_is_no_checkout(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkout(tmp_path: Path) -> None:
     said = refused(fraud("rules", "new", "night", "--folder", tmp_path))
-    assert "is no checkout of this project; --folder names one" in said
+    assert str(tmp_path) in said and "--folder" in said
     assert not list(tmp_path.iterdir())

@@ -1,8 +1,7 @@
-"""Of which columns each column is made, as Dagster is told on each materialization of a feature or a rule."""
+"""Column lineage of features and rules, and that each materialization carries it."""
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import dagster as dg
@@ -16,11 +15,10 @@ from fraud_assets.engine.engine import Engine
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse
-from tests.fraud_fixtures import all_tables, book_with
+from tests.fraud_fixtures import DAY, all_tables, book_with
 
 BOOK = read_rule_book()
 COMPUTED = [*BOOK.features, *(rule.name for rule in BOOK.evaluated)]
-TODAY = dt.datetime.now(dt.UTC).date()
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def engine() -> Engine:
     return Engine(BOOK)
 
 
-def told(lineage: dg.TableColumnLineage) -> dict[str, list[str]]:
+def sources(lineage: dg.TableColumnLineage) -> dict[str, list[str]]:
     return {
         column: [f"{'.'.join(dep.asset_key.path)}.{dep.column_name}" for dep in deps]
         for column, deps in lineage.deps_by_column.items()
@@ -36,20 +34,24 @@ def told(lineage: dg.TableColumnLineage) -> dict[str, list[str]]:
 
 
 def test_the_columns_of_a_feature(engine: Engine) -> None:
-    of = "fintech.customer_daily_activity"
-    found = told(column_lineage(engine, "customer_profiles"))
-    assert found["amount_max"] == [f"{of}.amount_max"]
-    assert found["amount_mean"] == [f"{of}.amount_sum", f"{of}.transactions"]
-    assert found["amount_deviation"] == [f"{of}.amount_square_sum", f"{of}.amount_sum", f"{of}.transactions"]
-    assert found["last_day"] == [f"{of}.ds"]
-    counted = told(column_lineage(engine, "customer_daily_activity"))
-    assert counted["transactions"] == []  # it counts rows
-    assert counted["amount_square_sum"] == ["fintech.transactions.amount"]
+    activity = "fintech.customer_daily_activity"
+    profiles = sources(column_lineage(engine, "customer_profiles"))
+    assert profiles["amount_max"] == [f"{activity}.amount_max"]
+    assert profiles["amount_mean"] == [f"{activity}.amount_sum", f"{activity}.transactions"]
+    assert profiles["amount_deviation"] == [
+        f"{activity}.amount_square_sum",
+        f"{activity}.amount_sum",
+        f"{activity}.transactions",
+    ]
+    assert profiles["last_day"] == [f"{activity}.ds"]
+    daily = sources(column_lineage(engine, "customer_daily_activity"))
+    assert daily["transactions"] == []  # a row count
+    assert daily["amount_square_sum"] == ["fintech.transactions.amount"]
 
 
 def test_the_columns_of_a_rule(engine: Engine) -> None:
     used = ["fintech.blacklist.listed_at", "fintech.blacklist.listed_because", "fintech.transactions.merchant_id"]
-    assert told(column_lineage(engine, "blacklisted_merchants")) == {
+    assert sources(column_lineage(engine, "blacklisted_merchants")) == {
         "transaction_id": ["fintech.transactions.transaction_id"],
         "customer_id": ["fintech.transactions.customer_id"],
         "event_time": ["fintech.transactions.event_time"],
@@ -63,39 +65,38 @@ def test_the_columns_of_a_rule(engine: Engine) -> None:
     }
 
 
-def test_params_are_no_source_and_cells_of_a_window_are(tmp_path: Path) -> None:
+def test_params_are_no_source_but_columns_in_a_window_are(tmp_path: Path) -> None:
     engine = Engine(book_with(tmp_path, {}, of_the_package=["structuring"]))
-    assert told(column_lineage(engine, "structuring"))["reason"] == [
+    assert sources(column_lineage(engine, "structuring"))["reason"] == [
         f"fintech.transactions.{column}" for column in ("amount", "currency", "customer_id", "event_time")
     ]
 
 
 @pytest.mark.parametrize("table", COMPUTED)
-def test_every_column_of_every_query_is_told_with_columns_that_exist(engine: Engine, table: str) -> None:
+def test_every_column_of_every_query_has_lineage_to_existing_columns(engine: Engine, table: str) -> None:
     lineage = column_lineage(engine, table).deps_by_column
     assert lineage.keys() >= engine.tables[table].column_types.keys()
-    sources = {(dep.asset_key, dep.column_name) for deps in lineage.values() for dep in deps}
-    # a table whose every column is one of a param, or counted, would be read for nothing
-    assert {asset for asset, _ in sources} <= {key(read) for read in engine.reads(table)}
-    assert sources and all(column in engine.tables[asset.path[-1]].column_types for asset, column in sources)
+    columns_read = {(dep.asset_key, dep.column_name) for deps in lineage.values() for dep in deps}
+    assert {asset for asset, _ in columns_read} <= {key(read) for read in engine.reads(table)}
+    assert columns_read and all(column in engine.tables[asset.path[-1]].column_types for asset, column in columns_read)
 
 
-def test_it_is_read_once(engine: Engine) -> None:
+def test_lineage_is_computed_once_per_engine(engine: Engine) -> None:
     assert column_lineage(engine, "velocity") is column_lineage(engine, "velocity")
     assert column_lineage(engine, "velocity") is not column_lineage(Engine(BOOK), "velocity")
 
 
-def test_a_run_tells_it_of_a_feature_and_a_rule(engine: Engine, tmp_path: Path) -> None:
-    settings = read_settings(warehouse=str(tmp_path / "lake"), first_day=TODAY)
+def test_a_run_records_the_lineage_of_a_feature_and_a_rule(engine: Engine, tmp_path: Path) -> None:
+    settings = read_settings(warehouse=str(tmp_path / "lake"), first_day=DAY)
     all_tables(EmbeddedWarehouse(tmp_path / "lake"), BOOK)
     keys = {key("customer_daily_activity"), key("high_value")}
     job = build_definitions(settings).resolve_job_def(JOB).get_subset(asset_selection=keys)
     with dagster_instance(settings) as instance:
-        result = job.execute_in_process(instance=instance, partition_key=str(TODAY))
-    made = {
+        result = job.execute_in_process(instance=instance, partition_key=str(DAY))
+    recorded = {
         event.asset_key.path[-1]: event.step_materialization_data.materialization.metadata
         for event in result.get_asset_materialization_events()
     }
-    assert made.keys() == {"customer_daily_activity", "high_value"}
-    for table, metadata in made.items():
+    assert recorded.keys() == {"customer_daily_activity", "high_value"}
+    for table, metadata in recorded.items():
         assert metadata["dagster/column_lineage"].value == column_lineage(engine, table)

@@ -1,9 +1,9 @@
-"""Claims between tables: what breaks them, what only seems to for a moment, and how a run ends that finds them broken."""
+"""Consistency checks between tables: violations, transient states of other writers, and runs that fail because of them."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -32,7 +32,6 @@ from tests.fraud_fixtures import DAY, NOON, SPAN, all_tables, fill, transaction
 ONE, OTHER = rule_table("high_value"), rule_table("unusual_transaction")
 NEXT = DAY + A_DAY
 BOTH = Span.days(DAY, NEXT)
-TODAY = dt.datetime.now(dt.UTC).date()
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +52,10 @@ def on(transaction_id: str, day: dt.date) -> dict[str, Any]:
     return transaction(transaction_id, event_time=dt.datetime.combine(day, NOON.time()))
 
 
+def contains(description: str | None, *facts: str) -> bool:
+    return all(fact in str(description) for fact in facts)
+
+
 def values(result: dg.AssetCheckResult) -> dict[str, Any]:
     return {name: value.value for name, value in result.metadata.items()}
 
@@ -60,7 +63,7 @@ def values(result: dg.AssetCheckResult) -> dict[str, Any]:
 # --- hits ---------------------------------------------------------------------------------------------------------------
 
 
-def lost(warehouse: EmbeddedWarehouse, span: Span = BOTH) -> dict[str, dg.AssetCheckResult]:
+def check_hits(warehouse: EmbeddedWarehouse, span: Span = BOTH) -> dict[str, dg.AssetCheckResult]:
     results = list(hits_have_transactions(warehouse, [ONE, OTHER], span))
     assert [result.asset_key for result in results] == [key(ONE.name), key(OTHER.name)]
     return {str(result.asset_key.path[-1]): result for result in results if result.asset_key}
@@ -69,24 +72,24 @@ def lost(warehouse: EmbeddedWarehouse, span: Span = BOTH) -> dict[str, dg.AssetC
 def test_every_hit_has_its_transaction_on_its_day(tables: EmbeddedWarehouse) -> None:
     fill(tables, "transactions", [on("t", DAY), on("u", NEXT)], BOTH)
     fill(tables, ONE, [hit("t"), hit("u", NEXT)], BOTH)
-    assert all(result.passed and values(result) == {"hits without a transaction": 0} for result in lost(tables).values())
-    # u is there, on the other day only; five are nowhere
+    assert all(result.passed and values(result) == {"hits without a transaction": 0} for result in check_hits(tables).values())
+    # u exists on the other day only; five exist nowhere
     fill(tables, OTHER, [hit("t"), hit("u"), *(hit(f"x{n}", NEXT) for n in range(5))], BOTH)
-    found = lost(tables)
+    found = check_hits(tables)
     assert found[ONE.name].passed and not found[OTHER.name].passed
     assert found[OTHER.name].severity is dg.AssetCheckSeverity.ERROR
     assert values(found[OTHER.name]) == {"hits without a transaction": 6}
-    assert str(found[OTHER.name].description).startswith(f"6 hits of {BOTH} without a transaction (u, x0, x1 …). Run these")
-    of_the_day = lost(tables, SPAN)[OTHER.name]
-    assert values(of_the_day) == {"hits without a transaction": 1} and "1 hit of 2026-01-05" in str(of_the_day.description)
+    assert contains(found[OTHER.name].description, "6 hits", str(BOTH), "(u, x0, x1 …)")
+    one_day = check_hits(tables, SPAN)[OTHER.name]
+    assert values(one_day) == {"hits without a transaction": 1} and contains(one_day.description, "1 hit ", "2026-01-05")
 
 
 def test_the_hits_of_all_rules_are_one_query(tables: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[HiveQL] = []
+    queries: list[HiveQL] = []
     query = tables.query
-    monkeypatch.setattr(tables, "query", lambda q: asked.append(q) or query(q))
-    lost(tables)
-    assert len(asked) == 1
+    monkeypatch.setattr(tables, "query", lambda q: queries.append(q) or query(q))
+    check_hits(tables)
+    assert len(queries) == 1
 
 
 # --- alerts -------------------------------------------------------------------------------------------------------------
@@ -100,18 +103,18 @@ def test_alerts_are_the_transactions_with_an_active_hit(tables: EmbeddedWarehous
     assert without_other.passed, "v has a hit of a rule that is not active"
     both = alerts_are_the_active_hits(tables, [ONE, OTHER], BOTH)
     assert not both.passed and values(both) == {"hits without an alert": 1, "alerts without a hit": 0}
-    assert "1 transaction with a hit and no alert (v)" in str(both.description)
+    assert contains(both.description, "1 transaction ", "(v)")
     fill(tables, FRAUD_ALERTS, [hit("t"), hit("v"), hit("u", NEXT), hit("w"), hit("t", NEXT)], BOTH)
     more = alerts_are_the_active_hits(tables, [ONE, OTHER], BOTH)
     assert values(more) == {"hits without an alert": 0, "alerts without a hit": 2}
-    assert "2 alerts without a hit (t, w)" in str(more.description)
+    assert contains(more.description, "2 alerts ", "(t, w)")
     assert values(alerts_are_the_active_hits(tables, [ONE, OTHER], SPAN)) == {
         "hits without an alert": 0,
         "alerts without a hit": 1,
     }
 
 
-def test_without_active_rules_there_is_to_be_no_alert(tables: EmbeddedWarehouse) -> None:
+def test_without_active_rules_any_alert_is_a_violation(tables: EmbeddedWarehouse) -> None:
     assert alerts_are_the_active_hits(tables, [], SPAN).passed
     fill(tables, FRAUD_ALERTS, [hit("t")])
     assert values(alerts_are_the_active_hits(tables, [], SPAN)) == {"hits without an alert": 0, "alerts without a hit": 1}
@@ -120,26 +123,26 @@ def test_without_active_rules_there_is_to_be_no_alert(tables: EmbeddedWarehouse)
 # --- other writers ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_half_done_at_every_look_and_soon_whole_is_not_broken(tables: EmbeddedWarehouse) -> None:
-    """A writer as the live path: transactions, then hits, then alerts; at each look it has just written another hit."""
+def test_a_different_violation_at_each_attempt_is_none(tables: EmbeddedWarehouse) -> None:
+    """A writer like the live path: transactions, then hits, then alerts; at each attempt it has just written another hit."""
     fill(tables, "transactions", [on(f"t{n}", DAY) for n in range(9)])
-    looks = 0
+    attempts = 0
 
     class Between(EmbeddedWarehouse):
         def query(self, query: HiveQL) -> pa.Table:
-            nonlocal looks
-            fill(tables, FRAUD_ALERTS, [hit(f"t{n}") for n in range(looks)])
-            fill(tables, ONE, [hit(f"t{n}") for n in range(looks + 1)])
-            looks += 1
+            nonlocal attempts
+            fill(tables, FRAUD_ALERTS, [hit(f"t{n}") for n in range(attempts)])
+            fill(tables, ONE, [hit(f"t{n}") for n in range(attempts + 1)])
+            attempts += 1
             found = super().query(query)
-            assert found.num_rows == 1, "it looks broken, each time by another transaction"
+            assert found.num_rows == 1, "each attempt finds another transaction"
             return found
 
     assert alerts_are_the_active_hits(Between(tables.root), [ONE], SPAN).passed
-    assert looks == 2
+    assert attempts == 2
 
 
-def test_beside_the_live_path_nothing_seems_broken(tables: EmbeddedWarehouse) -> None:
+def test_the_live_path_causes_no_violation(tables: EmbeddedWarehouse) -> None:
     done = Event()
     writes = 0
 
@@ -185,30 +188,30 @@ def test_customers_are_known_by_the_snapshot_of_the_next_day_at_latest(lake: Emb
     fill(lake, "transactions", [transaction(f"{name}{n}", name) for n in range(2) for name in ("old", "new", "left", "never")])
     snapshot(lake, DAY, "old", "left")
     snapshot(lake, NEXT, "old", "new")
-    today = customers_are_known(lake, SPAN)
-    assert today.passed and "Nothing to judge" in str(today.description), "who is new today is in tomorrow's snapshot"
+    first = customers_are_known(lake, SPAN)
+    assert first.passed and values(first) == {"transactions": 0}, "a new customer is in the next day's snapshot"
     result = customers_are_known(lake, Span.days(NEXT, NEXT))
     assert not result.passed and result.severity is dg.AssetCheckSeverity.WARN
     assert values(result) == {"transactions": 8, "of unknown customers": 2, "unknown share": 0.25}
-    assert result.description == "2 of 8 transactions of 2026-01-05 (25.00%) are of customers whom no snapshot has."
+    assert contains(result.description, "2 of 8", "2026-01-05", "25.00%")
     assert values(customers_are_known(lake, BOTH)) == values(result)
     snapshot(lake, NEXT, "old", "new", "never")
     assert customers_are_known(lake, Span.days(NEXT, NEXT)).passed
 
 
-def test_without_customers_nothing_is_claimed(lake: EmbeddedWarehouse) -> None:
-    def said() -> str:
+def test_without_customers_nothing_is_checked(lake: EmbeddedWarehouse) -> None:
+    def assert_nothing_to_check() -> None:
         result = customers_are_known(lake, Span.days(NEXT, NEXT))
         assert result.passed and values(result) == {"transactions": 0}
-        return str(result.description)
+        assert contains(result.description, "2026-01-06", "2026-01-05")
 
-    assert "no snapshot of customers on 2026-01-06, an empty one, or no transactions on 2026-01-05" in said()  # no table
+    assert_nothing_to_check()  # no table
     fill(lake, "transactions", [transaction("t")])
-    said()
+    assert_nothing_to_check()
     snapshot(lake, DAY, "c1")
-    said()
+    assert_nothing_to_check()
     snapshot(lake, NEXT)
-    said()
+    assert_nothing_to_check()
     snapshot(lake, NEXT, "c1")
     assert values(customers_are_known(lake, Span.days(NEXT, NEXT)))["transactions"] == 1
 
@@ -223,15 +226,16 @@ def source() -> Iterator[str]:
 
 
 def evaluations(instance: dg.DagsterInstance, run_id: str) -> dict[tuple[str, str], Any]:
-    wanted = {dg.DagsterEventType.ASSET_CHECK_EVALUATION}
-    found = [e.dagster_event.asset_check_evaluation_data for e in instance.all_logs(run_id, of_type=wanted) if e.dagster_event]
+    types = {dg.DagsterEventType.ASSET_CHECK_EVALUATION}
+    found = [e.dagster_event.asset_check_evaluation_data for e in instance.all_logs(run_id, of_type=types) if e.dagster_event]
     return {(check.asset_key.path[-1], check.check_name): check for check in found}
 
 
-def test_a_run_of_days_makes_every_claim_and_they_hold(source: str, tmp_path: Path) -> None:
-    first = TODAY - 3 * A_DAY
+@pytest.mark.slow
+def test_a_run_evaluates_every_check_and_all_pass(source: str, tmp_path: Path) -> None:
+    first = DAY - 3 * A_DAY
     settings = read_settings(warehouse=str(tmp_path / "lake"), source_url=source, first_day=first)
-    report = run_days(settings, Span.days(first, TODAY))
+    report = run_days(settings, Span.days(first, DAY))
     lake = EmbeddedWarehouse(settings.warehouse)
     with dagster_instance(settings) as instance:
         found = evaluations(instance, report.run_id)
@@ -241,13 +245,13 @@ def test_a_run_of_days_makes_every_claim_and_they_hold(source: str, tmp_path: Pa
     alerts = found["fraud_alerts", consistency_checks.ALERTS]
     assert alerts.passed and alerts.blocking and lake.partitions(FRAUD_ALERTS.full_name)
     customers = found["customers", consistency_checks.CUSTOMERS_KNOWN]
-    judged = sum(n for ds, n in lake.partitions("fintech.transactions").items() if ds < str(TODAY))
+    judged = sum(n for ds, n in lake.partitions("fintech.transactions").items() if ds < str(DAY))
     assert customers.passed and not customers.blocking
-    assert customers.metadata["transactions"].value == judged > 0, "of a range that is brought for the first time, too"
+    assert customers.metadata["transactions"].value == judged > 0, "also when a range is loaded for the first time"
 
 
-def breaks(write: Callable[[EmbeddedWarehouse], object], after: str) -> type[EmbeddedWarehouse]:
-    """A warehouse to which somebody else writes after each write of a table."""
+def disturbed_by(write: Callable[[EmbeddedWarehouse], object], after: str) -> type[EmbeddedWarehouse]:
+    """A warehouse to which another writer writes after each write of a table."""
 
     class Disturbed(EmbeddedWarehouse):
         def replace(self, table: Table, data: Data, span: Span) -> Receipt:
@@ -261,54 +265,49 @@ def breaks(write: Callable[[EmbeddedWarehouse], object], after: str) -> type[Emb
 
 @pytest.fixture
 def settings(source: str, tmp_path: Path) -> Settings:
-    return read_settings(warehouse=str(tmp_path / "lake"), source_url=source, first_day=TODAY)
+    return read_settings(warehouse=str(tmp_path / "lake"), source_url=source, first_day=DAY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("after", "row", "said"),
+    ("name", "check", "facts"),
     [
-        (
-            "high_value",
-            "high_value",
-            f"high_value: check {consistency_checks.HITS} failed. 1 hit of {TODAY} without a transaction (stray)",
-        ),
-        (
-            "fraud_alerts",
-            "fraud_alerts",
-            f"fraud_alerts: check {consistency_checks.ALERTS} failed. On {TODAY}: 0 transactions with a hit",
-        ),
+        ("high_value", consistency_checks.HITS, ["1 hit ", "(stray)"]),
+        ("fraud_alerts", consistency_checks.ALERTS, ["0 transactions", "1 alert ", "(stray)"]),
     ],
 )
-def test_a_run_that_finds_a_claim_broken_fails_and_says_so(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, after: str, row: str, said: str
+def test_a_violation_fails_the_run_with_its_facts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, check: str, facts: Collection[str]
 ) -> None:
-    tables = Engine(read_rule_book()).tables
-    late = dt.datetime.combine(TODAY, dt.time(23, 59, 59), dt.UTC)
-    stray = {**dict.fromkeys(tables[row].arrow_schema.names), **hit("stray", TODAY), "ds": str(TODAY)}
+    table = Engine(read_rule_book()).tables[name]
+    late = dt.datetime.combine(DAY, dt.time(23, 59, 59), dt.UTC)
+    stray = {**dict.fromkeys(table.arrow_schema.names), **hit("stray"), "ds": str(DAY)}
     stray["event_time"] = late.replace(tzinfo=None)
-    row_of = pa.Table.from_pylist([stray], schema=tables[row].arrow_schema)
+    stray_row = pa.Table.from_pylist([stray], schema=table.arrow_schema)
     span = Span(late, late + dt.timedelta(seconds=1))
-    disturbed = breaks(lambda lake: lake.replace(tables[row], row_of, span), after)
+    disturbed = disturbed_by(lambda lake: lake.replace(table, stray_row, span), name)
     monkeypatch.setattr("hive_io.locations.EmbeddedWarehouse", disturbed)
     with pytest.raises(RunFailed) as failed:
-        run_days(settings, Span.days(TODAY, TODAY))
-    assert said in str(failed.value)
+        run_days(settings, SPAN)
+    assert contains(str(failed.value), f"{name}: check {check} failed", str(DAY), *facts)
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_a_failing_rule_stops_the_alerts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_days(settings, Span.days(TODAY, TODAY))
+    run_days(settings, SPAN)
     before = EmbeddedWarehouse(settings.warehouse).read(FRAUD_ALERTS.full_name)
     empty = TRANSACTIONS.table.arrow_schema.empty_table()
-    disturbed = breaks(lambda lake: lake.replace(TRANSACTIONS.table, empty, Span.days(TODAY, TODAY)), "unusual_transaction")
+    disturbed = disturbed_by(lambda lake: lake.replace(TRANSACTIONS.table, empty, SPAN), "unusual_transaction")
     monkeypatch.setattr("hive_io.locations.EmbeddedWarehouse", disturbed)
     with pytest.raises(RunFailed, match=consistency_checks.HITS):
-        run_days(settings, Span.days(TODAY, TODAY))
+        run_days(settings, SPAN)
     assert EmbeddedWarehouse(settings.warehouse).read(FRAUD_ALERTS.full_name).equals(before) and before.num_rows
 
 
-def test_what_stops_nothing_is_told_by_the_bulletin(settings: Settings) -> None:
+def test_advisory_checks_are_those_that_stop_nothing(settings: Settings) -> None:
     definitions = build_definitions(settings)
     graph, job = definitions.resolve_asset_graph(), definitions.resolve_job_def(JOB)
-    of_the_job = {check for each in job.asset_layer.data for check in each.assets_def.check_keys}
-    advisory = {check for check in of_the_job if not graph.get(check).blocking}
+    job_checks = {check for each in job.asset_layer.data for check in each.assets_def.check_keys}
+    advisory = {check for check in job_checks if not graph.get(check).blocking}
     assert advisory and advisory == set(advisory_checks(Engine(read_rule_book())))

@@ -1,4 +1,4 @@
-"""Dagster's own schedules: which day each tick is for, and that they are absent when Airflow schedules."""
+"""Dagster's own schedules: the day of each tick, and that there are none with Airflow as the scheduler."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from fraud_assets.definitions import JOB, build_definitions
-from fraud_assets.defs.maintenance import UPKEEP
+from fraud_assets.defs.maintenance import MAINTENANCE
 from fraud_assets.settings import read_settings
 
 
@@ -32,25 +32,25 @@ def test_the_day_of_a_tick_is_its_utc_day(schedule: str, tick: str, day: str) ->
     (run,) = runs_of(schedule, tick)
     assert run.partition_key == day
     assert run.tags["dagster/partition"] == day
-    assert run.tags["dagster/priority"] == "10", "before backfills"
+    assert run.tags["dagster/priority"] == "10", "ahead of backfills"
 
 
-def test_when_and_what_they_run() -> None:
+def test_cron_expressions_and_jobs() -> None:
     schedules = build_definitions(read_settings()).get_repository_def().schedule_defs
     assert {(s.name, s.cron_schedule, s.execution_timezone, s.job.name) for s in schedules} == {
         ("close_yesterday", "5 0 * * *", "UTC", JOB),
         ("refresh_today", "30 * * * *", "UTC", JOB),
-        ("daily_upkeep", "15 3 * * *", "UTC", UPKEEP),
+        ("daily_upkeep", "15 3 * * *", "UTC", MAINTENANCE),
     }
 
 
 @pytest.mark.parametrize(("schedules", "status"), [(None, "STOPPED"), ("off", "STOPPED"), ("on", "RUNNING")])
-def test_nothing_starts_before_somebody_starts_it_or_says_so(schedules: str | None, status: str) -> None:
+def test_schedules_are_stopped_unless_turned_on(schedules: str | None, status: str) -> None:
     for schedule in build_definitions(read_settings(schedules=schedules)).get_repository_def().schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus(status)
 
 
-def test_with_airflow_there_are_none() -> None:
+def test_with_airflow_there_are_no_schedules() -> None:
     repository = build_definitions(read_settings(scheduler="airflow")).get_repository_def()
     assert list(repository.schedule_defs) == []
-    assert repository.get_job(JOB) and repository.get_job(UPKEEP)
+    assert repository.get_job(JOB) and repository.get_job(MAINTENANCE)

@@ -1,4 +1,4 @@
-"""The table `service_levels` against plain Python, its plot, and the counts of `fraud watch`."""
+"""The table `service_levels` compared with plain Python, its plot, and the latency counts of `fraud watch`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def engine() -> Engine:
 
 
 def _percentile(values: list[Any], percent: int) -> Any:
-    """The least value that at least so many percent are not above."""
+    """The smallest value that at least so many percent of the values do not exceed."""
     ordered = sorted(values)
     return ordered[-(-len(ordered) * percent // 100) - 1] if ordered else None
 
@@ -90,7 +90,7 @@ def _expected() -> list[Row]:
     rows = []
     for day in DAYS:
         of_day = [row for row in TRANSACTIONS if row["event_time"].date() == day]
-        refused = sum(row["ds"] == day.isoformat() for row in REJECTED)
+        rejected = sum(row["ds"] == day.isoformat() for row in REJECTED)
         for hour in range(24):
             at = dt.datetime.combine(day, dt.time(hour))
             mine = [row for row in of_day if row["event_time"].hour == hour]
@@ -108,32 +108,32 @@ def _expected() -> list[Row]:
                         "latency_p50": _percentile(judged, 50),
                         "latency_p95": _percentile(judged, 95),
                         "latency_max": max(judged, default=None),
-                        "rejected_share": refused / (refused + len(of_day)),
+                        "rejected_share": rejected / (rejected + len(of_day)),
                         "ds": day.isoformat(),
                     }
                 )
     return rows
 
 
-def test_the_levels_are_what_plain_python_computes(engine: Engine, filled: EmbeddedWarehouse) -> None:
+def test_the_levels_equal_those_of_plain_python(engine: Engine, filled: EmbeddedWarehouse) -> None:
     found = sorted(compute(engine, filled, SERVICE_LEVELS.name, BOTH), key=lambda row: row["hour"])
     assert found == _expected()
     quiet = [row for row in found if row["hour"].endswith(f" {QUIET_HOUR:02}")]
     assert [row["transactions"] for row in quiet] == [0, 0] and all(row["judged"] for row in quiet)
 
 
-def test_a_range_is_the_same_as_day_by_day(engine: Engine, filled: EmbeddedWarehouse) -> None:
+def test_a_range_equals_its_days_computed_one_by_one(engine: Engine, filled: EmbeddedWarehouse) -> None:
     days = [compute(engine, filled, SERVICE_LEVELS.name, Span.days(day, day)) for day in DAYS]
     found = sorted((row for day in days for row in day), key=lambda row: row["hour"])
     assert found == _expected()
 
 
-def test_it_comes_after_the_alerts_and_no_rule_waits_for_it(engine: Engine) -> None:
+def test_it_is_computed_last_and_no_rule_depends_on_it(engine: Engine) -> None:
     assert engine.order[-2:] == [FRAUD_ALERTS.name, SERVICE_LEVELS.name]
     assert SERVICE_LEVELS.name not in engine.upstream_features
 
 
-def test_the_plot_shows_what_there_is(engine: Engine, filled: EmbeddedWarehouse) -> None:
+def test_the_plot_shows_missing_values_as_gaps(engine: Engine, filled: EmbeddedWarehouse) -> None:
     compute(engine, filled, SERVICE_LEVELS.name, BOTH)
     levels = filled.read(SERVICE_LEVELS.full_name)
     one_hour, none = levels.slice(0, 1), levels.slice(0, 0)
@@ -149,7 +149,7 @@ def test_the_plot_shows_what_there_is(engine: Engine, filled: EmbeddedWarehouse)
 
 @pytest.mark.parametrize("hours", [4, 24, 100, 168])
 def test_any_number_of_hours_has_ticks(hours: int) -> None:
-    """Matplotlib warns where it finds no interval for them."""
+    """Matplotlib warns if it finds no interval for its ticks."""
     first = dt.datetime(2026, 1, 1)
     rows = [{"hour": f"{first + dt.timedelta(hours=n):%Y-%m-%d %H}", "transactions": n, "alerts": 0} for n in range(hours)]
     assert plot(pa.Table.from_pylist(rows, schema=SERVICE_LEVELS.arrow_schema))
@@ -159,18 +159,18 @@ def test_any_number_of_hours_has_ticks(hours: int) -> None:
 
 
 @given(st.floats(min_value=0, max_value=1e8))
-def test_seconds_are_rounded_up_by_a_tenth_of_them_at_most(seconds: float) -> None:
+def test_seconds_are_rounded_up_by_at_most_a_tenth(seconds: float) -> None:
     [rounded] = rounded_up(pa.array([seconds])).to_pylist()
     assert seconds - 1e-6 <= float(rounded) <= max(seconds + 0.1, seconds * 1.1) + 1e-6
 
 
-def test_seconds_are_whole_steps() -> None:
-    given = [-3.0, 0.0, 0.01, 0.1, 9.9, 9.91, 10.01, 99.0, 99.01, 100.1, 12_345.0]
+def test_seconds_are_rounded_to_steps() -> None:
+    seconds = [-3.0, 0.0, 0.01, 0.1, 9.9, 9.91, 10.01, 99.0, 99.01, 100.1, 12_345.0]
     expected = ["0", "0", "0.1", "0.1", "9.9", "10", "11", "99", "100", "110", "13000"]
-    assert rounded_up(pa.array(given)).to_pylist() == [Decimal(text) for text in expected]
+    assert rounded_up(pa.array(seconds)).to_pylist() == [Decimal(text) for text in expected]
 
 
-def test_counts_are_added_to_those_of_the_hour(tmp_path: Path) -> None:
+def test_counts_are_added_to_earlier_ones_of_the_hour(tmp_path: Path) -> None:
     lake = EmbeddedWarehouse(tmp_path / "lake")
     at = dt.datetime(2026, 1, 5, 10, 59, 59, tzinfo=dt.UTC)
     latencies = Latencies()
@@ -189,7 +189,7 @@ def test_counts_are_added_to_those_of_the_hour(tmp_path: Path) -> None:
     assert found == {(10, 0.5): 3, (10, 2.0): 1, (11, 7.0): 3}
 
 
-def test_what_could_not_be_written_is_written_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_that_could_not_be_written_are_written_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = EmbeddedWarehouse(tmp_path / "lake")
     latencies = Latencies()
     latencies.add(pa.array([0.5]), dt.datetime(2026, 1, 5, 10, tzinfo=dt.UTC))

@@ -1,4 +1,4 @@
-"""From hits to alerts: the score against plain Python, the order of the lists, and who gets an alert at all."""
+"""Alerts: the score against plain Python, the order of the lists, and which transactions have an alert."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def alerts(
     risky: set[str] = frozenset(),  # type: ignore[assignment]
     span: Span = SPAN,
 ) -> dict[str, dict[str, Any]]:
-    """Alerts of transactions of the customers `c-<transaction>`, by transaction."""
+    """Alerts by transaction; each transaction belongs to a customer `c-<transaction>`."""
     all_tables(lake, engine.book)
     fill(lake, "transactions", [transaction(t, f"c-{t}", "12.34", currency="SEK", merchant_id=f"m-{t}") for t in hits])
     fill(lake, "high_risk_customers", [{"customer_id": f"c-{t}", "credit_score": 400} for t in risky])
@@ -155,13 +155,13 @@ def test_shadow_and_retired_rules_do_not_alert(book: RuleBook, lake: EmbeddedWar
     }
 
 
-def test_without_active_rules_there_are_no_alerts_and_old_ones_go(
+def test_without_active_rules_there_are_no_alerts_and_old_ones_are_deleted(
     book: RuleBook, engine: Engine, lake: EmbeddedWarehouse
 ) -> None:
     assert alerts(engine, lake, {"t": [("high_value", 0.3, "low")]}).keys() == {"t"}
     for rules in ({}, {"high_value": replace(book.rules["high_value"], status="shadow")}):
-        nobody = Engine(RuleBook(rules, book.features))
-        assert compute(nobody, lake, "fraud_alerts") == []
+        without_active = Engine(RuleBook(rules, book.features))
+        assert compute(without_active, lake, "fraud_alerts") == []
     assert lake.partitions("fintech.fraud_alerts") == {}
 
 
@@ -170,12 +170,12 @@ def test_one_active_rule_is_enough(book: RuleBook, lake: EmbeddedWarehouse) -> N
     assert alerts(alone, lake, {"t": [("high_value", 0.3, "low")]})["t"]["score"] == pytest.approx(0.3)
 
 
-def test_a_second_time_gives_the_same_alerts(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_computing_twice_gives_the_same_alerts(engine: Engine, lake: EmbeddedWarehouse) -> None:
     first = alerts(engine, lake, {"t": [(rule, 0.1, "low") for rule in RULES]})
     assert {row["transaction_id"]: row for row in compute(engine, lake, "fraud_alerts")} == first
 
 
-def test_high_risk_counts_on_the_day_it_is_known_only(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_high_risk_counts_only_on_its_own_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
     alerts(engine, lake, {"t": [("high_value", 0.3, "low")]})
     two_days = Span.days(DAY, TOMORROW)
     fill(lake, "high_risk_customers", [{"customer_id": "c-t", "ds": TOMORROW.isoformat()}], two_days)
@@ -183,7 +183,7 @@ def test_high_risk_counts_on_the_day_it_is_known_only(engine: Engine, lake: Embe
     assert alert["score"] == pytest.approx(0.3)
 
 
-def test_an_id_on_two_days_has_an_alert_on_each_as_day_by_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_an_id_on_two_days_has_an_alert_on_each_in_a_range_and_day_by_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
     all_tables(lake, engine.book)
     two_days = Span.days(DAY, TOMORROW)
     times = [NOON, NOON + dt.timedelta(days=1)]
@@ -220,7 +220,7 @@ def test_a_part_of_a_day_has_the_alerts_of_that_part(engine: Engine, lake: Embed
     assert sorted(row["transaction_id"] for row in both) == ["early", "late"]
 
 
-def test_a_hit_whose_transaction_is_gone_makes_no_alert(engine: Engine, lake: EmbeddedWarehouse) -> None:
+def test_a_hit_without_its_transaction_raises_no_alert(engine: Engine, lake: EmbeddedWarehouse) -> None:
     alerts(engine, lake, {"t": [("high_value", 0.3, "low")], "gone": [("high_value", 0.3, "low")]})
     fill(lake, "transactions", [transaction("t")])
     assert [row["transaction_id"] for row in compute(engine, lake, "fraud_alerts")] == ["t"]

@@ -1,4 +1,4 @@
-"""From what a rule judged to its hits: the window, the weight, the reason, the evidence, and the count of what was judged."""
+"""Hits of a rule: span and lookback, weight, reason, evidence, and the count of transactions that were judged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.fraud_fixtures import DAY, SPAN, compute, fill, transaction
 HEAD = """\
 -- title: A test
 -- description: A test.
--- blind_spot: Whatever else there is.
+-- blind_spot: Everything else.
 -- severity: low
 -- weight: 0.2
 -- lookback: {lookback}
@@ -102,7 +102,7 @@ def three_days(lake: EmbeddedWarehouse) -> EmbeddedWarehouse:
         ("10m", part("12:00", "13:00"), {}),
     ],
 )
-def test_the_look_back_is_read_and_hits_are_of_the_window(
+def test_the_lookback_is_read_and_hits_are_of_the_span(
     three_days: EmbeddedWarehouse, tmp_path: Path, lookback: str, span: Span, expected: dict[str, str | None]
 ) -> None:
     rule = rule_of(tmp_path, PREVIOUS, lookback=lookback)
@@ -115,7 +115,7 @@ def test_the_look_back_is_read_and_hits_are_of_the_window(
     )
 
 
-def test_parts_of_a_day_are_together_the_day(three_days: EmbeddedWarehouse, tmp_path: Path) -> None:
+def test_parts_of_a_day_add_up_to_the_day(three_days: EmbeddedWarehouse, tmp_path: Path) -> None:
     rule = rule_of(tmp_path, PREVIOUS, lookback="1d")
     whole = hits(three_days, rule)
     for start, end in (("00:00", "10:00"), ("10:00", "11:00")):
@@ -157,7 +157,7 @@ def columns(text: str) -> str:
     return SELECT.replace("{columns}", text)
 
 
-def test_without_a_column_hit_every_row_is_one_and_with_it_only_the_true_ones(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
+def test_every_row_is_a_hit_without_a_column_hit_and_only_true_ones_with_it(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
     fill(
         lake,
         "transactions",
@@ -186,7 +186,7 @@ def test_without_a_column_hit_every_row_is_one_and_with_it_only_the_true_ones(la
         ("CAST(NULL AS DOUBLE)", 0.2),
     ],
 )
-def test_a_weight_of_its_own_stays_inside_bounds(lake: EmbeddedWarehouse, tmp_path: Path, own: str, written: float) -> None:
+def test_a_computed_weight_stays_within_bounds(lake: EmbeddedWarehouse, tmp_path: Path, own: str, written: float) -> None:
     fill(lake, "transactions", [transaction("t")])
     assert hits(lake, rule_of(tmp_path, columns(f"{own} AS weight"), reason="x"))["t"]["weight"] == written
 
@@ -194,11 +194,11 @@ def test_a_weight_of_its_own_stays_inside_bounds(lake: EmbeddedWarehouse, tmp_pa
 def test_evidence_of_every_type_is_json(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
     select = columns(
         "t.amount, t.merchant_name, t.amount > 5 AS is_big, t.merchant_name IS NULL AND t.status = 'x' AS never, "
-        "t.status = 'approved' AS nobody_knows, LENGTH(t.currency) AS letters, "
+        "t.status = 'approved' AS is_unknown, LENGTH(t.currency) AS letters, "
         "COUNT(*) OVER (PARTITION BY t.customer_id) AS n, "
         "t.ingested_at AS arrived, CAST(t.amount AS DECIMAL(38,10)) AS fine"
     )
-    reason = "{amount} {merchant_name} {is_big} {never} {nobody_knows} {letters} {n} {arrived} {fine}!"
+    reason = "{amount} {merchant_name} {is_big} {never} {is_unknown} {letters} {n} {arrived} {fine}!"
     rule = rule_of(tmp_path, select, reason=reason)
     arrived = clock("13:14:15.678")
     fill(
@@ -209,7 +209,7 @@ def test_evidence_of_every_type_is_json(lake: EmbeddedWarehouse, tmp_path: Path)
     found = hits(lake, rule)
     assert found["t"]["reason"] == "10.00 É true false unknown 3 2 2026-01-05 13:14:15 10.0000000000!"
     assert found["t"]["evidence"] == (
-        '{"amount": 10.00, "merchant_name": "É", "is_big": true, "never": false, "nobody_knows": null, "letters": 3, "n": 2, '
+        '{"amount": 10.00, "merchant_name": "É", "is_big": true, "never": false, "is_unknown": null, "letters": 3, "n": 2, '
         '"arrived": "2026-01-05 13:14:15", "fine": 10.0000000000}'
     )
     assert json.loads(found["u"]["evidence"])["arrived"] is None

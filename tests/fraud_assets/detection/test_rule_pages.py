@@ -1,4 +1,4 @@
-"""The pages of the rules: what they say, and that those in docs/rules are as the rule files say."""
+"""The pages of rules: their contents, and that those in docs/rules are up to date."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ COMMITTED = ROOT / "docs" / "rules"
 
 
 def test_the_pages_in_docs_are_up_to_date() -> None:
-    """After a change of a rule file: `fraud rules docs --out docs/rules`."""
+    """If this fails, run `fraud rules docs --out docs/rules`."""
     assert lagging(read_rule_book(), COMMITTED) == []
 
 
-def test_the_readme_has_a_row_of_each_rule() -> None:
+def test_the_readme_has_a_row_for_each_rule() -> None:
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Rules\n")[2].partition("\n## ")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(read_rule_book().rules)
 
 
-def test_a_page_says_what_the_front_matter_states() -> None:
+def test_a_page_shows_the_front_matter() -> None:
     rule = read_rule_book().rules["velocity"]
     page = pages(read_rule_book())["velocity.md"]
-    assert page.startswith(
-        "# Velocity\n\n`velocity` · low · weight 0.2 · active\n\nMany transactions of one customer in a short time.\n"
-    )
-    assert f"**Cannot see:** {rule.file.meta.blind_spot}\n" in page
-    assert "| `transactions` | of the day that is judged, and those of the same customer of the 24 hours before |" in page
-    for name, param in rule.file.meta.params.items():
+    meta = rule.file.meta
+    assert page.startswith(f"# {meta.title}\n\n`velocity` · low · weight 0.2 · active\n\n{meta.description}\n")
+    for label, text in (("Blind spot", meta.blind_spot), ("Reason", f"`{meta.reason}`"), ("Source", meta.source)):
+        assert f"**{label}:** {text}\n" in page
+    [reads] = [line for line in page.splitlines() if line.startswith("| `transactions` |")]
+    assert "day" in reads and "same customer" in reads and "24 hours" in reads
+    for name, param in meta.params.items():
         assert f"| `{name}` | {param.default} | {param.min} to {param.max} | {param.description} |" in page
 
 
-def test_pages_are_written_and_lagging_ones_are_found_and_mended(tmp_path: Path) -> None:
+def test_pages_are_written_and_outdated_ones_are_found_and_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "rules"
     count = len(read_rule_book().rules) + 1
     assert fraud("rules", "docs", "--out", str(folder)).output == f"{count} of {count} pages written to {folder}\n"
     assert fraud("rules", "docs", "--out", str(folder), "--check").output.startswith(f"{count} pages in ")
     (folder / "velocity.md").write_text("Nothing.\n", encoding="utf-8")
-    (folder / "gone.md").write_text("A rule that is gone. [all rules](README.md)\n", encoding="utf-8")
-    (folder / "other.md").write_text("Somebody else's.\n", encoding="utf-8")
+    (folder / "gone.md").write_text("A removed rule. [all rules](README.md)\n", encoding="utf-8")
+    (folder / "other.md").write_text("Not generated.\n", encoding="utf-8")
     said = refused(fraud("rules", "docs", "--out", str(folder), "--check"))
-    assert "lags behind the rule files: gone.md, velocity.md;" in said
+    assert ": gone.md, velocity.md." in said and f"fraud rules docs --out {folder}" in said
     assert (folder / "gone.md").exists()
     assert fraud("rules", "docs", "--out", str(folder)).output.startswith("2 of ")
     assert lagging(read_rule_book(), folder) == []

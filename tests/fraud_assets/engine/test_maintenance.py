@@ -1,4 +1,4 @@
-"""Upkeep of the lake: how long each table's files are retention_of, and what the job tells of each table."""
+"""Maintenance of the lake: the retention of each table, compaction, and the figures that the job reports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from fraud_assets.cli.main import main
 from fraud_assets.definitions import build_definitions
 from fraud_assets.defs.asset_specs import key
-from fraud_assets.defs.maintenance import UPKEEP
+from fraud_assets.defs.maintenance import MAINTENANCE
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.maintenance import KEPT_LIVE, maintain, retention_of, vacuum
-from fraud_assets.runs.batch import RunFailed, run_upkeep
+from fraud_assets.runs.batch import RunFailed, run_maintenance
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.schemas.monitoring import LATENCIES
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def lake(settings: Settings) -> EmbeddedWarehouse:
-    """Transactions that came in four pieces, long ago and yesterday; and a snapshot of customers that was replaced."""
+    """Transactions of two days, each written in four parts, and a customer snapshot that was replaced."""
     lake = EmbeddedWarehouse(settings.warehouse)
     for day in (LONG_AGO, TODAY - A_DAY):
         for hour in range(4):
@@ -55,10 +55,10 @@ def data_files(lake: EmbeddedWarehouse, table: str) -> int:
     return len(list((lake.root / "fintech.db" / table).glob("ds=*/*.parquet")))
 
 
-def replaced_so_long_ago(lake: EmbeddedWarehouse, age: dt.timedelta) -> None:
-    """As if every replacement so far had been so long ago: its commit says when it was."""
+def age_replaced_files(lake: EmbeddedWarehouse, age: dt.timedelta) -> None:
+    """Date every replacement back by `age`, in the commits of the Delta log."""
     for checkpoint in [*lake.root.rglob("*.checkpoint.parquet"), *lake.root.rglob("_last_checkpoint")]:
-        checkpoint.unlink()  # it repeats the times of the commits before it
+        checkpoint.unlink()  # repeats the times of earlier commits
     for commit in lake.root.glob("fintech.db/*/_delta_log/*.json"):
         actions = [json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines()]
         for action in actions:
@@ -67,7 +67,7 @@ def replaced_so_long_ago(lake: EmbeddedWarehouse, age: dt.timedelta) -> None:
         commit.write_text("".join(json.dumps(action) + "\n" for action in actions), encoding="utf-8")
 
 
-def test_only_what_the_live_path_writes_is_kept_for_an_hour() -> None:
+def test_only_tables_of_the_live_path_have_a_retention_of_an_hour() -> None:
     live = {name for name in ENGINE.tables if retention_of(ENGINE, name, 7) == KEPT_LIVE}
     rules = {rule.name for rule in ENGINE.book.evaluated}
     assert live == {"transactions", "transactions_rejected", "fraud_alerts", LATENCIES.name, *rules}
@@ -75,14 +75,14 @@ def test_only_what_the_live_path_writes_is_kept_for_an_hour() -> None:
     assert retention_of(ENGINE, "a_rule_that_was_retired", 7) == dt.timedelta(days=7)
 
 
-def test_files_go_when_their_table_says_so(lake: EmbeddedWarehouse) -> None:
+def test_vacuum_deletes_replaced_files_after_their_tables_retention(lake: EmbeddedWarehouse) -> None:
     start = dt.datetime.combine(TODAY - A_DAY, dt.time(), dt.UTC)
     fill(lake, TRANSACTIONS.table, [], Span(start, start + dt.timedelta(hours=1)))
-    replaced_so_long_ago(lake, dt.timedelta(hours=2))
+    age_replaced_files(lake, dt.timedelta(hours=2))
     lake = EmbeddedWarehouse(lake.root)
     vacuum(ENGINE, lake, 2)
     assert (data_files(lake, "transactions"), data_files(lake, "customers")) == (7, 2)
-    replaced_so_long_ago(lake, dt.timedelta(hours=45))
+    age_replaced_files(lake, dt.timedelta(hours=45))
     lake = EmbeddedWarehouse(lake.root)
     vacuum(ENGINE, lake, 3)
     assert data_files(lake, "customers") == 2
@@ -92,12 +92,12 @@ def test_files_go_when_their_table_says_so(lake: EmbeddedWarehouse) -> None:
     ]
 
 
-def test_only_days_that_the_live_path_has_left_are_compacted(lake: EmbeddedWarehouse) -> None:
+def test_only_days_before_yesterday_are_compacted(lake: EmbeddedWarehouse) -> None:
     rows = sorted(map(str, lake.read("fintech.transactions").to_pylist()))
     done = {each.table: each for each in maintain(ENGINE, lake, 7, TODAY)}
     assert done.keys() == {"transactions", "customers"}
     assert done["transactions"].compacted == [str(LONG_AGO)] and done["transactions"].rows == 8
-    # four files became one, and are retention_of for an hour
+    # four files became one, and are kept for an hour
     assert (done["transactions"].before.files, done["transactions"].after.files) == (8, 9)
     assert (done["customers"].compacted, done["customers"].rows) == ([], 1)
     assert sorted(map(str, lake.read("fintech.transactions").to_pylist())) == rows
@@ -111,8 +111,8 @@ def observed(instance: dg.DagsterInstance, table: str) -> dict[str, Any]:
     return {name: value.value for name, value in record.asset_observation.metadata.items()}
 
 
-def test_the_job_tells_the_figures_of_each_table_and_their_growth(settings: Settings, lake: EmbeddedWarehouse) -> None:
-    run_upkeep(settings)
+def test_the_job_reports_the_figures_of_each_table_and_their_growth(settings: Settings, lake: EmbeddedWarehouse) -> None:
+    run_maintenance(settings)
     with dagster_instance(settings) as instance:
         first = observed(instance, "transactions")
     assert first.keys() == {"files before", "files", "MiB before", "MiB", "rows", "days compacted"}
@@ -125,15 +125,15 @@ def test_the_job_tells_the_figures_of_each_table_and_their_growth(settings: Sett
         [transaction("new", event_time=dt.datetime.combine(TODAY, dt.time()))],
         Span.days(TODAY, TODAY),
     )
-    run_upkeep(settings)
+    run_maintenance(settings)
     with dagster_instance(settings) as instance:
         second = observed(instance, "transactions")
-        assert [run.job_name for run in instance.get_runs()] == [UPKEEP, UPKEEP]
-    assert second["rows since the last maintain"] == 1
-    assert second["MiB since the last maintain"] == pytest.approx(second["MiB"] - first["MiB"], abs=0.002)
+        assert [run.job_name for run in instance.get_runs()] == [MAINTENANCE, MAINTENANCE]
+    assert second["rows since the last upkeep"] == 1
+    assert second["MiB since the last upkeep"] == pytest.approx(second["MiB"] - first["MiB"], abs=0.002)
 
 
-def test_the_command_does_the_same_and_shows_it(settings: Settings, lake: EmbeddedWarehouse) -> None:
+def test_the_command_runs_the_job_and_prints_its_figures(settings: Settings, lake: EmbeddedWarehouse) -> None:
     result = CliRunner().invoke(main, ["upkeep", "--warehouse", settings.warehouse])
     assert result.exit_code == 0, result.output
     (line,) = [line for line in result.output.splitlines() if " transactions " in line]
@@ -142,13 +142,13 @@ def test_the_command_does_the_same_and_shows_it(settings: Settings, lake: Embedd
         assert observed(instance, "customers")["rows"] == 1
 
 
-def test_an_upkeep_that_fails_says_why(settings: Settings, lake: EmbeddedWarehouse) -> None:
+def test_a_failed_run_names_the_step(settings: Settings, lake: EmbeddedWarehouse) -> None:
     log = lake.root / "fintech.db" / "transactions" / "_delta_log"
     (log / "00000000000000000003.json").write_text("not JSON", encoding="utf-8")
     with pytest.raises(RunFailed, match="all_tables"):
-        run_upkeep(settings)
+        run_maintenance(settings)
 
 
-def test_the_job_is_apart_from_the_assets(settings: Settings) -> None:
-    job = build_definitions(settings).resolve_job_def(UPKEEP)
+def test_the_job_selects_no_asset(settings: Settings) -> None:
+    job = build_definitions(settings).resolve_job_def(MAINTENANCE)
     assert not job.asset_layer.selected_asset_keys and job.partitions_def is None

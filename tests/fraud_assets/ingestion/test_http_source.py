@@ -1,10 +1,11 @@
-"""The HTTP client over real HTTP: paging, retries, time-outs, refusals, and what is said of each."""
+"""The HTTP client over real HTTP: paging, retries, time-outs, and the facts in its errors."""
 
 from __future__ import annotations
 
 import datetime as dt
 import gzip
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from email.utils import format_datetime
 from typing import Any
 
+import httpx
 import pytest
 from flask import Flask, Response, request
 
@@ -35,7 +37,7 @@ def source(
     page_size: int = 20_000,
     longest_wait: float = 60.0,
 ) -> Iterator[tuple[SourceClient, list[str]]]:
-    """A client of a server that gives `answer(path)` for every path; and the addresses that were asked for."""
+    """A client of a server that returns `answer(path)` for every path, and the list of requested URLs."""
     app = Flask("test")
     asked: list[str] = []
 
@@ -59,17 +61,17 @@ def read(client: SourceClient) -> list[list[Any]]:
     return list(client.transactions(SPAN))
 
 
-def said(error: pytest.ExceptionInfo[SourceError]) -> str:
+def message(error: pytest.ExceptionInfo[SourceError]) -> str:
     text = str(error.value)
-    # what was asked for is in the query of an address, and may be secret: none is repeated
+    # the query of a URL may be secret
     assert "since=" not in text and "limit=" not in text and "as_of=" not in text
     return text
 
 
-# --- what is asked for --------------------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------------------------
 
 
-def test_each_kind_of_row_is_asked_for_at_its_path() -> None:
+def test_each_kind_of_row_is_requested_at_its_path() -> None:
     def answer(path: str) -> Response:
         fields = request.args.get("fields")
         as_of = request.args.get("as_of", "")
@@ -92,7 +94,7 @@ def test_each_kind_of_row_is_asked_for_at_its_path() -> None:
     ]
 
 
-def test_a_part_of_a_second_is_asked_for() -> None:
+def test_a_span_of_fractions_of_a_second_is_requested() -> None:
     start = dt.datetime(2026, 1, 5, 1, 30, 0, 250_000, tzinfo=dt.timezone(dt.timedelta(hours=1)))
     with source(lambda _: answer_json([])) as (client, asked):
         assert list(client.transactions(Span(start, start + dt.timedelta(seconds=5)))) == [[]]
@@ -122,34 +124,34 @@ def test_a_loop_in_paging_ends(following: str) -> None:
         pytest.raises(SourceError) as error,
     ):
         read(client)
-    assert said(error) == "/api/transactions names a page twice as the next one; the source's paging is broken"
+    assert "/api/transactions" in message(error) and "twice" in message(error)
     assert len(asked) <= 3
 
 
 @pytest.mark.parametrize(
     "elsewhere", ["http://example.org/api?since=1", "//example.org/x?since=1", "https://127.0.0.1/x", "http://127.0.0.1:1/x"]
 )
-def test_a_next_page_on_another_server_is_not_asked_for(elsewhere: str) -> None:
+def test_a_next_page_on_another_server_is_not_requested(elsewhere: str) -> None:
     with (
         source(lambda _: answer_json([], Link=LINK.format(elsewhere))) as (client, asked),
-        pytest.raises(SourceError, match=r"names a next page on another server \(.*\); it is not followed") as error,
+        pytest.raises(SourceError, match=r"/api/transactions .*another server") as error,
     ):
         read(client)
-    assert "?" not in said(error)
+    assert "?" not in message(error) and httpx.URL(elsewhere).host in message(error)
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize("nowhere", ["http://[::1/x?since=1", "http://host:port/x"])
-def test_a_next_page_that_is_no_address_is_an_error(nowhere: str) -> None:
+def test_a_next_page_that_is_no_url_is_an_error(nowhere: str) -> None:
     with (
         source(lambda _: answer_json([], Link=LINK.format(nowhere))) as (client, _),
-        pytest.raises(SourceError, match="is no address") as error,
+        pytest.raises(SourceError, match=re.escape(nowhere.partition("?")[0])) as error,
     ):
         read(client)
-    said(error)
+    message(error)
 
 
-def test_the_base_may_be_written_in_another_way() -> None:
+def test_the_base_url_may_be_written_in_other_ways() -> None:
     app = Flask("test")
     app.get("/v1/api/transactions")(
         lambda: answer_json([2]) if "page" in request.args else answer_json([1], Link=LINK.format("transactions?page=2"))
@@ -162,7 +164,7 @@ def test_the_base_may_be_written_in_another_way() -> None:
 
 
 def _paged(pages: dict[str, list[Any]], order: list[str]) -> Callable[[str], Response]:
-    """Answers these pages in this order, each at an address of its own."""
+    """Answers these pages in this order, each at a URL of its own."""
 
     def answer(_: str) -> Response:
         place = int(request.args.get("page", 0))
@@ -192,29 +194,29 @@ _PAGES: dict[str, list[Any]] = {
         (["b", "a, b"], [[3], [0, 1, 2]]),
     ],
 )
-def test_rows_of_the_page_before_are_given_once(order: list[str], given: list[list[int]]) -> None:
+def test_rows_of_the_previous_page_are_yielded_once(order: list[str], given: list[list[int]]) -> None:
     rows = _PAGES["a, b"]
     with source(_paged(_PAGES, order)) as (client, asked):
         assert read(client) == [[rows[place] for place in page] for page in given]
     assert len(asked) == len(order)
 
 
-def test_another_version_of_a_row_is_given_whatever_it_differs_in() -> None:
+def test_another_version_of_a_row_is_yielded_whatever_differs() -> None:
     with source(_paged(_PAGES, ["a", "new versions"])) as (client, _):
         assert read(client) == [_PAGES["a"], _PAGES["new versions"]]
 
 
-def test_rows_that_came_twice_on_one_page_are_given_as_they_came() -> None:
+def test_repeats_within_a_page_are_yielded() -> None:
     with source(_paged({"twice": [{"id": 1}, {"id": 1}], "b": [{"id": 2}]}, ["twice", "b"])) as (client, _):
         assert read(client) == [[{"id": 1}, {"id": 1}], [{"id": 2}]]
 
 
-def test_a_page_of_arrivals_that_is_served_again_is_none_and_the_cursor_is_that_of_what_is_new() -> None:
+def test_a_repeated_page_of_arrivals_is_skipped_and_the_cursor_is_that_of_the_new_rows() -> None:
     with source(_paged(_PAGES, ["a", "a", "a, b"])) as (client, _):
         assert list(client.arrivals(None, MIDNIGHT)) == [(_PAGES["a"], "cursor 0"), (_PAGES["b"], "the last")]
 
 
-def test_odd_values_are_recognized_when_they_come_again() -> None:
+def test_repeated_odd_values_are_recognized() -> None:
     odd = ["lone \ud800", 2**90, None, [{}, []], 1.5, "\u00e9", "e\u0301", -0.0]
     with source(_paged({"a": odd, "b": [*odd, 0.0, float("nan")]}, ["a", "b"])) as (client, _):
         first, second = read(client)
@@ -222,11 +224,11 @@ def test_odd_values_are_recognized_when_they_come_again() -> None:
     assert repr(second) == "[0.0, nan]"
 
 
-# --- what goes wrong ----------------------------------------------------------------------------------------------------
+# --- failures -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_a_busy_server_is_asked_again(status: int) -> None:
+def test_a_busy_server_is_retried(status: int) -> None:
     answers = iter([Response("busy", status), Response("busy", status), answer_json([{"a": 1}])])
     with source(lambda _: next(answers), attempts=3) as (client, asked):
         assert read(client) == [[{"a": 1}]]
@@ -235,16 +237,16 @@ def test_a_busy_server_is_asked_again(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_server_that_stays_busy_is_given_up(status: int) -> None:
+def test_a_server_that_stays_busy_fails(status: int) -> None:
     with source(lambda _: Response("no", status), attempts=2) as (client, asked), pytest.raises(SourceError) as error:
         read(client)
-    assert f"/api/transactions answers {status} (tried 2 times). Is the source running? `fraud sources serve`" in said(error)
-    assert "FRAUD_SOURCE_URL" in str(error.value)
+    assert re.search(rf"/api/transactions .*\b{status}\b.*\(2 ", message(error)), "path, status, attempts"
+    assert "`fraud sources serve`" in str(error.value) and "FRAUD_SOURCE_URL" in str(error.value)
     assert len(asked) == 2
 
 
-def _told_to_wait(until: dt.datetime, retry_after: str, status: int = 429, **headers: str) -> Callable[[str], Response]:
-    """Answers a status and a Retry-After once; after that, 403 for whoever comes back before `until`."""
+def _busy_until(until: dt.datetime, retry_after: str, status: int = 429, **headers: str) -> Callable[[str], Response]:
+    """Answers a status and a Retry-After once; after that, 403 to requests before `until`."""
     first = iter([True])
 
     def answer(_: str) -> Response:
@@ -257,7 +259,7 @@ def _told_to_wait(until: dt.datetime, retry_after: str, status: int = 429, **hea
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("form", ["seconds", "date", "date of another clock"])
-def test_a_server_that_names_a_wait_is_left_alone_for_as_long(status: int, form: str) -> None:
+def test_retry_after_is_respected(status: int, form: str) -> None:
     second = dt.timedelta(seconds=1)
     now = dt.datetime.now(dt.UTC)
     until = now + second
@@ -271,26 +273,25 @@ def test_a_server_that_names_a_wait_is_left_alone_for_as_long(status: int, form:
         other = now.replace(microsecond=0) - dt.timedelta(days=3)
         retry_after = format_datetime(other + second, usegmt=True)
         headers = {"Date": format_datetime(other, usegmt=True)}
-    with source(_told_to_wait(until, retry_after, status, **headers)) as (client, asked):
+    with source(_busy_until(until, retry_after, status, **headers)) as (client, asked):
         assert read(client) == [[{"a": 1}]]
     assert len(asked) == 2
 
 
 @pytest.mark.parametrize("retry_after", ["61", "9" * 5000, "Sat, 01 Jan 2050 00:00:00 GMT", "Sat, 01 Jan 2050 00:00:00 -0000"])
-def test_a_server_that_names_a_wait_above_the_limit_is_given_up_at_once(retry_after: str) -> None:
+def test_a_retry_after_above_the_limit_fails_at_once(retry_after: str) -> None:
     busy = Response("busy", 429, headers={"Retry-After": retry_after})
     with source(lambda _: busy, attempts=3) as (client, asked), pytest.raises(SourceError) as error:
         read(client)
-    assert "/api/transactions answers 429, and asks to be left alone for " in said(error)
-    assert "no more than 60 s are waited. Try again later, or ask for less" in str(error.value)
+    assert re.search(r"/api/transactions .*\b429 Too Many Requests\b.*Retry-After of \S+ s .*\b60 s", message(error))
     assert len(asked) == 1
 
 
-def test_the_limit_of_a_wait_can_be_set() -> None:
+def test_the_limit_of_retry_after_can_be_set() -> None:
     busy = Response("busy", 429, headers={"Retry-After": "2"})
     with (
         source(lambda _: busy, longest_wait=1.5) as (client, _),
-        pytest.raises(SourceError, match=r"for 2 s; no more than 2 s"),
+        pytest.raises(SourceError, match=r"Retry-After of 2 s .*\b2 s"),
     ):
         read(client)
 
@@ -298,7 +299,7 @@ def test_the_limit_of_a_wait_can_be_set() -> None:
 @pytest.mark.parametrize(
     "retry_after", ["", "0", "soon", "-5", "1.5", "\u0661", "Sat, 01 Jan 2000 00:00:00 GMT", "Sat, 99 Jan 2050 00:00:00 GMT"]
 )
-def test_a_wait_that_is_over_or_unreadable_is_none(retry_after: str) -> None:
+def test_a_retry_after_that_is_past_or_unreadable_is_ignored(retry_after: str) -> None:
     answers = iter([Response("busy", 429, headers={"Retry-After": retry_after}), answer_json([1])])
     with source(lambda _: next(answers), longest_wait=0) as (client, asked):
         assert read(client) == [[1]]
@@ -306,17 +307,16 @@ def test_a_wait_that_is_over_or_unreadable_is_none(retry_after: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 301, 204])
-def test_an_answer_that_will_not_change_is_not_asked_for_again(status: int) -> None:
+def test_a_permanent_failure_is_not_retried(status: int) -> None:
     answer = Response("Jane Roe is not here" if status != 204 else None, status, headers={"Location": "/elsewhere"})
     with source(lambda _: answer, attempts=3) as (client, asked), pytest.raises(SourceError) as error:
         read(client)
-    assert f"/api/transactions answers {status}. " in said(error)
-    assert "Jane" not in str(error.value), "what a source says may be personal data"
-    assert "Is FRAUD_SOURCE_URL the address of the three APIs?" in str(error.value)
+    assert re.search(rf"/api/transactions .*\b{status}\b", message(error)) and "FRAUD_SOURCE_URL" in str(error.value)
+    assert "Jane" not in str(error.value), "a body may hold personal data"
     assert len(asked) == 1
 
 
-def test_a_page_that_fails_once_is_asked_for_again_and_rows_come_once() -> None:
+def test_a_page_that_fails_once_is_retried_and_its_rows_come_once() -> None:
     failures = {"2": 1, "3": 1}
 
     def answer(_: str) -> Response:
@@ -336,7 +336,7 @@ def test_a_page_that_fails_once_is_asked_for_again_and_rows_come_once() -> None:
     [
         ("<html>Hello</html>", 1),
         ("\xff\xfe", 1),
-        # cut on its way, by something that says the length of the rest
+        # truncated, with the length of the truncated body
         ("", 2),
         ("[1, 2", 2),
         ("[" * 5000, 2),
@@ -344,38 +344,38 @@ def test_a_page_that_fails_once_is_asked_for_again_and_rows_come_once() -> None:
         (' {"fraud_reports": [', 2),
     ],
 )
-def test_what_is_not_json_is_refused_and_not_quoted(body: str, tries: int) -> None:
+def test_a_body_that_is_not_json_is_an_error_and_not_quoted(body: str, tries: int) -> None:
     with (
         source(lambda _: Response(body.encode("latin-1"), mimetype="application/json")) as (client, asked),
         pytest.raises(SourceError) as error,
     ):
         read(client)
-    assert f"/api/transactions answers {len(body)} bytes of application/json that are not JSON" in said(error)
+    assert re.search(rf"/api/transactions .*\b{len(body)} bytes of application/json", message(error))
     assert "Jane" not in str(error.value) and "Hello" not in str(error.value)
-    assert "is this the right source?" in str(error.value)
+    assert "FRAUD_SOURCE_URL" in str(error.value)
     assert len(str(error.value)) < 500
     assert len(asked) == tries
 
 
 @pytest.mark.parametrize(("value", "kind"), [({}, "dict"), ("text", "str"), (None, "NoneType"), (5, "int")])
-def test_json_of_another_shape_is_refused(value: Any, kind: str) -> None:
+def test_json_of_another_shape_is_an_error(value: Any, kind: str) -> None:
     with source(lambda _: answer_json(json.dumps(value))) as (client, _):
-        with pytest.raises(SourceError, match=f"/api/transactions answers a JSON {kind}, not an array"):
+        with pytest.raises(SourceError, match=f"/api/transactions .*{kind}.*array"):
             read(client)
-        with pytest.raises(SourceError, match="/api/externalData answers no array fraud_reports"):
+        with pytest.raises(SourceError, match=r"/api/externalData .*fraud_reports"):
             list(client.fraud_reports(SPAN))
 
 
 @pytest.mark.parametrize("value", [[], {"other": []}, {"fraud_reports": {}}, {"fraud_reports": None}])
-def test_external_data_without_its_field_is_refused(value: Any) -> None:
+def test_external_data_without_its_field_is_an_error(value: Any) -> None:
     with (
         source(lambda _: answer_json(value)) as (client, _),
-        pytest.raises(SourceError, match=r"answers no array fraud_reports; is this the right source\?"),
+        pytest.raises(SourceError, match=r"/api/externalData .*fraud_reports.*FRAUD_SOURCE_URL"),
     ):
         list(client.fraud_reports(SPAN))
 
 
-def test_an_odd_row_costs_itself_and_not_its_page() -> None:
+def test_an_odd_row_does_not_fail_its_page() -> None:
     good = served("transactions")
     odd = [
         '{"transaction_id": 123456789012345678901234567890}',
@@ -401,7 +401,7 @@ def test_a_number_of_64_bits_is_kept() -> None:
         assert read(client) == [[18446744073709551615, -9223372036854775808, 0.12345678901234568]]
 
 
-def test_a_slow_server_is_given_up_after_the_time_out() -> None:
+def test_a_slow_server_fails_after_the_time_out() -> None:
     enough = threading.Event()
 
     def slow(_: str) -> Response:
@@ -414,16 +414,16 @@ def test_a_slow_server_is_given_up_after_the_time_out() -> None:
             read(client)
         assert time.monotonic() - started < 3
         enough.set()
-    assert "/api/transactions does not answer: ReadTimeout" in said(error)
+    assert "/api/transactions does not answer: ReadTimeout" in message(error)
 
 
-def test_nobody_listens() -> None:
+def test_a_closed_port_is_an_error() -> None:
     with serving(Flask("gone")) as url:
         pass
     with SourceClient(url, attempts=2, timeout=1) as client, pytest.raises(SourceError) as error:
         read(client)
-    assert f"{url}/api/transactions does not answer: ConnectError" in said(error)
-    assert "(tried 2 times). Is the source running? `fraud sources serve`" in str(error.value)
+    assert f"{url}/api/transactions does not answer: ConnectError" in message(error)
+    assert "(2 " in str(error.value) and "`fraud sources serve`" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -434,9 +434,9 @@ def test_nobody_listens() -> None:
         (b"", {"Content-Length": "0"}),
         (b"\x00" + gzip.compress(b"[1, 2]"), {"Content-Encoding": "gzip"}),
     ],
-    ids=["cut", "cut before its length was told", "cut to nothing", "damaged"],
+    ids=["truncated", "truncated before its length was set", "truncated to nothing", "damaged"],
 )
-def test_a_body_that_was_cut_or_damaged_is_asked_for_again(body: bytes, headers: dict[str, str]) -> None:
+def test_a_truncated_or_damaged_body_is_retried(body: bytes, headers: dict[str, str]) -> None:
     answers = iter([Response(iter([body]), headers=headers), answer_json([1])])
     with source(lambda _: next(answers)) as (client, asked):
         assert read(client) == [[1]]
@@ -444,22 +444,22 @@ def test_a_body_that_was_cut_or_damaged_is_asked_for_again(body: bytes, headers:
 
 
 @pytest.mark.parametrize("base", ["http://[::1", "http://127.0.0.1:port"])
-def test_a_base_that_is_no_address_is_an_error(base: str) -> None:
+def test_a_base_that_is_no_url_is_an_error(base: str) -> None:
     with (
         SourceClient(base, attempts=1) as client,
-        pytest.raises(SourceError, match=r"is no address.*FRAUD_SOURCE_URL") as error,
+        pytest.raises(SourceError, match=r"'http://.*FRAUD_SOURCE_URL") as error,
     ):
         read(client)
-    said(error)
+    message(error)
 
 
-def test_user_and_password_of_the_address_are_not_repeated() -> None:
+def test_user_and_password_of_the_url_are_not_repeated() -> None:
     with (
         SourceClient("http://user:s3cret@127.0.0.1:1", attempts=1, timeout=1) as client,
         pytest.raises(SourceError) as error,
     ):
         read(client)
-    assert "s3cret" not in said(error)
+    assert "s3cret" not in message(error)
     assert "http://127.0.0.1:1/api/transactions does not answer" in str(error.value)
 
 
@@ -474,10 +474,10 @@ def _both(path: str, **headers: str) -> Response:
     return answer_json([] if path.endswith("customers") else {"credit_scores": []}, **headers)
 
 
-def test_a_past_day_that_the_source_does_not_confirm_is_refused() -> None:
+def test_a_past_day_that_the_source_does_not_confirm_is_an_error() -> None:
     with source(_both) as (client, _):
         for ask in (client.customers(MIDNIGHT), client.external_snapshot("credit_scores", MIDNIGHT)):
-            with pytest.raises(SourceError, match=r"cannot look back .* the snapshot of 2026-01-05 cannot be had"):
+            with pytest.raises(SourceError, match=r"2026-01-05 .*X-As-Of"):
                 list(ask)
 
 
@@ -488,7 +488,7 @@ def test_today_needs_no_confirmation() -> None:
 
 
 @pytest.mark.parametrize("answered", ["2026-01-05T00:00:00Z", "2026-01-05T01:00:00+01:00", "2026-01-05T00:00:00.000000+00:00"])
-def test_the_instant_that_was_asked_for_is_confirmed_in_any_notation(answered: str) -> None:
+def test_the_requested_instant_is_confirmed_in_any_notation(answered: str) -> None:
     with source(lambda path: _both(path, X_As_Of=answered)) as (client, _):
         assert snapshots(client, MIDNIGHT) == [[], []]
 
@@ -496,13 +496,13 @@ def test_the_instant_that_was_asked_for_is_confirmed_in_any_notation(answered: s
 @pytest.mark.parametrize(
     "answered", ["2026-01-05T00:00:01Z", "2026-01-06T00:00:00Z", "2026-01-05T00:00:00", "yesterday", "now"]
 )
-def test_another_instant_is_refused(answered: str) -> None:
+def test_another_instant_is_an_error(answered: str) -> None:
     with (
         source(lambda path: _both(path, X_As_Of=answered)) as (client, _),
         pytest.raises(SourceError) as error,
     ):
         snapshots(client, MIDNIGHT)
-    assert str(error.value) == f"The source was asked for 2026-01-05T00:00:00Z and answers for {answered}"
+    assert "2026-01-05T00:00:00Z" in str(error.value) and answered in str(error.value)
 
 
 def test_every_page_of_a_snapshot_must_be_of_the_instant() -> None:
@@ -512,10 +512,10 @@ def test_every_page_of_a_snapshot_must_be_of_the_instant() -> None:
         return answer_json([], X_As_Of="2026-01-05T00:00:00Z", Link=LINK.format("?page=2"))
 
     with source(answer) as (client, asked):
-        with pytest.raises(SourceError, match="answers for 2026-01-06"):
+        with pytest.raises(SourceError, match=r"2026-01-06T00:00:00Z.*2026-01-05T00:00:00Z"):
             list(client.customers(MIDNIGHT))
         assert len(asked) == 2
 
 
-def test_a_past_day_is_the_day_of_these_tests() -> None:
+def test_the_day_of_these_tests_is_past() -> None:
     assert dt.datetime.now(dt.UTC).date() > DAY

@@ -1,4 +1,4 @@
-"""Work a few steps prefetch: the same items in order, errors too, and no thread left behind."""
+"""The prefetching iterator: the same items in order, errors too, and no thread left behind."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def _source_threads() -> list[threading.Thread]:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 50])
-def test_ahead_gives_the_same_items_in_order(depth: int) -> None:
+def test_the_same_items_come_in_order(depth: int) -> None:
     items: list[Any] = [*range(20), None, False, [], Exception("an item")]
     assert list(prefetch(iter(items), depth)) == items
     assert list(prefetch([], depth)) == []
     assert _source_threads() == []
 
 
-def test_ahead_passes_an_exception_on_after_the_items_before_it() -> None:
+def test_an_exception_comes_after_the_items_before_it() -> None:
     def items() -> Iterator[int]:
         yield 1
         yield 2
@@ -39,7 +39,7 @@ def test_ahead_passes_an_exception_on_after_the_items_before_it() -> None:
     assert _source_threads() == []
 
 
-def test_ahead_works_while_the_caller_does_and_no_further_than_its_depth() -> None:
+def test_items_are_computed_no_further_ahead_than_the_depth() -> None:
     made: list[int] = []
 
     def items() -> Iterator[int]:
@@ -60,7 +60,7 @@ def test_ahead_works_while_the_caller_does_and_no_further_than_its_depth() -> No
     assert len(made) == 4
 
 
-def test_ahead_ends_its_thread_when_the_caller_stops() -> None:
+def test_the_thread_ends_when_the_caller_stops() -> None:
     for item in prefetch(iter(range(100))):
         if item == 3:
             break

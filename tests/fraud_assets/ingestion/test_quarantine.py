@@ -1,4 +1,4 @@
-"""Refused rows: every claim is listed, personal data are masked, and a retry loses nothing, whenever it is cut off."""
+"""Rejected rows: every claim is counted, personal data is masked, and a retry loses no row, wherever it is killed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,16 +31,16 @@ from tests.fraud_fixtures import DAY, SPAN, served
 NEXT_DAY = DAY + dt.timedelta(days=1)
 ASKED = Span.days(DAY - dt.timedelta(days=30), DAY + dt.timedelta(days=30))
 TRANSACTIONS = API_TABLES["transactions"]
-NAME, TWIN = TRANSACTIONS.table.full_name, TRANSACTIONS.rejected.full_name
+NAME, QUARANTINE = TRANSACTIONS.table.full_name, TRANSACTIONS.rejected.full_name
 
 
 def claiming(api: ApiTable, *left_out: str) -> ApiTable:
-    """The table without some claims: what a change of the code leaves."""
+    """The table without some claims, as after a change of the code."""
     assert set(left_out) <= {claim.name for claim in api.claims}
     return replace(api, claims=tuple(claim for claim in api.claims if claim.name not in left_out))
 
 
-# the change of the code: what a currency looks like no longer matters
+# the change of the code: any text is a currency
 CURRENCY, STATUS = "currency_is_iso_4217", "status_is_known"
 RELAXED = claiming(TRANSACTIONS, CURRENCY)
 
@@ -48,13 +49,13 @@ def tx(name: str, **changes: Any) -> dict[str, Any]:
     return served("transactions", transaction_id=name, **changes)
 
 
-def refused_tx(name: str, **changes: Any) -> dict[str, Any]:
-    """A row that breaks CURRENCY, and nothing else."""
+def rejected_tx(name: str, **changes: Any) -> dict[str, Any]:
+    """A row that violates only CURRENCY."""
     return tx(name, currency="euro", **changes)
 
 
-def bring(lake: EmbeddedWarehouse, *rows: Any, api: ApiTable = TRANSACTIONS, day: dt.date = DAY) -> None:
-    """What a load does with rows that the API served for a day."""
+def load(lake: EmbeddedWarehouse, *rows: Any, api: ApiTable = TRANSACTIONS, day: dt.date = DAY) -> None:
+    """Load rows as the API served them for a day."""
     span = Span.days(day, day)
     batch = validate(api, rows, span)
     lake.upsert(api.rejected, batch.rejected)
@@ -67,7 +68,7 @@ def in_table(lake: EmbeddedWarehouse, api: ApiTable = TRANSACTIONS) -> set[tuple
     return {(row[key], row[amount], row["ds"]) for row in lake.read(api.table.full_name).to_pylist()}
 
 
-def in_twin(lake: EmbeddedWarehouse, api: ApiTable = TRANSACTIONS) -> dict[tuple[str, str], list[str]]:
+def in_quarantine(lake: EmbeddedWarehouse, api: ApiTable = TRANSACTIONS) -> dict[tuple[str, str], list[str]]:
     """Claims by payload and day."""
     return {(row["payload"], row["ds"]): row["claims"] for row in lake.read(api.rejected.full_name).to_pylist()}
 
@@ -80,12 +81,12 @@ def fraud(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
-# --- looking ----------------------------------------------------------------------------------------------------------
+# --- listing ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def every_claim(lake: EmbeddedWarehouse) -> EmbeddedWarehouse:
-    """Every claim of every table, broken."""
+    """A warehouse with a violation of every claim of every table."""
     for table, _, changes, span in BROKEN:
         api = API_TABLES[table]
         lake.upsert(api.rejected, validate(api, [served(table, **changes)], span).rejected)
@@ -93,15 +94,15 @@ def every_claim(lake: EmbeddedWarehouse) -> EmbeddedWarehouse:
 
 
 def test_the_overview_names_every_table_and_claim(every_claim: EmbeddedWarehouse) -> None:
-    wanted = {(name, claim) for name, api in API_TABLES.items() for claim in api.claim_names}
+    expected = {(name, claim) for name, api in API_TABLES.items() for claim in api.claim_names}
     found = overview(every_claim, API_TABLES.values())
-    assert {(each.table, each.claim) for each in found} == wanted
+    assert {(each.table, each.claim) for each in found} == expected
     rows = Counter((table, claim) for table, claim, _, _ in BROKEN)
     assert sum(each.rows for each in found) == sum(rows.values())
     said = fraud("rejected", "--warehouse", every_claim.root).output
-    assert all(any(line.split("│")[1].strip() == t and f" {c} " in line for line in rows_shown(said)) for t, c in wanted)
+    assert all(any(line.split("│")[1].strip() == t and f" {c} " in line for line in rows_shown(said)) for t, c in expected)
     shown = json.loads(fraud("rejected", "--format", "json", "--warehouse", every_claim.root).output)
-    assert {(each["table"], each["claim"]) for each in shown} == wanted
+    assert {(each["table"], each["claim"]) for each in shown} == expected
     assert sum(each["rows"] for each in shown) == sum(rows.values())
 
 
@@ -110,25 +111,26 @@ def rows_shown(said: str) -> list[str]:
 
 
 def test_the_overview_counts_rows_by_day_newest_first(lake: EmbeddedWarehouse) -> None:
-    bring(lake, refused_tx("a"), refused_tx("b", status="?"), tx("c"))
-    bring(lake, refused_tx("d", date_time="2026-01-06T08:00:00Z", ingested_at="2026-01-06T08:00:00Z"), day=NEXT_DAY)
+    load(lake, rejected_tx("a"), rejected_tx("b", status="?"), tx("c"))
+    load(lake, rejected_tx("d", date_time="2026-01-06T08:00:00Z", ingested_at="2026-01-06T08:00:00Z"), day=NEXT_DAY)
     found = [(each.day, each.claim, each.rows) for each in overview(lake, [TRANSACTIONS])]
     assert found == [("2026-01-06", CURRENCY, 1), ("2026-01-05", CURRENCY, 2), ("2026-01-05", STATUS, 1)]
     assert [each.day for each in overview(lake, [TRANSACTIONS], SPAN)] == ["2026-01-05"] * 2
     assert [each.rows for each in overview(lake, [TRANSACTIONS], claim=STATUS)] == [1]
-    with pytest.raises(UnknownClaim, match=rf"no claim nonsense; claims: .*{CURRENCY}"):
+    with pytest.raises(UnknownClaim, match=rf"nonsense .*{CURRENCY}"):
         overview(lake, [TRANSACTIONS], claim="nonsense")
 
 
-def test_nothing_was_refused_where_nothing_was_loaded(lake: EmbeddedWarehouse) -> None:
+def test_an_empty_warehouse_has_no_rejected_rows(lake: EmbeddedWarehouse) -> None:
     assert overview(lake, API_TABLES.values()) == []
-    assert fraud("rejected", "--warehouse", lake.root).output == "No refused rows.\n"
+    counted = fraud("rejected", "--warehouse", lake.root)
+    assert counted.exit_code == 0 and not rows_shown(counted.output)
     said = fraud("rejected", "transactions", "--warehouse", lake.root)
-    assert said.exit_code == 1 and f"There is no table {TWIN}" in " ".join(said.output.split())
+    assert said.exit_code == 1 and QUARANTINE in " ".join(said.output.split())
 
 
 def test_rows_are_listed_newest_day_first_up_to_a_limit(lake: EmbeddedWarehouse) -> None:
-    bring(lake, *(refused_tx(f"t{n}") for n in range(4)), tx("late", status="?", ingested_at="2026-01-07T00:00:00Z"))
+    load(lake, *(rejected_tx(f"t{n}") for n in range(4)), tx("late", status="?", ingested_at="2026-01-07T00:00:00Z"))
     rows = refused_rows(lake, TRANSACTIONS)
     assert [row.day for row in rows] == ["2026-01-07"] + ["2026-01-05"] * 4
     assert json.loads(rows[0].payload) == tx("late", status="?", ingested_at="2026-01-07T00:00:00Z")
@@ -144,9 +146,10 @@ def test_rows_are_listed_newest_day_first_up_to_a_limit(lake: EmbeddedWarehouse)
 
 
 def test_a_long_payload_is_shortened_in_the_table_only(lake: EmbeddedWarehouse) -> None:
-    bring(lake, tx("a", merchant_details__name="x" * 1_000_000))
+    load(lake, tx("a", merchant_details__name="x" * 1_000_000))
     said = fraud("rejected", "transactions", "--warehouse", lake.root).output
-    assert len(said) < 5_000 and "characters)" in said and "merchant_name_is_short" in said
+    assert len(said) < 5_000 and "merchant_name_is_short" in said
+    assert re.search(r"\b1,?000,?\d{3}\b", said), "the length of the payload"
     (listed,) = json.loads(fraud("rejected", "transactions", "--format", "json", "--warehouse", lake.root).output)
     assert len(listed["payload"]) > 1_000_000
 
@@ -156,10 +159,10 @@ def test_a_long_payload_is_shortened_in_the_table_only(lake: EmbeddedWarehouse) 
 SECRETS = ["Zoë Example", "zoe@example.org", "1990-12-31"]
 PERSON = {"name": SECRETS[0], "email": SECRETS[1], "date_of_birth": SECRETS[2]}
 CUSTOMERS = [
-    pytest.param(served("customers", demographics={**PERSON, "country": "Austria"}), id="where it belongs"),
-    pytest.param(served("customers", demographics={**PERSON, "country": PERSON}), id="in a field of something else"),
+    pytest.param(served("customers", demographics={**PERSON, "country": "Austria"}), id="in its own field"),
+    pytest.param(served("customers", demographics={**PERSON, "country": PERSON}), id="in the field of another column"),
     pytest.param(served("customers", demographics={"country": [PERSON]}), id="in a list"),
-    pytest.param(served("customers", demographics=" ".join(SECRETS)), id="not in parts"),
+    pytest.param(served("customers", demographics=" ".join(SECRETS)), id="as one text"),
     pytest.param({**served("customers", customer_id=None), "contact": PERSON}, id="in an unknown field"),
     pytest.param({**served("customers", customer_id=None), "contact": SECRETS}, id="in an unknown list"),
     pytest.param([PERSON], id="a list"),
@@ -168,9 +171,9 @@ CUSTOMERS = [
 
 
 @pytest.mark.parametrize("row", CUSTOMERS)
-def test_personal_data_are_masked_unless_asked_for(lake: EmbeddedWarehouse, row: Any) -> None:
+def test_personal_data_is_masked_by_default(lake: EmbeddedWarehouse, row: Any) -> None:
     row = row | {"customer_id": None} if isinstance(row, dict) else row
-    bring(lake, row, api=API_TABLES["customers"])
+    load(lake, row, api=API_TABLES["customers"])
     arguments = ["rejected", "customers", "--warehouse", lake.root]
     for form in ("table", "json", "csv"):
         result = fraud(*arguments, "--format", form)
@@ -181,50 +184,50 @@ def test_personal_data_are_masked_unless_asked_for(lake: EmbeddedWarehouse, row:
     assert json.loads(whole["payload"]) == row
 
 
-def test_what_is_no_personal_data_is_shown() -> None:
+def test_other_data_is_shown() -> None:
     row = served("customers", demographics={**PERSON, "country": "Austria", "city": None})
     shown = json.loads(masked(API_TABLES["customers"], json.dumps(row)))
     assert shown == row | {"demographics": {**dict.fromkeys(PERSON, MASK), "country": "Austria", "city": None}}
     assert masked(API_TABLES["customers"], "no JSON, zoe@example.org") == json.dumps(MASK)
 
 
-def test_personal_data_are_given_to_programs_only(lake: EmbeddedWarehouse) -> None:
+def test_personal_data_is_shown_only_as_json(lake: EmbeddedWarehouse) -> None:
     for arguments in (["customers"], ["customers", "--format", "csv"], ["--format", "json"]):
         result = fraud("rejected", *arguments, "--personal", "--warehouse", lake.root)
-        assert result.exit_code == 2 and "--personal goes with TABLE and --format json" in result.output
+        assert result.exit_code == 2 and "--personal requires TABLE and --format json" in result.output
     assert "personal data" in fraud("rejected", "--help").output and "--personal" in fraud("rejected", "--help").output
     assert "--personal" in fraud("rejected", "list", "--help").output
 
 
-# --- taking in again --------------------------------------------------------------------------------------------------
+# --- retry ------------------------------------------------------------------------------------------------------------
 
 
-def test_rows_that_fulfil_every_claim_now_move_and_the_others_stay(lake: EmbeddedWarehouse) -> None:
-    still = refused_tx("still", status="?")
-    bring(lake, refused_tx("now", amount=7), still, tx("untouched", status="?"), tx("good"))
-    before = in_twin(lake)
+def test_valid_rows_move_to_the_table_and_the_others_stay(lake: EmbeddedWarehouse) -> None:
+    still = rejected_tx("still", status="?")
+    load(lake, rejected_tx("now", amount=7), still, tx("untouched", status="?"), tx("good"))
+    before = in_quarantine(lake)
     (day,) = retried(lake)
     assert day == Retried("2026-01-05", taken=1, known=0, refused=2, changed=["2026-01-05"], known_on=[])
     assert in_table(lake) == {("now", 7, "2026-01-05"), ("good", 12.5, "2026-01-05")}
-    claims = {json.loads(payload)["transaction_id"]: claims for (payload, _), claims in in_twin(lake).items()}
+    claims = {json.loads(payload)["transaction_id"]: claims for (payload, _), claims in in_quarantine(lake).items()}
     assert claims == {"still": [STATUS], "untouched": [STATUS]}
-    assert set(in_twin(lake)) < set(before), "payloads and days are as they were"
+    assert set(in_quarantine(lake)) < set(before), "payloads and days are unchanged"
 
 
 def test_without_a_changed_claim_nothing_changes(lake: EmbeddedWarehouse) -> None:
-    bring(lake, refused_tx("a"), None, 5, tx("good"))
+    load(lake, rejected_tx("a"), None, 5, tx("good"))
     versions = versions_of(lake)
     (day,) = retried(lake, TRANSACTIONS)
     assert (day.taken, day.known, day.refused, day.changed) == (0, 0, 3, [])
     assert versions_of(lake) == versions, "nothing was written"
 
 
-def test_twice_is_as_good_as_once(lake: EmbeddedWarehouse) -> None:
-    bring(lake, refused_tx("a"), refused_tx("b", status="?"), tx("good"))
+def test_a_second_retry_changes_nothing(lake: EmbeddedWarehouse) -> None:
+    load(lake, rejected_tx("a"), rejected_tx("b", status="?"), tx("good"))
     retried(lake)
-    rows, twin, versions = in_table(lake), in_twin(lake), versions_of(lake)
+    rows, quarantine, versions = in_table(lake), in_quarantine(lake), versions_of(lake)
     assert [(day.taken, day.known, day.refused) for day in retried(lake)] == [(0, 0, 1)]
-    assert (in_table(lake), in_twin(lake), versions_of(lake)) == (rows, twin, versions)
+    assert (in_table(lake), in_quarantine(lake), versions_of(lake)) == (rows, quarantine, versions)
 
 
 def versions_of(lake: EmbeddedWarehouse) -> dict[str, int]:
@@ -234,32 +237,32 @@ def versions_of(lake: EmbeddedWarehouse) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("in_the_table", "refused", "kept", "taken"),
+    ("in_the_table", "rejected", "kept", "taken"),
     [
         ("10:00:02", "10:00:01", "table", 0),
-        ("10:00:01", "10:00:02", "refused", 1),
+        ("10:00:01", "10:00:02", "rejected", 1),
         ("10:00:01", "10:00:01", "table", 0),
         ("10:00:01", None, "table", 0),
-        (None, "10:00:01", "refused", 1),
+        (None, "10:00:01", "rejected", 1),
         (None, None, "table", 0),
     ],
 )
 def test_the_version_that_arrived_last_stays(
-    lake: EmbeddedWarehouse, in_the_table: str | None, refused: str | None, kept: str, taken: int
+    lake: EmbeddedWarehouse, in_the_table: str | None, rejected: str | None, kept: str, taken: int
 ) -> None:
-    arrived = [time and f"2026-01-05T{time}Z" for time in (in_the_table, refused)]
-    amounts = {"table": 1, "refused": 2}
-    bring(lake, tx("a", amount=1, ingested_at=arrived[0]), refused_tx("a", amount=2, ingested_at=arrived[1]))
+    arrived = [time and f"2026-01-05T{time}Z" for time in (in_the_table, rejected)]
+    amounts = {"table": 1, "rejected": 2}
+    load(lake, tx("a", amount=1, ingested_at=arrived[0]), rejected_tx("a", amount=2, ingested_at=arrived[1]))
     (day,) = retried(lake)
     assert (day.taken, day.known, day.refused) == (taken, 1 - taken, 0)
     assert (day.changed, day.known_on) == ((["2026-01-05"], []) if taken else ([], ["2026-01-05"]))
     assert in_table(lake) == {("a", amounts[kept], "2026-01-05")}
-    assert in_twin(lake) == {}
+    assert in_quarantine(lake) == {}
 
 
-def test_of_refused_versions_the_last_is_taken_whatever_day_it_arrived(lake: EmbeddedWarehouse) -> None:
-    versions = [refused_tx("a", amount=n, ingested_at=f"2026-01-0{n}T11:00:00Z") for n in (5, 6, 7)]
-    bring(lake, *versions, refused_tx("a", amount=4, ingested_at="2026-01-07T10:00:00Z"))
+def test_the_last_of_several_rejected_versions_is_loaded(lake: EmbeddedWarehouse) -> None:
+    versions = [rejected_tx("a", amount=n, ingested_at=f"2026-01-0{n}T11:00:00Z") for n in (5, 6, 7)]
+    load(lake, *versions, rejected_tx("a", amount=4, ingested_at="2026-01-07T10:00:00Z"))
     days = retried(lake)
     assert [(day.day, day.taken, day.known) for day in days] == [
         ("2026-01-05", 1, 0),
@@ -269,9 +272,9 @@ def test_of_refused_versions_the_last_is_taken_whatever_day_it_arrived(lake: Emb
     assert in_table(lake) == {("a", 7, "2026-01-05")}
 
 
-def test_a_row_goes_to_the_day_it_happened_and_other_rows_of_it_stay(lake: EmbeddedWarehouse) -> None:
-    bring(lake, tx("there", date_time="2026-01-04T10:00:00Z"), day=DAY - dt.timedelta(days=1))
-    bring(lake, tx("good"), refused_tx("late", date_time="2026-01-04T09:00:00Z"), refused_tx("old", date_time="2019-01-01"))
+def test_a_row_is_loaded_on_its_own_day_and_other_rows_of_the_day_stay(lake: EmbeddedWarehouse) -> None:
+    load(lake, tx("there", date_time="2026-01-04T10:00:00Z"), day=DAY - dt.timedelta(days=1))
+    load(lake, tx("good"), rejected_tx("late", date_time="2026-01-04T09:00:00Z"), rejected_tx("old", date_time="2019-01-01"))
     (day,) = retried(lake)
     assert (day.taken, day.refused, day.changed) == (1, 1, ["2026-01-04"])
     assert {(name, on) for name, _, on in in_table(lake)} == {
@@ -279,17 +282,17 @@ def test_a_row_goes_to_the_day_it_happened_and_other_rows_of_it_stay(lake: Embed
         ("late", "2026-01-04"),
         ("good", "2026-01-05"),
     }
-    assert list(in_twin(lake).values()) == [["event_time_is_in_the_span_asked_for"]]
+    assert list(in_quarantine(lake).values()) == [["event_time_is_in_the_span_asked_for"]]
 
 
 @pytest.mark.parametrize("table", ["customers", "blacklist", "credit_scores"])
-def test_a_row_of_a_snapshot_goes_to_that_of_the_day_it_arrived(lake: EmbeddedWarehouse, table: str) -> None:
+def test_a_row_of_a_snapshot_is_loaded_on_its_day_of_arrival(lake: EmbeddedWarehouse, table: str) -> None:
     api = API_TABLES[table]
     (key,) = api.table.key
     longer = claiming(api, f"{key}_is_short")
     long = "x" * 1001
-    bring(lake, served(table), served(table, **{key: long}), api=api)
-    bring(lake, served(table), api=api, day=NEXT_DAY)
+    load(lake, served(table), served(table, **{key: long}), api=api)
+    load(lake, served(table), api=api, day=NEXT_DAY)
     (day,) = retried(lake, longer)
     assert (day.taken, day.changed) == (1, ["2026-01-05"])
     good = served(table)[key]
@@ -300,45 +303,45 @@ def test_a_row_of_a_snapshot_goes_to_that_of_the_day_it_arrived(lake: EmbeddedWa
     }
 
 
-def test_only_the_days_of_arrival_that_were_asked_for(lake: EmbeddedWarehouse) -> None:
-    bring(lake, refused_tx("a"), refused_tx("b", ingested_at="2026-01-06T00:00:00Z"))
+def test_only_the_requested_days_of_arrival_are_retried(lake: EmbeddedWarehouse) -> None:
+    load(lake, rejected_tx("a"), rejected_tx("b", ingested_at="2026-01-06T00:00:00Z"))
     assert [day.day for day in retried(lake, span=Span.days(NEXT_DAY, NEXT_DAY))] == ["2026-01-06"]
     assert {name for name, _, _ in in_table(lake)} == {"b"}
-    assert [on for _, on in in_twin(lake)] == ["2026-01-05"]
+    assert [on for _, on in in_quarantine(lake)] == ["2026-01-05"]
 
 
-def test_rows_that_a_later_load_accepted_leave_the_twin(lake: EmbeddedWarehouse) -> None:
-    bring(lake, refused_tx("a"), tx("good"))
-    bring(lake, refused_tx("a"), tx("good"), api=RELAXED)
-    assert len(in_twin(lake)) == 1, "a load leaves it there"
+def test_rows_that_a_later_load_accepted_leave_quarantine(lake: EmbeddedWarehouse) -> None:
+    load(lake, rejected_tx("a"), tx("good"))
+    load(lake, rejected_tx("a"), tx("good"), api=RELAXED)
+    assert len(in_quarantine(lake)) == 1, "a load does not remove it"
     rows = in_table(lake)
     (day,) = retried(lake)
     assert (day.taken, day.known, day.refused, day.changed) == (0, 1, 0, [])
-    assert (in_table(lake), in_twin(lake)) == (rows, {})
+    assert (in_table(lake), in_quarantine(lake)) == (rows, {})
 
 
-def test_odd_rows_stay_as_they_were_served(lake: EmbeddedWarehouse) -> None:
+def test_odd_rows_stay_as_served(lake: EmbeddedWarehouse) -> None:
     odd = ["\ud800", {"transaction_id": "\ud800"}, {"amount": 2**80}, [], True, "it's \\ a 'text'", {"a": float("inf")}]
-    bring(lake, *odd, refused_tx("it's \\ 'odd'"))
-    before = in_twin(lake)
+    load(lake, *odd, rejected_tx("it's \\ 'odd'"))
+    before = in_quarantine(lake)
     (day,) = retried(lake)
     assert (day.taken, day.refused) == (1, len(odd))
     assert {name for name, _, _ in in_table(lake)} == {"it's \\ 'odd'"}
-    assert in_twin(lake) == {row: claims for row, claims in before.items() if "odd" not in row[0]}
+    assert in_quarantine(lake) == {row: claims for row, claims in before.items() if "odd" not in row[0]}
 
 
-def test_a_payload_that_nobody_can_read_stays(lake: EmbeddedWarehouse) -> None:
+def test_an_unreadable_payload_stays(lake: EmbeddedWarehouse) -> None:
     broken = [{"row_id": "1", "payload": "not JSON", "claims": [CURRENCY], "ds": "2026-01-05"}]
     lake.upsert(TRANSACTIONS.rejected, pa.Table.from_pylist(broken, schema=TRANSACTIONS.rejected.arrow_schema))
-    bring(lake, refused_tx("a"))
+    load(lake, rejected_tx("a"))
     (day,) = retried(lake)
     assert (day.taken, day.refused) == (1, 1)
-    assert in_twin(lake) == {("not JSON", "2026-01-05"): [CURRENCY]}
+    assert in_quarantine(lake) == {("not JSON", "2026-01-05"): [CURRENCY]}
 
 
 def test_more_rows_than_one_query_names(lake: EmbeddedWarehouse) -> None:
-    rows = [refused_tx(f"t{n}", amount=n) for n in range(4_500)]
-    bring(lake, *rows)
+    rows = [rejected_tx(f"t{n}", amount=n) for n in range(4_500)]
+    load(lake, *rows)
     assert len(refused_rows(lake, TRANSACTIONS)) == 4_500
     newer = [tx(f"t{n}", amount=-0.0, ingested_at="2026-01-05T23:00:00Z") for n in range(0, 4_500, 2)]
     lake.upsert(TRANSACTIONS.table, validate(TRANSACTIONS, newer, SPAN).rows)
@@ -347,16 +350,16 @@ def test_more_rows_than_one_query_names(lake: EmbeddedWarehouse) -> None:
     assert in_table(lake) == {(f"t{n}", n if n % 2 else 0, "2026-01-05") for n in range(4_500)}
 
 
-def test_without_a_load_there_is_nothing_to_take_in(lake: EmbeddedWarehouse) -> None:
-    with pytest.raises(TableNotFound, match=TWIN):
+def test_a_retry_before_the_first_load_is_an_error(lake: EmbeddedWarehouse) -> None:
+    with pytest.raises(TableNotFound, match=QUARANTINE):
         retried(lake)
 
 
-# --- cut off, and beside others ---------------------------------------------------------------------------------------
+# --- killed retries, concurrent writers -------------------------------------------------------------------------------
 
 
 class Killed(EmbeddedWarehouse):
-    """Ends at a write, as a process that is killed before it would."""
+    """Fails before a write, like a process that is killed there."""
 
     def __init__(self, root: Path, writes: int) -> None:
         super().__init__(root)
@@ -377,30 +380,30 @@ class Killed(EmbeddedWarehouse):
 
 
 @pytest.mark.parametrize("writes", range(6))
-def test_killed_between_its_writes_it_ends_as_if_it_had_not_been(tmp_path: Path, writes: int) -> None:
-    """Two days of arrival, three writes each: the table, the marks in the twin, the removal."""
-    rows = [refused_tx("a", amount=1), refused_tx("b", status="?"), refused_tx("c", ingested_at="2026-01-06T00:00:00Z")]
+def test_a_retry_killed_between_writes_can_be_repeated(tmp_path: Path, writes: int) -> None:
+    """Two days of arrival, three writes each: the table, the marks in quarantine, the removal."""
+    rows = [rejected_tx("a", amount=1), rejected_tx("b", status="?"), rejected_tx("c", ingested_at="2026-01-06T00:00:00Z")]
     lakes = [EmbeddedWarehouse(tmp_path / name) for name in ("whole", "killed")]
     for lake in lakes:
-        bring(lake, *rows, tx("good"))
+        load(lake, *rows, tx("good"))
     whole, lake = lakes
     retried(whole)
-    assert len(in_table(whole)) == 3 and len(in_twin(whole)) == 1
+    assert len(in_table(whole)) == 3 and len(in_quarantine(whole)) == 1
     with pytest.raises(HiveIOError, match="killed"):
         list(retry(Killed(lake.root, writes), RELAXED, ASKED))
     names = {name for name, _, _ in in_table(lake)}
-    waiting = {json.loads(payload)["transaction_id"] for (payload, _), claims in in_twin(lake).items() if claims}
-    assert names | waiting == {"a", "b", "c", "good"}, "nothing is lost"
+    waiting = {json.loads(payload)["transaction_id"] for (payload, _), claims in in_quarantine(lake).items() if claims}
+    assert names | waiting == {"a", "b", "c", "good"}, "no row is lost"
     shown = refused_rows(lake, TRANSACTIONS)
-    assert {json.loads(row.payload)["transaction_id"] for row in shown} == waiting, "what is marked is no longer refused"
+    assert {json.loads(row.payload)["transaction_id"] for row in shown} == waiting, "marked rows are no longer listed"
     days = retried(lake)
-    assert (in_table(lake), in_twin(lake)) == (in_table(whole), in_twin(whole))
+    assert (in_table(lake), in_quarantine(lake)) == (in_table(whole), in_quarantine(whole))
     again = {day for each in days for day in (*each.changed, *each.known_on)}
-    assert again == {"2026-01-05"}, "the days that are to be run are said"
+    assert again == {"2026-01-05"}, "the days to run are reported"
 
 
 class Interrupted(EmbeddedWarehouse):
-    """Another writer comes in once, after a query was computed and before its result is written."""
+    """Another writer commits once, between a query and the write of its result."""
 
     def __init__(self, root: Path, before_replace: Callable[[], None]) -> None:
         super().__init__(root)
@@ -417,23 +420,23 @@ class Interrupted(EmbeddedWarehouse):
         return rows
 
 
-def test_a_row_that_is_refused_meanwhile_is_not_lost(lake: EmbeddedWarehouse) -> None:
-    bring(lake, refused_tx("a"), refused_tx("b", status="?"))
+def test_a_row_that_is_rejected_meanwhile_is_not_lost(lake: EmbeddedWarehouse) -> None:
+    load(lake, rejected_tx("a"), rejected_tx("b", status="?"))
 
-    def refuse_another() -> None:
+    def reject_another() -> None:
         batch = validate(TRANSACTIONS, [tx("meanwhile", status="?")], SPAN)
         EmbeddedWarehouse(lake.root).upsert(TRANSACTIONS.rejected, batch.rejected)
 
-    beside = Interrupted(lake.root, refuse_another)
+    beside = Interrupted(lake.root, reject_another)
     list(retry(beside, RELAXED, ASKED))
-    assert beside.sweeps == 2, "the removal was computed again on what the other wrote"
-    names = {json.loads(payload)["transaction_id"]: claims for (payload, _), claims in in_twin(lake).items()}
+    assert beside.sweeps == 2, "the removal was recomputed with the other writer's rows"
+    names = {json.loads(payload)["transaction_id"]: claims for (payload, _), claims in in_quarantine(lake).items()}
     assert names == {"b": [STATUS], "meanwhile": [STATUS]}
     assert {name for name, _, _ in in_table(lake)} == {"a"}
 
 
-class Overtaken(EmbeddedWarehouse):
-    """Another writer is first, once, at each table that rows are merged into."""
+class Conflicting(EmbeddedWarehouse):
+    """Another writer commits first, once, to each table that rows are upserted into."""
 
     def __init__(self, root: Path, steps: dict[str, Callable[[], None]]) -> None:
         super().__init__(root)
@@ -447,29 +450,29 @@ class Overtaken(EmbeddedWarehouse):
         return super().upsert(table, rows)
 
 
-def test_after_a_conflict_the_table_is_looked_at_again(lake: EmbeddedWarehouse) -> None:
-    bring(lake, refused_tx("a", amount=1), refused_tx("b", status="?"))
+def test_after_a_conflict_the_table_is_read_again(lake: EmbeddedWarehouse) -> None:
+    load(lake, rejected_tx("a", amount=1), rejected_tx("b", status="?"))
 
-    def bring_newer() -> None:
+    def load_newer() -> None:
         newer = validate(TRANSACTIONS, [tx("a", amount=2, ingested_at="2026-01-05T23:00:00Z")], SPAN)
         EmbeddedWarehouse(lake.root).upsert(TRANSACTIONS.table, newer.rows)
 
-    def refuse_another() -> None:
+    def reject_another() -> None:
         bad = validate(TRANSACTIONS, [tx("meanwhile", status="?")], SPAN)
         EmbeddedWarehouse(lake.root).upsert(TRANSACTIONS.rejected, bad.rejected)
 
-    steps = {"transactions": bring_newer, "transactions_rejected": refuse_another}
-    (day,) = retry(Overtaken(lake.root, steps), RELAXED, ASKED)
+    steps = {"transactions": load_newer, "transactions_rejected": reject_another}
+    (day,) = retry(Conflicting(lake.root, steps), RELAXED, ASKED)
     assert not steps and (day.taken, day.known) == (0, 1)
     assert in_table(lake) == {("a", 2, "2026-01-05")}
-    assert sorted(json.loads(payload)["transaction_id"] for payload, _ in in_twin(lake)) == ["b", "meanwhile"]
+    assert sorted(json.loads(payload)["transaction_id"] for payload, _ in in_quarantine(lake)) == ["b", "meanwhile"]
 
 
-# --- what is to be run afterwards -------------------------------------------------------------------------------------
+# --- days to run afterwards -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("table", "changed", "wanted"),
+    ("table", "changed", "expected"),
     [
         ("transactions", ["2026-01-05"], ["2026-01-05 to 2026-01-06"]),
         ("transactions", ["2026-01-05", "2026-01-06", "2026-01-09"], ["2026-01-05 to 2026-01-07", "2026-01-09 to 2026-01-10"]),
@@ -479,28 +482,28 @@ def test_after_a_conflict_the_table_is_looked_at_again(lake: EmbeddedWarehouse) 
         ("transactions", [], []),
     ],
 )
-def test_the_days_to_run_are_those_that_rest_on_the_changed_ones(table: str, changed: list[str], wanted: list[str]) -> None:
-    assert [str(span) for span in days_to_run(API_TABLES[table], changed, ASKED)] == wanted
+def test_the_days_to_run_depend_on_the_changed_days(table: str, changed: list[str], expected: list[str]) -> None:
+    assert [str(span) for span in days_to_run(API_TABLES[table], changed, ASKED)] == expected
 
 
-def test_the_command_says_what_became_of_the_rows_and_what_to_run(lake: EmbeddedWarehouse) -> None:
-    # the code of a load that knew no channel but this
+def test_the_command_reports_counts_and_the_days_to_run(lake: EmbeddedWarehouse) -> None:
+    # an older version of the code, which accepted only one channel
     online = Claim("channel_is_online", "channel", lambda values: values == "online")
     strict = replace(TRANSACTIONS, claims=(*TRANSACTIONS.claims, online))
-    bring(lake, tx("new"), tx("known"), tx("bad", status="?"), api=strict)
+    load(lake, tx("new"), tx("known"), tx("bad", status="?"), api=strict)
     lake.upsert(TRANSACTIONS.table, validate(TRANSACTIONS, [tx("known")], SPAN).rows)
     result = fraud("rejected", "retry", "transactions", "--warehouse", lake.root)
     assert result.exit_code == 0, result.output
-    assert "transactions: 1 rows taken in, 1 removed that it had, 1 still refused" in result.output
-    assert "It had rows of 2026-01-05." in result.output
-    assert "Days that changed: 2026-01-05\n" in result.output
+    assert re.search(r"^transactions: 1 rows .*\b1 .*\b1 still rejected", result.output), "loaded, already loaded, rejected"
+    assert re.search(r"already loaded on 2026-01-05", result.output, re.IGNORECASE)
+    assert re.search(r"^changed.*2026-01-05$", result.output, re.MULTILINE | re.IGNORECASE)
     assert f"fraud run --from 2026-01-05 --to 2026-01-07 --warehouse {lake.root}\n" in result.output
     assert "Café" not in result.output, "no payload"
     again = fraud("rejected", "retry", "transactions", "--warehouse", lake.root).output
-    assert "0 rows taken in, 0 removed that it had, 1 still refused" in again and "fraud run" not in again
+    assert re.search(r"^transactions: 0 rows .*\b0 .*\b1 still rejected", again) and "fraud run" not in again
 
 
-def test_a_table_that_is_none_is_refused(lake: EmbeddedWarehouse) -> None:
+def test_an_unknown_table_is_a_usage_error(lake: EmbeddedWarehouse) -> None:
     for arguments in (["nothing"], ["retry", "nothing"], ["retry"]):
         result = fraud("rejected", *arguments, "--warehouse", lake.root)
         assert result.exit_code == 2 and "transactions" in result.output

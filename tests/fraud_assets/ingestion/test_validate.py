@@ -1,4 +1,4 @@
-"""What becomes of rows as served: read exactly, refused with their claims, one version a key, every row counted."""
+"""Validation of served rows: values read exactly, violated claims listed, one version per key, every row counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.fraud_fixtures import DAY, SPAN, served
 NEXT_DAY = DAY + dt.timedelta(days=1)
 
 
-def taken(*rows: Any, table: str = "transactions", span: Span = SPAN) -> Batch:
+def validated(*rows: Any, table: str = "transactions", span: Span = SPAN) -> Batch:
     return validate(API_TABLES[table], rows, span)
 
 
@@ -61,9 +61,9 @@ def counts(batch: Batch) -> Counts:
     ],
 )
 def test_an_amount_is_exact(given_amount: float | str, loaded: str) -> None:
-    # beside others of its kind, beside texts, and alone: columns are read at once or one by one
+    # alone, beside numbers and beside texts: a column is read at once or value by value
     for beside in ([], [tx(transaction_id="b", amount=5)], [tx(transaction_id="b", amount="5.5")]):
-        amount = taken(tx(amount=given_amount), *beside).rows.column("amount")[0].as_py()
+        amount = validated(tx(amount=given_amount), *beside).rows.column("amount")[0].as_py()
         assert isinstance(amount, Decimal)
         assert str(amount) == loaded
 
@@ -72,15 +72,15 @@ def test_an_amount_is_exact(given_amount: float | str, loaded: str) -> None:
 @settings(max_examples=15, deadline=None)
 def test_every_amount_in_cents_is_read_to_the_cent(cents: list[int], written: Callable[[str], Any]) -> None:
     exact = [Decimal(value).scaleb(-2) for value in cents]
-    batch = taken(*(tx(transaction_id=str(n), amount=written(str(value))) for n, value in enumerate(exact)))
+    batch = validated(*(tx(transaction_id=str(n), amount=written(str(value))) for n, value in enumerate(exact)))
     assert batch.rows.column("amount").to_pylist() == exact
 
 
 @pytest.mark.parametrize(
     "amount", [1.005, "0.001", "NaN", "Infinity", float("nan"), True, "", "ten", [1], 10**400, "1e9999999"]
 )
-def test_what_is_no_amount_to_the_cent_is_refused_not_rounded(amount: Any) -> None:
-    batch = taken(tx(transaction_id="good"), tx(amount=amount))
+def test_an_amount_that_is_not_exact_to_the_cent_is_rejected_not_rounded(amount: Any) -> None:
+    batch = validated(tx(transaction_id="good"), tx(amount=amount))
     assert batch.rejected.column("claims").to_pylist() == [["amount_is_readable"]]
     assert batch.rows.column("transaction_id").to_pylist() == ["good"]
 
@@ -102,26 +102,26 @@ def test_what_is_no_amount_to_the_cent_is_refused_not_rounded(amount: Any) -> No
 )
 def test_a_time_is_read_as_utc(text: str, utc: dt.datetime) -> None:
     for beside in ([], [tx(transaction_id="b")], [tx(transaction_id="b", date_time="2026-01-05T08:00:00")], [None]):
-        batch = taken(tx(date_time=text), *beside)
+        batch = validated(tx(date_time=text), *beside)
         assert batch.rows.column("event_time")[0].as_py() == utc
 
 
 @pytest.mark.parametrize(
     "text", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2026-02-30T00:00:00Z", "", "\ud800"]
 )
-def test_a_time_outside_the_calendar_is_unreadable_whatever_stands_beside_it(text: str) -> None:
+def test_a_time_outside_the_calendar_is_unreadable_beside_any_other(text: str) -> None:
     for beside in ([], [tx(transaction_id="b")], [tx(transaction_id="b", ingested_at="2026-01-05T10:00:00")]):
-        batch = taken(tx(ingested_at=text), *beside)
+        batch = validated(tx(ingested_at=text), *beside)
         assert [(r["claims"], r["ds"]) for r in batch.rejected.to_pylist()] == [(["ingested_at_is_readable"], DAY.isoformat())]
 
 
-# --- refused rows -------------------------------------------------------------------------------------------------------
+# --- rejected rows ------------------------------------------------------------------------------------------------------
 
 
-def test_all_broken_claims_of_a_row_are_listed_sorted() -> None:
+def test_all_violated_claims_of_a_row_are_listed_sorted() -> None:
     bad = tx(amount=-1, currency="x", date_time="never", status="?", merchant_details__latitude=100, customer_id=None)
-    [refused] = taken(bad).rejected.to_pylist()
-    assert refused["claims"] == [
+    [rejected] = validated(bad).rejected.to_pylist()
+    assert rejected["claims"] == [
         "amount_is_not_negative_nor_absurd",
         "currency_is_iso_4217",
         "customer_id_is_given",
@@ -153,26 +153,26 @@ def test_all_broken_claims_of_a_row_are_listed_sorted() -> None:
 @pytest.mark.parametrize("table", API_TABLES)
 def test_a_row_of_any_shape_is_kept_as_served(table: str, row: Any, payload: str) -> None:
     good = served(table)
-    batch = taken(row, good, table=table)
-    [refused] = batch.rejected.to_pylist()
-    assert refused["payload"] == payload
-    assert json.loads(refused["payload"]) == row
-    assert refused["claims"] == [c for c in sorted(API_TABLES[table].claim_names) if c.endswith("_is_given")]
-    assert refused["ds"] == DAY.isoformat()
+    batch = validated(row, good, table=table)
+    [rejected] = batch.rejected.to_pylist()
+    assert rejected["payload"] == payload
+    assert json.loads(rejected["payload"]) == row
+    assert rejected["claims"] == [c for c in sorted(API_TABLES[table].claim_names) if c.endswith("_is_given")]
+    assert rejected["ds"] == DAY.isoformat()
     assert batch.rows.num_rows == 1
 
 
-def test_the_id_of_a_refused_row_is_the_hash_of_its_payload() -> None:
+def test_the_id_of_a_rejected_row_is_the_hash_of_its_payload() -> None:
     bad = tx(amount=-1)
-    [refused] = taken(bad).rejected.to_pylist()
-    [same_in_other_order] = taken(dict(reversed(bad.items()))).rejected.to_pylist()
-    assert refused["row_id"] == hashlib.sha256(refused["payload"].encode()).hexdigest()
-    assert same_in_other_order == refused
+    [rejected] = validated(bad).rejected.to_pylist()
+    [same_in_other_order] = validated(dict(reversed(bad.items()))).rejected.to_pylist()
+    assert rejected["row_id"] == hashlib.sha256(rejected["payload"].encode()).hexdigest()
+    assert same_in_other_order == rejected
 
 
 def test_a_malformed_part_leaves_the_rest_of_the_row_readable() -> None:
-    [refused] = taken(tx(merchant_details="m1")).rejected.to_pylist()
-    assert refused["claims"] == ["merchant_id_is_given"]
+    [rejected] = validated(tx(merchant_details="m1")).rejected.to_pylist()
+    assert rejected["claims"] == ["merchant_id_is_given"]
 
 
 @pytest.mark.parametrize(
@@ -186,15 +186,16 @@ def test_a_malformed_part_leaves_the_rest_of_the_row_readable() -> None:
         ("1999-12-31T00:00:00Z", "2026-01-05"),
     ],
 )
-def test_a_refused_row_is_of_the_day_it_arrived_else_of_the_day_asked_for(ingested_at: str | None, day: str) -> None:
-    [refused] = taken(tx(amount=-1, ingested_at=ingested_at)).rejected.to_pylist()
-    assert refused["ds"] == day
+def test_a_rejected_row_belongs_to_its_day_of_arrival_or_to_the_requested_day(ingested_at: str | None, day: str) -> None:
+    [rejected] = validated(tx(amount=-1, ingested_at=ingested_at)).rejected.to_pylist()
+    assert rejected["ds"] == day
 
 
-def test_a_part_of_a_day_takes_only_what_happened_in_it() -> None:
+def test_a_span_within_a_day_accepts_only_times_in_it() -> None:
     ten, noon = dt.datetime(2026, 1, 5, 10, tzinfo=dt.UTC), dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
     times = {"a": "09:59:59.999999", "b": "10:00:00", "c": "11:59:59.999999", "d": "12:00:00"}
-    batch = taken(*(tx(transaction_id=t, date_time=f"2026-01-05T{time}Z") for t, time in times.items()), span=Span(ten, noon))
+    rows = [tx(transaction_id=name, date_time=f"2026-01-05T{time}Z") for name, time in times.items()]
+    batch = validated(*rows, span=Span(ten, noon))
     assert batch.rows.column("transaction_id").to_pylist() == ["b", "c"]
     assert batch.rejected.column("claims").to_pylist() == [["event_time_is_in_the_span_asked_for"]] * 2
 
@@ -222,26 +223,26 @@ def version(amount: int, arrived: str | None) -> dict[str, Any]:
 )
 def test_the_last_arrival_wins_and_among_equals_the_last_served(versions: list[dict[str, Any]], kept: int) -> None:
     other = tx(transaction_id="other")
-    at_once = taken(*versions, other)
-    page_by_page = join_pages(TRANSACTIONS, [taken(row) for row in [*versions, other]], DAY)
+    at_once = validated(*versions, other)
+    page_by_page = join_pages(TRANSACTIONS, [validated(row) for row in [*versions, other]], DAY)
     for batch in (at_once, page_by_page):
         assert {r["transaction_id"]: r["amount"] for r in batch.rows.to_pylist()} == {"t1": kept, "other": Decimal("12.5")}
         assert counts(batch) == Counts(loaded=2, rejected=0, superseded=len(versions) - 1)
 
 
 def test_without_arrival_times_the_last_served_wins() -> None:
-    batch = taken(served("credit_scores", score=400), served("credit_scores", score=300), table="credit_scores")
+    batch = validated(served("credit_scores", score=400), served("credit_scores", score=300), table="credit_scores")
     assert batch.rows.column("score").to_pylist() == [300]
 
 
-def test_a_broken_version_supersedes_nothing() -> None:
-    batch = taken(version(1, "10:00:01"), version(-1, "10:00:02"))
+def test_a_rejected_version_supersedes_nothing() -> None:
+    batch = validated(version(1, "10:00:01"), version(-1, "10:00:02"))
     assert batch.rows.column("amount").to_pylist() == [1]
     assert counts(batch) == Counts(loaded=1, rejected=1, superseded=0)
 
 
-def test_a_refused_row_served_again_is_one_row() -> None:
-    batch = taken(tx(amount=-1), tx(amount=-1), None, None, tx())
+def test_a_rejected_row_served_again_is_one_row() -> None:
+    batch = validated(tx(amount=-1), tx(amount=-1), None, None, tx())
     assert batch.rejected.num_rows == 2
     assert counts(batch) == Counts(loaded=1, rejected=2, superseded=2)
     assert batch.served == 5
@@ -258,14 +259,14 @@ def test_the_same_id_on_two_days_is_two_rows() -> None:
     assert joined.days == {"2026-01-05": Counts(1, 0, 0), "2026-01-06": Counts(1, 0, 0)}
 
 
-def test_a_refused_row_served_on_two_days_is_one_row_of_its_day_of_arrival() -> None:
+def test_a_rejected_row_served_on_two_days_is_one_row_on_its_day_of_arrival() -> None:
     bad = tx(amount=-1)
     days = [validate(TRANSACTIONS, [bad], Span.days(day, day)) for day in (DAY, NEXT_DAY)]
     assert [r["ds"] for r in join_days(days).rejected.to_pylist()] == ["2026-01-05"]
 
 
-def test_nothing_served_is_nothing() -> None:
-    for batch in (taken(), join_pages(TRANSACTIONS, [], DAY)):
+def test_an_empty_page_is_an_empty_batch() -> None:
+    for batch in (validated(), join_pages(TRANSACTIONS, [], DAY)):
         assert (batch.rows.num_rows, batch.rejected.num_rows, batch.served, batch.rejected_share) == (0, 0, 0, 0.0)
 
 
@@ -293,10 +294,12 @@ def _rows(batch: Batch) -> list[Any]:
     return sorted(map(repr, batch.rows.to_pylist()))
 
 
-def _refused(batch: Batch) -> list[Any]:
+def _rejected(batch: Batch) -> list[Any]:
     return sorted(map(repr, batch.rejected.to_pylist()))
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @given(st.lists(st.one_of(_GOOD, _BAD), max_size=8), st.sets(st.integers(1, 7)))
 @settings(max_examples=40, deadline=None)
 def test_counts_add_up_and_pages_do_not_matter(rows: list[Any], cuts: set[int]) -> None:
@@ -304,7 +307,7 @@ def test_counts_add_up_and_pages_do_not_matter(rows: list[Any], cuts: set[int]) 
     edges = [0, *sorted(cut for cut in cuts if cut < len(rows)), len(rows)]
     pages = [validate(TRANSACTIONS, rows[a:b], SPAN) for a, b in pairwise(edges)]
     paged = join_pages(TRANSACTIONS, pages, DAY)
-    assert (_rows(paged), _refused(paged), paged.days) == (_rows(whole), _refused(whole), whole.days)
+    assert (_rows(paged), _rejected(paged), paged.days) == (_rows(whole), _rejected(whole), whole.days)
     for batch in (whole, paged):
         count = counts(batch)
         assert count.served == len(rows) == batch.served
@@ -316,7 +319,7 @@ def test_counts_add_up_and_pages_do_not_matter(rows: list[Any], cuts: set[int]) 
 
 @given(st.lists(_GOOD, max_size=8))
 @settings(max_examples=25, deadline=None)
-def test_of_good_rows_every_key_is_loaded_once_in_its_last_version(rows: list[dict[str, Any]]) -> None:
+def test_every_key_of_valid_rows_is_loaded_once_in_its_last_version(rows: list[dict[str, Any]]) -> None:
     expected: dict[str, tuple[str, Decimal]] = {}
     for row in rows:
         arrived = (row["ingested_at"] or "").removesuffix("Z")

@@ -1,9 +1,10 @@
-"""What people are told of Dagster's records and of the lake: each change once, to a real receiver."""
+"""Notifications from Dagster's records and the lake, to a real receiver: each change once."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -15,13 +16,14 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateCh
 from dagster._core.events import DagsterEvent
 from pydantic import SecretStr
 
+from fraud_assets.clock import Clock
 from fraud_assets.definitions import build_definitions, watched_tables
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.checks import DEAD_AFTER, HAS_HIT, has_hit
-from fraud_assets.defs.latest_partition import DUE_AFTER, LATEST_DAY
+from fraud_assets.defs.latest_partition import GRACE_PERIOD, LATEST_DAY
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
-from fraud_assets.monitoring.alert_digest import BETWEEN_ALERTS
+from fraud_assets.monitoring.alert_digest import BETWEEN_DIGESTS
 from fraud_assets.monitoring.health import HealthMonitor
 from fraud_assets.runs.batch import RunFailed, run_days
 from fraud_assets.runs.instance import dagster_instance
@@ -31,10 +33,10 @@ from fraud_assets.settings import Settings, read_settings
 from hive_io import EmbeddedWarehouse, Span, Table
 from mock_sources import World, running
 from tests.fraud_assets.monitoring.test_incidents import Receiver
-from tests.fraud_fixtures import fill, serving, transaction
+from tests.fraud_fixtures import DAY, fill, serving, transaction
 
-NOW = dt.datetime.now(dt.UTC)
-TODAY = NOW.date()
+TODAY = DAY
+NOW = dt.datetime.combine(TODAY, dt.time(12), dt.UTC)
 TABLES = ["transactions", "high_value", "fraud_alerts"]
 CHECK = dg.AssetCheckKey(key("high_value"), HAS_HIT)
 
@@ -61,83 +63,90 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def look(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime = NOW) -> None:
-    """As a process of its own would: look, and send."""
-    monitor = HealthMonitor(settings, instance, EmbeddedWarehouse(settings.warehouse), TABLES, [CHECK])
-    monitor.check(now)
+def monitor_at(
+    settings: Settings, instance: dg.DagsterInstance, now: dt.datetime = NOW, checks: Sequence[dg.AssetCheckKey] = (CHECK,)
+) -> HealthMonitor:
+    warehouse = EmbeddedWarehouse(settings.warehouse)
+    return HealthMonitor(settings, instance, warehouse, TABLES, checks, Clock(lambda: now))
+
+
+def check_and_send(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime = NOW) -> None:
+    """Check and send, as a new process would."""
+    monitor = monitor_at(settings, instance, now)
+    monitor.check()
     assert monitor.outbox.send() == []
 
 
-def made(instance: dg.DagsterInstance, *days: dt.date, tables: list[str] = TABLES) -> None:
+def materialize(instance: dg.DagsterInstance, *days: dt.date, tables: list[str] = TABLES) -> None:
     for table in tables:
         for day in days:
             instance.report_runless_asset_event(dg.AssetMaterialization(key(table), partition=str(day)))
 
 
 def freshness(instance: dg.DagsterInstance, table: str, new: FreshnessState, old: FreshnessState) -> None:
-    """What Dagster's daemon records."""
+    """Record a change as Dagster's daemon does."""
     instance.report_runless_asset_event(
         FreshnessStateChange(key=key(table), new_state=new, previous_state=old, state_change_timestamp=NOW.timestamp())  # type: ignore[arg-type]
     )
 
 
-def test_late_tables_are_told_once_and_once_when_they_are_fresh_again(
+def test_late_tables_open_one_incident_that_is_resolved_once(
     settings: Settings, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
-    made(instance, TODAY)
+    materialize(instance, TODAY)
     for table in TABLES:
         freshness(instance, table, FreshnessState.PASS, FreshnessState.UNKNOWN)
-    look(settings, instance)
+    check_and_send(settings, instance)
     assert receiver.titles == []
     for table in ("transactions", "fraud_alerts"):
         freshness(instance, table, FreshnessState.WARN, FreshnessState.PASS)
-    look(settings, instance)
+    check_and_send(settings, instance)
     freshness(instance, "transactions", FreshnessState.FAIL, FreshnessState.WARN)
-    look(settings, instance)
-    assert receiver.titles == ["Late: transactions, fraud_alerts"]
-    assert f"transactions: late since {NOW:%Y-%m-%d %H:%M} (UTC)" in receiver.bodies[0]
+    check_and_send(settings, instance)
+    assert receiver.titles == ["Late tables: transactions, fraud_alerts"]
+    assert f"{NOW:%Y-%m-%d %H:%M} (UTC)" in receiver.bodies[0]
     assert "https://dagster.example.org/assets/fintech/transactions" in receiver.bodies[0]
     freshness(instance, "transactions", FreshnessState.PASS, FreshnessState.FAIL)
-    look(settings, instance)
+    check_and_send(settings, instance)
     freshness(instance, "fraud_alerts", FreshnessState.UNKNOWN, FreshnessState.WARN)
-    look(settings, instance)
-    assert receiver.titles[1:] == ["Fresh again: transactions"], "what is unknown is not fresh"
+    check_and_send(settings, instance)
+    assert receiver.titles[1:] == ["Resolved: late tables: transactions"], "an unknown state is not fresh"
+    assert f"transactions: failing since {NOW:%Y-%m-%d %H:%M:%S} (UTC)" in receiver.bodies[1]
 
 
 def test_a_backfill_of_an_old_day_is_not_the_latest_day(
     settings: Settings, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
-    noon = dt.datetime.combine(TODAY, dt.time(12), dt.UTC)
-    look(settings, instance, noon)  # before anything was ever made
-    made(instance, TODAY)
-    look(settings, instance, noon)
+    check_and_send(settings, instance)  # nothing has ever been materialized
+    materialize(instance, TODAY)
+    check_and_send(settings, instance)
     assert receiver.titles == []
-    # the next day comes, and only an old day is made
+    # a new day begins, and only an old day is materialized
     tomorrow = TODAY + dt.timedelta(days=1)
     midnight = dt.datetime.combine(tomorrow, dt.time(), dt.UTC)
-    made(instance, TODAY - dt.timedelta(days=5))
-    look(settings, instance, midnight + DUE_AFTER - dt.timedelta(seconds=1))
+    materialize(instance, TODAY - dt.timedelta(days=5))
+    check_and_send(settings, instance, midnight + GRACE_PERIOD - dt.timedelta(seconds=1))
     assert receiver.titles == [], "the new day is not due yet"
     for _ in range(2):
-        look(settings, instance, midnight + DUE_AFTER)
-    assert receiver.titles == ["No partition of the latest day: transactions, high_value, fraud_alerts"]
-    assert f"transactions has no partition of {tomorrow}" in receiver.bodies[0]
-    made(instance, tomorrow)
+        check_and_send(settings, instance, midnight + GRACE_PERIOD)
+    assert receiver.titles == ["Missing latest day: transactions, high_value, fraud_alerts"]
+    assert all(fact in receiver.bodies[0] for fact in (*TABLES, str(tomorrow), "https://dagster.example.org/assets/fintech/"))
+    materialize(instance, tomorrow)
     for _ in range(2):
-        look(settings, instance, midnight + DUE_AFTER)
-    assert receiver.titles[1:] == ["The latest day is there: transactions, high_value, fraud_alerts"]
+        check_and_send(settings, instance, midnight + GRACE_PERIOD)
+    assert receiver.titles[1:] == ["Resolved: missing latest day: transactions, high_value, fraud_alerts"]
     history = instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(key("transactions"), LATEST_DAY), limit=100
     )
-    # recorded where it changes, not at every look; the newest first
+    # recorded at each change, not at each check; newest first
     assert [record.status.value for record in history] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
 
 
 @pytest.mark.parametrize("name", [LATEST_DAY, HAS_HIT])
-def test_a_check_that_a_run_has_planned_is_no_result(
+def test_a_planned_check_is_not_a_result(
     settings: Settings, instance: dg.DagsterInstance, receiver: Receiver, name: str
 ) -> None:
-    made(instance, TODAY)
+    materialize(instance, TODAY)
     planned = DagsterEvent(
         event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
         job_name="job",
@@ -145,11 +154,11 @@ def test_a_check_that_a_run_has_planned_is_no_result(
     )
     run = instance.create_run_for_job(build_definitions(settings).resolve_job_def("fraud_detection"))
     instance.report_dagster_event(planned, run.run_id)
-    look(settings, instance)
+    check_and_send(settings, instance)
     assert receiver.titles == []
 
 
-def test_the_check_of_the_latest_day_is_in_dagster_and_in_no_run(settings: Settings) -> None:
+def test_the_check_of_the_latest_day_is_in_dagster_but_not_in_runs(settings: Settings) -> None:
     definitions = build_definitions(settings)
     checks = {check for check in definitions.resolve_asset_graph().asset_check_keys if check.name == LATEST_DAY}
     assert {check.asset_key for check in checks} == {key(t) for t in watched_tables(Engine(read_rule_book()))}
@@ -157,37 +166,38 @@ def test_the_check_of_the_latest_day_is_in_dagster_and_in_no_run(settings: Setti
     assert LATEST_DAY not in {node.name for node in job.nodes}
 
 
-def test_a_run_that_fails_is_told_by_day_with_why_and_where(
+@pytest.mark.slow
+def test_a_failed_run_is_reported_by_day_with_its_error_and_link(
     settings: Settings, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     today = Span.days(TODAY, TODAY)
-    nobody = settings.model_copy(update={"source_url": "http://127.0.0.1:9"})
+    no_source = settings.model_copy(update={"source_url": "http://127.0.0.1:9"})
     for _ in range(2):
         with pytest.raises(RunFailed):
-            run_days(nobody, today)
-        look(settings, instance)
-    assert [title for title in receiver.titles if "run" in title] == [f"A run failed, of: fraud_detection of {TODAY}"]
-    body = receiver.bodies[receiver.titles.index(f"A run failed, of: fraud_detection of {TODAY}")]
+            run_days(no_source, today)
+        check_and_send(settings, instance)
+    title = f"Failed runs: fraud_detection of {TODAY}"
+    assert [each for each in receiver.titles if "runs" in each] == [title]
+    body = receiver.bodies[receiver.titles.index(title)]
     run = instance.get_run_records()[-1].dagster_run
-    assert "127.0.0.1:9" in body and "does not answer" in body and f"https://dagster.example.org/runs/{run.run_id}" in body
+    assert "127.0.0.1:9" in body and f"https://dagster.example.org/runs/{run.run_id}" in body
     with running(World(customers=40, merchants=60)) as url:
         run_days(settings.model_copy(update={"source_url": url}), today)
-    look(settings, instance)
-    look(settings, instance)
-    assert [title for title in receiver.titles if "uns" in title] == [f"Runs succeed again, of: fraud_detection of {TODAY}"]
+    check_and_send(settings, instance)
+    check_and_send(settings, instance)
+    assert [each for each in receiver.titles if "runs" in each] == [title, f"Resolved: failed runs: fraud_detection of {TODAY}"]
 
 
-def test_a_failing_check_that_stops_nothing_is_told(
-    settings: Settings, instance: dg.DagsterInstance, receiver: Receiver
-) -> None:
-    made(instance, TODAY)
+def test_a_failing_advisory_check_is_reported(settings: Settings, instance: dg.DagsterInstance, receiver: Receiver) -> None:
+    materialize(instance, TODAY)
     for passed in (True, False, False, True):
         result = dg.AssetCheckEvaluation(
             key("high_value"), HAS_HIT, passed=passed, metadata={}, description="0 hits in months."
         )
         instance.report_runless_asset_event(result)
-        look(settings, instance)
-    assert receiver.titles == [f"A check fails: {HAS_HIT} of high_value", f"Checks pass again: {HAS_HIT} of high_value"]
+        check_and_send(settings, instance)
+    name = f"{HAS_HIT} of high_value"
+    assert receiver.titles == [f"Failing checks: {name}", f"Resolved: failing checks: {name}"]
     assert "0 hits in months. https://dagster.example.org/assets/fintech/high_value" in receiver.bodies[0]
 
 
@@ -195,18 +205,16 @@ def test_a_failing_check_that_stops_nothing_is_told(
     ("days", "hit_on", "judged", "passes"),
     [
         (DEAD_AFTER, None, 5, False),
-        (DEAD_AFTER, None, 0, True),  # it had nothing to judge
-        (DEAD_AFTER - 1, None, 5, True),  # nobody can tell yet
+        (DEAD_AFTER, None, 0, True),  # nothing to judge
+        (DEAD_AFTER - 1, None, 5, True),  # too few days to tell
         (DEAD_AFTER, DEAD_AFTER - 1, 5, True),
-        (DEAD_AFTER + 1, DEAD_AFTER, 5, False),  # its last hit is too long ago
+        (DEAD_AFTER + 1, DEAD_AFTER, 5, False),  # the last hit is too old
     ],
 )
-def test_a_rule_is_dead_when_it_has_not_hit_for_long(
-    tmp_path: Path, days: int, hit_on: int | None, judged: int, passes: bool
-) -> None:
+def test_a_rule_without_hits_for_long_is_dead(tmp_path: Path, days: int, hit_on: int | None, judged: int, passes: bool) -> None:
     lake = EmbeddedWarehouse(tmp_path / "lake")
     noon = dt.datetime.combine(TODAY, dt.time(12))
-    # days without transactions between them do not count
+    # every other day has no transactions and does not count
     span = Span.days(TODAY - dt.timedelta(days=2 * days), TODAY)
     rows = [transaction(f"t{n}", event_time=noon - dt.timedelta(days=2 * n)) for n in range(days)]
     fill(lake, TRANSACTIONS.table, rows, span)
@@ -238,69 +246,82 @@ def alerts(lake: EmbeddedWarehouse, severities: dict[str, str], day: dt.date = T
     fill(lake, FRAUD_ALERTS, rows, Span.days(day, day))
 
 
-def test_grave_alerts_are_told_once_in_groups_and_not_too_often(
+@pytest.mark.slow
+def test_severe_alerts_are_notified_once_in_digests(
     settings: Settings, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
-    made(instance, TODAY)
+    materialize(instance, TODAY)
     lake = EmbeddedWarehouse(settings.warehouse)
-    look(settings, instance)  # before there is a table
+    check_and_send(settings, instance)  # the table does not exist yet
     alerts(lake, {"old": "critical"}, TODAY - dt.timedelta(days=2))
     alerts(lake, {"a": "low", "b": "medium", "c": "high", "d": "critical"})
     for _ in range(2):
-        look(settings, instance)
+        check_and_send(settings, instance)
     assert receiver.titles == ["2 new alerts of severity high or higher"]
-    assert receiver.bodies[0].splitlines() == [
-        "d: 0.500, critical, high_value, 01:02:03",
-        "c: 0.500, high, high_value, 01:02:03",
-        "Why: fraud explain d",
-        "All: https://dagster.example.org/assets/fintech/fraud_alerts",
-    ]
+    first, second, explain, link = receiver.bodies[0].splitlines()
+    assert first.startswith("d: 0.500, critical, high_value, 01:02:03")
+    assert second.startswith("c: 0.500, high, high_value, 01:02:03")
+    assert "fraud explain d" in explain and "https://dagster.example.org/assets/fintech/fraud_alerts" in link
     attack = {f"t{number}": "high" for number in range(10_000)}
     alerts(lake, {"c": "high", "d": "critical", **attack})
-    look(settings, instance, NOW + BETWEEN_ALERTS - dt.timedelta(seconds=1))
+    check_and_send(settings, instance, NOW + BETWEEN_DIGESTS - dt.timedelta(seconds=1))
     assert len(receiver.titles) == 1
     for minutes in range(20):
-        look(settings, instance, NOW + BETWEEN_ALERTS + dt.timedelta(minutes=minutes))
+        check_and_send(settings, instance, NOW + BETWEEN_DIGESTS + dt.timedelta(minutes=minutes))
     assert receiver.titles[1:] == ["10,000 new alerts of severity high or higher"]
     assert len(receiver.bodies[1].splitlines()) == 13 and "t9999: 0.600, high" in receiver.bodies[1]
 
 
-def test_who_wants_no_alerts_is_told_of_none(settings: Settings, instance: dg.DagsterInstance, receiver: Receiver) -> None:
-    made(instance, TODAY)
+def test_alerts_can_be_turned_off(settings: Settings, instance: dg.DagsterInstance, receiver: Receiver) -> None:
+    materialize(instance, TODAY)
     alerts(EmbeddedWarehouse(settings.warehouse), {"a": "critical"})
-    look(settings.model_copy(update={"notify_severity": "none"}), instance)
+    check_and_send(settings.model_copy(update={"notify_severity": "none"}), instance)
     assert receiver.titles == []
 
 
-def test_several_who_look_at_once_tell_once(settings: Settings, instance: dg.DagsterInstance, receiver: Receiver) -> None:
+def test_concurrent_monitors_notify_once(settings: Settings, instance: dg.DagsterInstance, receiver: Receiver) -> None:
     alerts(EmbeddedWarehouse(settings.warehouse), {"a": "critical"})
-    made(instance, TODAY - dt.timedelta(days=5))
-    lookers = [HealthMonitor(settings, instance, EmbeddedWarehouse(settings.warehouse), TABLES, []) for _ in range(6)]
+    materialize(instance, TODAY - dt.timedelta(days=5))
+    monitors = [monitor_at(settings, instance, checks=()) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda monitor: monitor.check(NOW), lookers))
-        list(pool.map(lambda monitor: monitor.outbox.send(), lookers))
-    lookers[0].outbox.send()
+        list(pool.map(lambda monitor: monitor.check(), monitors))
+        list(pool.map(lambda monitor: monitor.outbox.send(), monitors))
+    monitors[0].outbox.send()
     assert sorted(receiver.titles) == [
-        "1 new alerts of severity high or higher",
-        "No partition of the latest day: transactions, high_value, fraud_alerts",
+        "1 new alert of severity high or higher",
+        "Missing latest day: transactions, high_value, fraud_alerts",
     ]
 
 
-def test_the_sensor_tells_and_runs_where_targets_are_named(
+def test_the_sensor_notifies_and_runs_if_there_are_targets(
     settings: Settings, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
-    made(instance, TODAY - dt.timedelta(days=5))
-    sensor = build_definitions(settings).get_repository_def().get_sensor_def("tell_people")
+    materialize(instance, TODAY - dt.timedelta(days=5))
+    sensor = build_definitions(settings, Clock(lambda: NOW)).get_repository_def().get_sensor_def("tell_people")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     with dg.build_sensor_context(instance=instance) as context:
-        said = sensor.evaluate_tick(context)
-    assert said.skip_message == "0 messages wait" and not said.run_requests
-    assert receiver.titles == ["No partition of the latest day: transactions, high_value, fraud_alerts"]
+        tick = sensor.evaluate_tick(context)
+    assert "0 messages" in str(tick.skip_message) and not tick.run_requests
+    assert receiver.titles == ["Missing latest day: transactions, high_value, fraud_alerts"]
+    assert str(TODAY) in receiver.bodies[0]
     quiet = build_definitions(settings.model_copy(update={"notify": None, "scheduler": "airflow"}))
     assert quiet.get_repository_def().get_sensor_def("tell_people").default_status is dg.DefaultSensorStatus.STOPPED
 
 
-def test_every_table_that_people_rely_on_is_known(settings: Settings) -> None:
+def test_every_other_table_is_monitored() -> None:
     tables: dict[str, Table] = read_rule_book().tables()
-    by_the_way = {name for name in tables if name.endswith("_rejected")} | {"latencies"}
-    assert set(watched_tables(Engine(read_rule_book()))) == set(tables) - by_the_way
+    unmonitored = {name for name in tables if name.endswith("_rejected")} | {"latencies"}
+    assert set(watched_tables(Engine(read_rule_book()))) == set(tables) - unmonitored
+
+
+def test_state_files_have_the_names_and_keys_of_earlier_versions(settings: Settings, instance: dg.DagsterInstance) -> None:
+    materialize(instance, TODAY - dt.timedelta(days=5))
+    alerts(EmbeddedWarehouse(settings.warehouse), {"a": "critical"})
+    monitor_at(settings, instance).check()
+    incidents, digests = (
+        json.loads((settings.state_folder / name).read_text(encoding="utf-8")) for name in ("notices.json", "alerts_told.json")
+    )
+    assert incidents == {"missing": dict.fromkeys(TABLES, f"{NOW:%Y-%m-%d %H:%M:%S}")}
+    yesterday = TODAY - dt.timedelta(days=1)
+    assert digests == {"at": NOW.isoformat(), "told": {str(yesterday): [], str(TODAY): ["a"]}}
+    assert len(list((settings.state_folder / "outbox").glob("*.json"))) == 2

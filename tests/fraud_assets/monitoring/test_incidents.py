@@ -1,7 +1,9 @@
-"""Messages to people: one for each change, in order, to every target, none lost; to a real receiver."""
+"""Incidents and the outbox, with a real receiver: one message per change, in order, to every target, none lost."""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,32 +13,39 @@ from flask import Flask, request
 from pydantic import SecretStr
 
 from fraud_assets.cli.main import main
+from fraud_assets.clock import Clock
 from fraud_assets.monitoring import outbox as outbox_module
 from fraud_assets.monitoring.incidents import IncidentKind, IncidentLog
 from fraud_assets.monitoring.outbox import Message, NotSent, Outbox, try_targets
 from tests.fraud_fixtures import serving
 
-LATE = Message("No transactions", "Since an hour.")
-SOURCE = IncidentKind("source", "Silent", "Back", "Nothing is judged.")
-RUNS = IncidentKind("runs", "Failed", "Fine", "Tables are as they were.")
+MESSAGE = Message("No transactions", "For an hour.")
+SOURCE = IncidentKind("source", "Silent source", "Resolved: silent source", "Nothing is judged.")
+RUNS = IncidentKind("runs", "Failed runs", "Resolved: failed runs", "Tables are unchanged.")
+NOW = dt.datetime(2026, 1, 5, 23, 59, 59, tzinfo=dt.UTC)
 
 
 class Receiver:
-    """A webhook: what it got, and whether it takes anything."""
+    """A webhook.
+
+    Attributes:
+        titles, bodies: of the messages it has accepted.
+        open: whether it accepts messages.
+    """
 
     def __init__(self) -> None:
         self.titles: list[str] = []
         self.bodies: list[str] = []
         self.open = True
         self.app = Flask("receiver")
-        self.app.post("/hook")(self._take)
+        self.app.post("/hook")(self._receive)
 
-    def _take(self) -> tuple[str, int]:
+    def _receive(self) -> tuple[str, int]:
         if not self.open:
             return "", 503
-        got = request.get_json()
-        self.titles.append(got["title"])
-        self.bodies.append(got["message"])
+        message = request.get_json()
+        self.titles.append(message["title"])
+        self.bodies.append(message["message"])
         return "", 200
 
 
@@ -52,8 +61,8 @@ def target(receiver: Receiver) -> Iterator[SecretStr]:
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A target that failed is tried again at once."""
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failing targets are retried at once."""
     monkeypatch.setattr(outbox_module, "_LONGEST_PAUSE", 0.0)
 
 
@@ -65,26 +74,26 @@ def test_each_target_gets_each_message_once_and_in_order(receiver: Receiver, tar
     assert receiver.titles == ["one", "two", "three"] * 2 and not outbox.waiting
 
 
-def test_what_cannot_be_sent_is_kept_and_sent_later_by_another_process_too(
+def test_a_message_that_cannot_be_sent_is_kept_and_sent_later_even_by_another_process(
     receiver: Receiver, target: SecretStr, tmp_path: Path
 ) -> None:
     outbox = Outbox(tmp_path, [target])
     receiver.open = False
-    outbox.put(LATE)
+    outbox.put(MESSAGE)
     outbox.put(Message("second", "…"))
-    (said,) = outbox.send()
-    assert said == "A message could not be sent by json://…; it is kept, and tried again"
-    assert outbox.send() in ([], [said]) and receiver.titles == [] and outbox.waiting == 2
+    (error,) = outbox.send()
+    assert "json://…" in error
+    assert outbox.send() in ([], [error]) and receiver.titles == [] and outbox.waiting == 2
     receiver.open = True
     assert Outbox(tmp_path, [target]).send() == []
-    assert receiver.titles == [LATE.title, "second"] and not outbox.waiting
+    assert receiver.titles == [MESSAGE.title, "second"] and not outbox.waiting
 
 
-def test_a_target_that_fails_holds_up_no_other(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
+def test_a_failing_target_does_not_delay_the_others(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, [SecretStr("json://127.0.0.1:9/hook"), target])
-    outbox.put(LATE)
+    outbox.put(MESSAGE)
     assert len(outbox.send()) == 1
-    assert receiver.titles == [LATE.title] and outbox.waiting == 1
+    assert receiver.titles == [MESSAGE.title] and outbox.waiting == 1
 
 
 def test_a_failing_target_waits_longer_each_time(
@@ -95,27 +104,27 @@ def test_a_failing_target_waits_longer_each_time(
     monkeypatch.setattr(outbox_module.time, "monotonic", lambda: now[0])
     receiver.open = False
     outbox = Outbox(tmp_path, [target])
-    outbox.put(LATE)
-    tried: list[float] = []
-    monkeypatch.setattr(outbox_module._Target, "takes", lambda *_: tried.append(now[0]))
+    outbox.put(MESSAGE)
+    attempts: list[float] = []
+    monkeypatch.setattr(outbox_module._Target, "deliver", lambda *_: attempts.append(now[0]))
     for _ in range(1_000):
         now[0] += 1
         outbox.send()
-    assert tried[:6] == [1, 2, 4, 8, 16, 32] and tried[-1] - tried[-2] == 300
+    assert attempts[:6] == [1, 2, 4, 8, 16, 32] and attempts[-1] - attempts[-2] == 300
 
 
-def test_no_target_no_message(tmp_path: Path) -> None:
+def test_without_targets_no_message_is_kept(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox", [])
-    outbox.put(LATE)
+    outbox.put(MESSAGE)
     assert outbox.send() == [] and not outbox.waiting
 
 
-def test_one_message_for_each_change_whoever_sees_it(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
+def test_one_message_for_each_change_with_two_processes(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox", [target])
     late = {"transactions": lambda: "none for an hour"}
-    one, other = (IncidentLog(tmp_path / "notices.json", outbox) for _ in range(2))  # as two processes
+    one, other = (IncidentLog(tmp_path / "notices.json", outbox, Clock(lambda: NOW)) for _ in range(2))
     for incidents in (one, other):
-        incidents.update(RUNS, {}, ["never told"])
+        incidents.update(RUNS, {}, ["never opened"])
         for _ in range(3):
             incidents.update(SOURCE, late)
     other.update(RUNS, {"2026-01-05": lambda: "a step failed"})
@@ -123,43 +132,72 @@ def test_one_message_for_each_change_whoever_sees_it(receiver: Receiver, target:
         incidents.update(SOURCE, {})
     one.update(SOURCE, late)
     outbox.send()
-    assert receiver.titles == ["Silent: transactions", "Failed: 2026-01-05", "Back: transactions", "Silent: transactions"]
+    assert receiver.titles == [
+        "Silent source: transactions",
+        "Failed runs: 2026-01-05",
+        "Resolved: silent source: transactions",
+        "Silent source: transactions",
+    ]
     assert receiver.bodies[0] == "transactions: none for an hour\nNothing is judged."
-    assert receiver.bodies[2].startswith("transactions: it was not since 20")
+    assert all(fact in receiver.bodies[2] for fact in ("transactions", "2026-01-05 23:59:59 (UTC)"))
 
 
-def test_many_names_are_one_message_and_what_is_neither_wrong_nor_right_stays(
-    receiver: Receiver, target: SecretStr, tmp_path: Path
-) -> None:
+def test_the_file_of_open_incidents(tmp_path: Path) -> None:
+    """The next process, of this version or an older one, reads what this one wrote."""
+    file = tmp_path / "notices.json"
+    time = [NOW]
+    incidents = IncidentLog(file, Outbox(tmp_path / "outbox", []), Clock(lambda: time[0]))
+    incidents.update(SOURCE, {"transactions": lambda: "none"})
+    time[0] += dt.timedelta(seconds=1)
+    incidents.update(RUNS, {"a": lambda: "failed", "b": lambda: "failed"})
+    incidents.update(RUNS, {}, healthy=["b"])
+    assert json.loads(file.read_text(encoding="utf-8")) == {
+        "source": {"transactions": "2026-01-05 23:59:59"},
+        "runs": {"a": "2026-01-06 00:00:00"},
+    }
+
+
+def test_the_files_of_waiting_messages(tmp_path: Path) -> None:
+    """One for each target; another process may send them."""
+    targets = [SecretStr(f"json://127.0.0.1:9/{name}") for name in ("one", "other")]
+    Outbox(tmp_path / "outbox", targets).put(MESSAGE)
+    files = sorted((tmp_path / "outbox").glob("*.json"))
+    assert len(files) == 2
+    for file in files:
+        message = json.loads(file.read_text(encoding="utf-8"))
+        assert message == {"title": MESSAGE.title, "body": MESSAGE.body, "good": False}
+
+
+def test_many_names_are_one_message_and_unknown_ones_stay_open(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox", [target])
     incidents = IncidentLog(tmp_path / "notices.json", outbox)
-    asked: list[str] = []
+    described: list[str] = []
 
-    def why(name: str) -> Callable[[], str]:
-        return lambda: asked.append(name) or "it failed"  # type: ignore[func-returns-value]
+    def describe(name: str) -> Callable[[], str]:
+        return lambda: described.append(name) or "it failed"  # type: ignore[func-returns-value]
 
     days = [f"day {number}" for number in range(1_000)]
-    incidents.update(RUNS, {name: why(name) for name in days})
-    assert len(asked) == 20, "nobody reads more"
-    incidents.update(RUNS, {days[0]: why(days[0])}, right=[days[0], days[1], days[2]])
-    incidents.update(RUNS, {}, right=[])
+    incidents.update(RUNS, {name: describe(name) for name in days})
+    assert len(described) == 20, "a message lists no more"
+    incidents.update(RUNS, {days[0]: describe(days[0])}, healthy=[days[0], days[1], days[2]])
+    incidents.update(RUNS, {}, healthy=[])
     incidents.update(RUNS, {})
     outbox.send()
     assert receiver.titles == [
-        "Failed: day 0, day 1, day 2, and 997 more",
-        "Fine: day 1, day 2",
-        "Fine: day 0, day 3, day 4, and 995 more",
+        "Failed runs: day 0, day 1, day 2, and 997 more",
+        "Resolved: failed runs: day 1, day 2",
+        "Resolved: failed runs: day 0, day 3, day 4, and 995 more",
     ]
     assert len(receiver.bodies[0].splitlines()) == 22 and "980 more" in receiver.bodies[0]
 
 
-def test_an_address_is_never_told(tmp_path: Path) -> None:
+def test_an_address_is_never_shown(tmp_path: Path) -> None:
     secret = "token-very-secret"
-    with pytest.raises(NotSent) as refused:
+    with pytest.raises(NotSent) as not_supported:
         Outbox(tmp_path, [SecretStr(f"nonsense://{secret}")])
-    assert "nonsense://…" in str(refused.value) and secret not in str(refused.value)
+    assert "nonsense://…" in str(not_supported.value) and secret not in str(not_supported.value)
     outbox = Outbox(tmp_path, [SecretStr(f"json://{secret}@127.0.0.1:9/hook")])
-    outbox.put(LATE)
+    outbox.put(MESSAGE)
     assert secret not in str(outbox.send())
     for file in tmp_path.rglob("*"):
         assert secret not in file.name + (file.read_text(encoding="utf-8") if file.is_file() else "")
@@ -169,12 +207,13 @@ def test_an_address_is_never_told(tmp_path: Path) -> None:
 
 
 def test_the_command_tries_every_target(receiver: Receiver, target: SecretStr, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = CliRunner().invoke(main, ["notify", "test"])
-    assert nobody.exit_code == 1 and "FRAUD_NOTIFY names no target" in nobody.output
+    no_target = CliRunner().invoke(main, ["notify", "test"])
+    assert no_target.exit_code == 1 and "FRAUD_NOTIFY" in no_target.output
     monkeypatch.setenv("FRAUD_NOTIFY", target.get_secret_value())
-    fine = CliRunner().invoke(main, ["notify", "test"])
-    assert fine.exit_code == 0 and fine.output == "1 targets took the message\n"
-    assert receiver.titles == ["Fraud detection: a test"]
+    sent = CliRunner().invoke(main, ["notify", "test"])
+    assert sent.exit_code == 0 and "1 target" in sent.output
+    (title,) = receiver.titles
+    assert "Fraud detection" in title and "test" in title
     receiver.open = False
     failed = CliRunner().invoke(main, ["notify", "test"])
-    assert failed.exit_code == 1 and "1 of 1 targets did not take the message: json://…" in failed.output
+    assert failed.exit_code == 1 and "1 of 1" in failed.output and "json://…" in failed.output

@@ -1,4 +1,4 @@
-"""Every claim of the API tables: a row that breaks it is refused for that reason alone, one just inside is loaded."""
+"""Claims of source tables: a row that breaks one is rejected for that claim alone; a value just inside a bound is loaded."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.fraud_fixtures import DAY, KEY_OF, SPAN, served
 LONG = "x" * 1001
 DAY_OF_1999 = Span.days(dt.date(1999, 12, 31), dt.date(1999, 12, 31))
 
-# table, claim, what is changed in a good row; the span where it is not DAY.
-# No value here breaks more than its claim: where a text is unreadable as its type, the NULL it leaves is not held against it.
+# table, claim, changes to a valid row, and the span.
+# No value breaks a second claim: a value that is unreadable becomes NULL, which breaks no further claim.
 BROKEN: list[tuple[str, str, dict[str, Any], Span]] = [
     # transactions: a value of another type
     ("transactions", "transaction_id_is_readable", {"transaction_id": 17}, SPAN),
@@ -39,7 +39,11 @@ BROKEN: list[tuple[str, str, dict[str, Any], Span]] = [
     ("transactions", "channel_is_readable", {"channel": False}, SPAN),
     ("transactions", "status_is_readable", {"status": 200}, SPAN),
     ("transactions", "ingested_at_is_readable", {"ingested_at": 1767607200}, SPAN),
-    # transactions: what a row must be
+    ("transactions", "decline_reason_is_readable", {"decline_reason": 51}, SPAN),
+    ("transactions", "card_id_is_readable", {"card_id": 4111}, SPAN),
+    ("transactions", "device_id_is_readable", {"device_id": ["d1"]}, SPAN),
+    ("transactions", "counterparty_id_is_readable", {"counterparty_id": {}}, SPAN),
+    # transactions: a value out of bounds
     ("transactions", "transaction_id_is_given", {"transaction_id": ""}, SPAN),
     ("transactions", "transaction_id_is_short", {"transaction_id": LONG}, SPAN),
     ("transactions", "event_time_is_given", {"date_time": None}, SPAN),
@@ -65,6 +69,10 @@ BROKEN: list[tuple[str, str, dict[str, Any], Span]] = [
     ("transactions", "transaction_type_is_known", {"transaction_type": "gift"}, SPAN),
     ("transactions", "status_is_known", {"status": "maybe"}, SPAN),
     ("transactions", "ingested_at_is_plausible", {"ingested_at": "2100-01-01T00:00:00.000001Z"}, SPAN),
+    ("transactions", "decline_reason_is_short", {"decline_reason": LONG}, SPAN),
+    ("transactions", "card_id_is_short", {"card_id": LONG}, SPAN),
+    ("transactions", "device_id_is_short", {"device_id": LONG}, SPAN),
+    ("transactions", "counterparty_id_is_short", {"counterparty_id": LONG}, SPAN),
     # customers
     ("customers", "customer_id_is_readable", {"customer_id": 1}, SPAN),
     ("customers", "opened_at_is_readable", {"account_history__opened_at": "31.12.2020"}, SPAN),
@@ -126,7 +134,7 @@ BROKEN: list[tuple[str, str, dict[str, Any], Span]] = [
     ("fraud_reports", "merchant_id_is_short", {"merchant_id": LONG}, SPAN),
 ]
 
-# just inside each bound: loaded
+# values just inside each bound, which are loaded
 ACCEPTED: list[tuple[str, dict[str, Any], Span]] = [
     ("transactions", {"transaction_id": "x" * 1000}, SPAN),
     ("transactions", {"transaction_id": "ü" * 1000}, SPAN),
@@ -169,24 +177,25 @@ ACCEPTED: list[tuple[str, dict[str, Any], Span]] = [
 ]
 
 
-def _good_beside(table: str, span: Span) -> list[dict[str, Any]]:
+def _valid_rows(table: str, span: Span) -> list[dict[str, Any]]:
+    """Two valid rows of the span, to be loaded beside a broken one."""
     time = {"transactions": "date_time", "fraud_reports": "reported_at"}.get(table)
     at = {time: f"{span.first_ds}T08:00:00Z"} if time else {}
     if span == DAY_OF_1999:
-        return []  # no row of that day is plausible
+        return []  # no time of that year is plausible
     return [served(table, **{KEY_OF[table]: f"good{n}", **at}) for n in (1, 2)]
 
 
 @pytest.mark.parametrize(("table", "claim", "changes", "span"), BROKEN)
-def test_a_broken_claim_is_the_one_that_is_named(table: str, claim: str, changes: dict[str, Any], span: Span) -> None:
+def test_a_rejected_row_names_the_broken_claim(table: str, claim: str, changes: dict[str, Any], span: Span) -> None:
     api = API_TABLES[table]
-    good = _good_beside(table, span)
-    bad = served(table, **changes)
-    batch = validate(api, [*good[:1], bad, *good[1:]], span)
-    [refused] = batch.rejected.to_pylist()
-    assert refused["claims"] == [claim]
-    assert json.dumps(json.loads(refused["payload"]), sort_keys=True) == json.dumps(bad, sort_keys=True)
-    assert batch.rows.column(api.table.key[0]).to_pylist() == [row[KEY_OF[table]] for row in good]
+    valid = _valid_rows(table, span)
+    broken = served(table, **changes)
+    batch = validate(api, [*valid[:1], broken, *valid[1:]], span)
+    [rejected] = batch.rejected.to_pylist()
+    assert rejected["claims"] == [claim]
+    assert json.dumps(json.loads(rejected["payload"]), sort_keys=True) == json.dumps(broken, sort_keys=True)
+    assert batch.rows.column(api.table.key[0]).to_pylist() == [row[KEY_OF[table]] for row in valid]
     assert set(batch.rows.column("ds").to_pylist()) <= {span.first_ds}
 
 
@@ -205,7 +214,7 @@ def test_a_value_just_inside_is_loaded(table: str, changes: dict[str, Any], span
     assert row[API_TABLES[table].table.key[0]] == served(table, **changes)[KEY_OF[table]]
 
 
-def test_every_column_is_read_from_its_place() -> None:
+def test_every_column_is_read_from_its_path() -> None:
     [row] = validate(API_TABLES["customers"], [served("customers")], SPAN).rows.to_pylist()
     assert row == {
         "customer_id": "c1",
@@ -237,13 +246,14 @@ def test_a_batch_has_the_columns_of_its_tables(table: str) -> None:
     assert {claim.column for claim in api.claims} <= set(api.paths)
 
 
-def test_the_fixed_tables_have_the_columns_that_are_measured_from_outside() -> None:
+def test_the_columns_that_other_systems_rely_on_are_unchanged() -> None:
     text, time, number = "STRING", "TIMESTAMP", "DOUBLE"
     assert API_TABLES["transactions"].table.column_types == {
         "transaction_id": text, "event_time": time, "amount": "DECIMAL(18,2)", "currency": text, "merchant_id": text,
         "merchant_name": text, "merchant_category": text, "merchant_city": text, "merchant_country": text,
         "merchant_latitude": number, "merchant_longitude": number, "customer_id": text, "transaction_type": text,
-        "channel": text, "status": text, "ingested_at": time, "ds": text,
+        "channel": text, "status": text, "ingested_at": time, "decline_reason": text, "card_id": text, "device_id": text,
+        "counterparty_id": text, "ds": text,
     }  # fmt: skip
     assert rule_table("velocity").column_types == {
         "transaction_id": text, "customer_id": text, "event_time": time, "rule": text, "rule_version": text,
@@ -257,7 +267,7 @@ def test_the_fixed_tables_have_the_columns_that_are_measured_from_outside() -> N
     assert rule_table("velocity").full_name == "fintech.velocity"
 
 
-def test_every_table_is_listed_once_with_its_twin() -> None:
+def test_every_table_is_listed_once_with_its_quarantine() -> None:
     tables = fixed_tables()
     assert all(name == table.name for name, table in tables.items())
     assert {f"{name}_rejected" for name in API_TABLES} <= tables.keys()

@@ -1,4 +1,4 @@
-"""SQL files: front matter and SELECT are held against what exists, and what is wrong is said with file and line."""
+"""Checks of SQL files: front matter and SELECT against the known tables and params; errors name file and line."""
 
 from __future__ import annotations
 
@@ -50,19 +50,24 @@ def read(folder: Path, text: str = GOOD) -> SqlFile[FrontMatter]:
 
 
 def line_of(text: str, needle: str) -> int:
-    """The one line with the needle in it."""
+    """Number of the only line that contains the needle."""
     [number] = [number for number, line in enumerate(text.splitlines(), 1) if needle in line]
     return number
 
 
+def assert_facts(facts: tuple[str, ...], message: str) -> None:
+    """A message states all of these, in any wording around them."""
+    assert [fact for fact in facts if fact not in message] == [], message
+
+
 def refused(folder: Path, text: str) -> str:
-    """What is said of a file, without the folder: `small.sql:3: …`."""
+    """The error for a file, without the folder: `small.sql:3: …`."""
     with pytest.raises(RuleError) as error:
         read(folder, text).check(fixed_tables())
     return str(error.value).removeprefix(f"{folder}/")
 
 
-# --- what a file is -----------------------------------------------------------------------------------------------------
+# --- files that are valid -----------------------------------------------------------------------------------------------------
 
 
 def test_a_file_is_its_front_matter_and_its_select(tmp_path: Path) -> None:
@@ -102,102 +107,110 @@ def test_the_files_that_come_with_the_package_are_good(path: Path) -> None:
 
 # --- front matter -------------------------------------------------------------------------------------------------------
 
-# what is replaced in the good file, by what; the line that is named, by something in it; what is said
-WRONG_FRONT_MATTER = [
-    ("-- title: Small\n", "", "-- description", "title: is missing"),
-    ("-- lookback: 24h", "-- colour: red", "-- colour", "colour: Extra inputs"),
-    ("24h", "24", "-- lookback", "lookback: is written as 10m, 24h or 90d (given: 24)"),
-    ("24h", "a day", "-- lookback", "is written as 10m, 24h or 90d"),
-    ("24h", "-1d", "-- lookback", "is written as 10m, 24h or 90d"),
+# replaced text, replacement, a text on the line that the error must name, and facts that it must state
+WRONG_FRONT_MATTER: list[tuple[str, str, str, tuple[str, ...]]] = [
+    ("-- title: Small\n", "", "-- description", ("title: ", "missing")),
+    ("-- lookback: 24h", "-- colour: red", "-- colour", ("colour: ", "unknown")),
+    ("24h", "24", "-- lookback", ("lookback: ", "10m, 24h or 90d", "found 24")),
+    ("24h", "a day", "-- lookback", ("lookback: ", "10m, 24h or 90d", "found 'a day'")),
+    ("24h", "-1d", "-- lookback", ("lookback: ", "10m, 24h or 90d", "found '-1d'")),
     (
         "default: 5, min: 1, max: 10, description: The",
         "default: 11, min: 1, max: 10, description: The",
         "limit:",
-        "takes 1 to 10, not 11",
+        ("params.limit: ", "1 to 10", "found 11"),
     ),
-    ("default: 3", "default: 0", "count:", "takes 1 to 4, not 0"),
-    ("default: 3", "default: 2.5", "count:", "takes a whole number, not 2.5"),
-    ("default: 3", "default: [3]", "count:", "takes a number, not [3]"),
-    ("default: 3", "default: true", "count:", "takes a number, not True"),
-    ("default: 3", "default: three", "count:", "takes a number, not 'three'"),
-    ("default: 3", "default: .nan", "count:", "takes 1 to 4, not nan"),
-    ("{EUR: 5, null: 6}", "{EUR: 5, null: 60}", "caps:", "takes 1 to 10, not 60"),
-    ("{EUR: 5, null: 6}", "5", "caps:", "takes an amount for each currency"),
-    ("{EUR: 5, null: 6}", "{}", "caps:", "takes an amount for each currency"),
-    ("type: integer", "type: text", "type: text", "Input should be 'decimal', 'integer' or 'amounts'"),
-    ("--     min: 1\n", "", "count:", "params.count.min: is missing"),
-    ("min: 1\n", "min: low\n", "min: low", "params.count.min"),
-    ("description: A count.", "explanation: A count.", "count:", "params.count.description: is missing"),
-    ("description: A count.", "description: A count.\n--     unit: days", "unit: days", "params.count.unit: Extra inputs"),
-    ("-- params:\n", "-- params: [\n", "--   count:", "the front matter is not YAML"),
+    ("default: 3", "default: 0", "count:", ("params.count: ", "1 to 4", "found 0")),
+    ("default: 3", "default: 2.5", "count:", ("params.count: ", "whole number", "found 2.5")),
+    ("default: 3", "default: [3]", "count:", ("params.count: ", "number", "found [3]")),
+    ("default: 3", "default: true", "count:", ("params.count: ", "number", "found True")),
+    ("default: 3", "default: three", "count:", ("params.count: ", "number", "found 'three'")),
+    ("default: 3", "default: .nan", "count:", ("params.count: ", "1 to 4", "found nan")),
+    ("{EUR: 5, null: 6}", "{EUR: 5, null: 60}", "caps:", ("params.caps: ", "1 to 10", "found 60")),
+    ("{EUR: 5, null: 6}", "5", "caps:", ("params.caps: ", "amount", "currency", "found 5")),
+    ("{EUR: 5, null: 6}", "{}", "caps:", ("params.caps: ", "amount", "currency", "found {}")),
+    ("type: integer", "type: text", "type: text", ("params.count.type: ", "'decimal', 'integer' or 'amounts'", "found 'text'")),
+    ("--     min: 1\n", "", "count:", ("params.count.min: ", "missing")),
+    ("min: 1\n", "min: low\n", "min: low", ("params.count.min: ", "found 'low'")),
+    ("description: A count.", "explanation: A count.", "count:", ("params.count.description: ", "missing")),
+    ("description: A count.", "description: A count.\n--     unit: days", "unit: days", ("params.count.unit: ", "unknown")),
+    ("-- params:\n", "-- params: [\n", "--   count:", ("front matter", "YAML")),
     (
         "title: Small",
         "title: Small: er",
         "title: Small: er",
-        "the front matter is not YAML: mapping values are not allowed here",
+        ("front matter", "YAML", "mapping values are not allowed here"),
     ),
-    ("-- lookback: 24h", '-- lookback: "24h', "lookback", "the front matter is not YAML"),
+    ("-- lookback: 24h", '-- lookback: "24h', "lookback", ("front matter", "YAML")),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "where", "said"), WRONG_FRONT_MATTER)
-def test_wrong_front_matter_is_found_with_its_line(tmp_path: Path, old: str, new: str, where: str, said: str) -> None:
+@pytest.mark.parametrize(("old", "new", "where", "facts"), WRONG_FRONT_MATTER)
+def test_wrong_front_matter_is_reported_with_its_line(
+    tmp_path: Path, old: str, new: str, where: str, facts: tuple[str, ...]
+) -> None:
     assert GOOD.count(old) == 1
     text = GOOD.replace(old, new)
     message = refused(tmp_path, text)
-    assert said in message
-    if '"24h' in new:  # an open quotation ends where the front matter ends
+    assert_facts(facts, message)
+    if '"24h' in new:  # an unterminated quote ends with the front matter
         assert message.startswith("small.sql:12: ")
-    elif "is missing" in said and where == "-- description":  # a key that is not there has no line
+    elif "missing" in facts and where == "-- description":  # a missing key has no line
         assert message.startswith("small.sql:1: ")
     else:
         assert message.startswith(f"small.sql:{line_of(text, where)}: ")
 
 
 @pytest.mark.parametrize("text", ["", "SELECT 1", "\n-- title: after a blank line\nSELECT 1", "-- just a comment\nSELECT 1"])
-def test_a_file_without_front_matter_is_refused(tmp_path: Path, text: str) -> None:
-    assert refused(tmp_path, text).startswith("small.sql:1: starts with no front matter")
+def test_a_file_without_front_matter_is_rejected(tmp_path: Path, text: str) -> None:
+    message = refused(tmp_path, text)
+    assert message.startswith("small.sql:1: no front matter")
+    assert "-- title: " in message
 
 
-def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "small.sql").write_bytes(b"-- title: caf\xe9\nSELECT 1")
-    with pytest.raises(RuleError, match=r"small\.sql:1: is not UTF-8"):
+    with pytest.raises(RuleError, match=r"small\.sql:1: .*not UTF-8.* at byte 13"):
         read_file(tmp_path / "small.sql", FrontMatter)
 
 
-def test_everything_that_is_wrong_with_front_matter_is_said_in_the_order_of_its_lines(tmp_path: Path) -> None:
+def test_all_problems_of_front_matter_are_reported_in_the_order_of_lines(tmp_path: Path) -> None:
     text = GOOD.replace("-- title: Small\n", "").replace("24h", "a day").replace("default: 3", "default: 0")
     text = text.replace("-- params", "-- colour: red\n-- params").replace("type: amounts", "type: text")
-    said = refused(tmp_path, text).replace(f"{tmp_path}/", "").splitlines()
-    assert [line.partition(" (given")[0] for line in said] == [
-        "small.sql:1: title: is missing",
-        "small.sql:2: lookback: is written as 10m, 24h or 90d",
-        "small.sql:3: colour: Extra inputs are not permitted",
-        "small.sql:6: params.count: takes 1 to 4, not 0",
-        "small.sql:12: params.caps.type: Input should be 'decimal', 'integer' or 'amounts'",
-    ]
+    lines = refused(tmp_path, text).replace(f"{tmp_path}/", "").splitlines()
+    expected: dict[str, tuple[str, ...]] = {
+        "small.sql:1: title: ": ("missing",),
+        "small.sql:2: lookback: ": ("10m, 24h or 90d", "found 'a day'"),
+        "small.sql:3: colour: ": ("unknown",),
+        "small.sql:6: params.count: ": ("1 to 4", "found 0"),
+        "small.sql:12: params.caps.type: ": ("'decimal', 'integer' or 'amounts'", "found 'text'"),
+    }
+    for line, (start, facts) in zip(lines, expected.items(), strict=True):
+        assert line.startswith(start)
+        assert_facts(facts, line)
 
 
 @pytest.mark.parametrize(
-    ("param", "value", "said"),
+    ("param", "value", "facts"),
     [
-        ("limit", 11, "takes 1 to 10, not 11"),
-        ("limit", 0.99, "takes 1 to 10, not 0.99"),
-        ("limit", "a lot", "takes a number, not 'a lot'"),
-        ("limit", float("nan"), "takes 1 to 10, not nan"),
-        ("count", 1.5, "takes a whole number, not 1.5"),
-        ("caps", 5, "takes an amount for each currency, like {EUR: 1000, USD: 1100}"),
-        ("caps", {}, "takes an amount for each currency, like {EUR: 1000, USD: 1100}"),
-        ("caps", {"EUR": None}, "takes a number, not None"),
+        ("limit", 11, ("1 to 10", "found 11")),
+        ("limit", 0.99, ("1 to 10", "found 0.99")),
+        ("limit", "a lot", ("number", "found 'a lot'")),
+        ("limit", float("nan"), ("1 to 10", "found nan")),
+        ("count", 1.5, ("whole number", "found 1.5")),
+        ("caps", 5, ("amount", "currency", "{EUR: 1000, USD: 1100}", "found 5")),
+        ("caps", {}, ("amount", "currency", "{EUR: 1000, USD: 1100}", "found {}")),
+        ("caps", {"EUR": None}, ("number", "found None")),
+        ("caps", {"EUR": 5.001}, ("two decimal places", "found 5.001")),
     ],
 )
-def test_a_value_that_a_param_does_not_take(tmp_path: Path, param: str, value: Any, said: str) -> None:
+def test_a_value_that_a_param_rejects(tmp_path: Path, param: str, value: Any, facts: tuple[str, ...]) -> None:
     with pytest.raises(ValueError) as error:
         read(tmp_path).meta.params[param].read(value)
-    assert str(error.value) == said
+    assert_facts(facts, str(error.value))
 
 
-def test_other_values_go_before_defaults(tmp_path: Path) -> None:
+def test_values_take_precedence_over_defaults(tmp_path: Path) -> None:
     file = read(tmp_path)
     other = file.with_values({"limit": Decimal("7.5"), "caps": {"SEK": Decimal(9)}})
     assert other.values == {"limit": Decimal("7.5"), "count": 3, "caps": {"SEK": Decimal(9)}}
@@ -205,12 +218,12 @@ def test_other_values_go_before_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bound", [1, "1", 1.0, 10, "10.00", Decimal("1.00")])
-def test_bounds_are_inside(tmp_path: Path, bound: Any) -> None:
+def test_bounds_are_inclusive(tmp_path: Path, bound: Any) -> None:
     assert read(tmp_path).meta.params["limit"].read(bound) == Decimal(str(bound))
 
 
 @pytest.mark.parametrize("written", [4, 4.0, "4", "4.0", "4.000", "4e0", "0.4e1", Decimal("4.00")])
-def test_a_number_written_in_another_way_is_the_same_value(written: Any) -> None:
+def test_spellings_of_a_number_are_the_same_value(written: Any) -> None:
     param = Param(type="decimal", default=1, min=Decimal(0), max=Decimal(1000), description="")
     assert str(param.read(written)) == "4"
 
@@ -226,90 +239,103 @@ def test_a_number_is_kept_in_plain_digits(written: Any, plain: str) -> None:
 # --- the SELECT ---------------------------------------------------------------------------------------------------------
 
 HEAD = "-- title: nosuch, wrong and amount\n-- description: The words nosuch, wrong and amount are here, too.\n"
-WRONG_SELECT = [
-    ("SELECT\n  a.x\nFROM nosuch a", 5, "there is no table fintech.nosuch"),
-    ("SELECT 1 AS x\nFROM transactions t\nJOIN nosuch n\n  ON n.a = t.customer_id", 5, "there is no table fintech.nosuch"),
-    ("SELECT 1 AS x\nFROM other.transactions", 4, "there is no table other.transactions"),
-    ("SELECT\n  t.amount,\n  t.nosuch\nFROM transactions t", 5, "t has no column nosuch"),
-    ("SELECT\n  amount,\n  nosuch\nFROM transactions", 5, "the tables read here has no column nosuch"),
-    ("SELECT t.amount\nFROM transactions t\nWHERE t.amount > 1\n  AND t.nosuch = 1", 6, "t has no column nosuch"),
-    ("SELECT t.amount\nFROM transactions t\nGROUP BY\n  nosuch", 6, "no column nosuch"),
-    ("SELECT\n  wrong.amount\nFROM transactions t", 4, "there is no wrong in FROM"),
-    ("WITH c AS (\n  SELECT amount,\n    nosuch\n  FROM transactions\n)\nSELECT c.amount FROM c", 5, "no column nosuch"),
+# a SELECT, the line that the error must name, and facts that it must state
+WRONG_SELECT: list[tuple[str, int, tuple[str, ...]]] = [
+    ("SELECT\n  a.x\nFROM nosuch a", 5, ("unknown table", "fintech.nosuch")),
+    ("SELECT 1 AS x\nFROM transactions t\nJOIN nosuch n\n  ON n.a = t.customer_id", 5, ("unknown table", "fintech.nosuch")),
+    ("SELECT 1 AS x\nFROM other.transactions", 4, ("unknown table", "other.transactions")),
+    ("SELECT\n  t.amount,\n  t.nosuch\nFROM transactions t", 5, ("t has no column nosuch",)),
+    ("SELECT\n  amount,\n  nosuch\nFROM transactions", 5, ("no column nosuch",)),
+    ("SELECT t.amount\nFROM transactions t\nWHERE t.amount > 1\n  AND t.nosuch = 1", 6, ("t has no column nosuch",)),
+    ("SELECT t.amount\nFROM transactions t\nGROUP BY\n  nosuch", 6, ("no column nosuch",)),
+    ("SELECT\n  wrong.amount\nFROM transactions t", 4, ("unknown alias wrong",)),
+    ("WITH c AS (\n  SELECT amount,\n    nosuch\n  FROM transactions\n)\nSELECT c.amount FROM c", 5, ("no column nosuch",)),
     (
         "WITH c AS (\n  SELECT x.amount,\n    x.nosuch\n  FROM transactions x\n)\nSELECT c.amount FROM c",
         5,
-        "x has no column nosuch",
+        ("x has no column nosuch",),
     ),
-    ("WITH c AS (SELECT amount FROM transactions)\nSELECT c.amount,\n  c.nosuch\nFROM c", 5, "c has no column nosuch"),
-    ("SELECT s.amount,\n  s.nosuch\nFROM (SELECT amount FROM transactions) s", 4, "s has no column nosuch"),
-    ("SELECT s.amount\nFROM (\n  SELECT amount,\n    nosuch\n  FROM transactions) s", 6, "no column nosuch"),
+    ("WITH c AS (SELECT amount FROM transactions)\nSELECT c.amount,\n  c.nosuch\nFROM c", 5, ("c has no column nosuch",)),
+    ("SELECT s.amount,\n  s.nosuch\nFROM (SELECT amount FROM transactions) s", 4, ("s has no column nosuch",)),
+    ("SELECT s.amount\nFROM (\n  SELECT amount,\n    nosuch\n  FROM transactions) s", 6, ("no column nosuch",)),
     (
         "SELECT t.amount\nFROM transactions t\nWHERE EXISTS (\n  SELECT 1\n  FROM customers c\n  WHERE c.nosuch = 1)",
         8,
-        "c has no column nosuch",
+        ("c has no column nosuch",),
     ),
     (
         "SELECT t.amount\nFROM transactions t\nWHERE EXISTS (\n"
         "  SELECT 1\n  FROM customers c\n  WHERE c.customer_id = t.nosuch)",
         8,
-        "t has no column nosuch",
+        ("t has no column nosuch",),
     ),
     (
         "SELECT t.amount\nFROM transactions t\nWHERE EXISTS (\n  SELECT 1\n  FROM customers c\n  WHERE c.customer_id = nosuch)",
         8,
-        "no column nosuch",
+        ("no column nosuch",),
     ),
     (
         "SELECT t.amount\nFROM transactions t\nWHERE EXISTS (\n"
         "  SELECT 1\n  FROM customers c\n  WHERE c.customer_id = wrong.x)",
         8,
-        "there is no wrong in FROM",
+        ("unknown alias wrong",),
     ),
-    ("SELECT t.amount\nFROM transactions t\nUNION ALL\nSELECT\n  c.nosuch\nFROM customers c", 7, "c has no column nosuch"),
+    ("SELECT t.amount\nFROM transactions t\nUNION ALL\nSELECT\n  c.nosuch\nFROM customers c", 7, ("c has no column nosuch",)),
     (
         "SELECT t.amount AS wrong\nFROM transactions t\nWHERE t.amount > 1\n  AND t.amount > :wrong",
         6,
-        ":wrong is not among the params",
+        ("param wrong",),
     ),
-    ("SELECT amount\nFROM transactions\nWHERE amount > :amount", 5, ":amount is not among the params"),
+    ("SELECT amount\nFROM transactions\nWHERE amount > :amount", 5, ("param amount",)),
     (
         "SELECT w.amount\nFROM transactions t\nJOIN params.wrong w\n  ON w.currency = t.currency",
         5,
-        "wrong is not among the params",
+        ("param wrong",),
     ),
-    ("SELECT t.amount\nFROM transactions t\nJOIN params.days d\n  ON d.currency = t.currency", 6, "d has no column currency"),
-    ("SELECT\n  AVG(t.amount) AS a\nFROM transactions t", 4, "avg(): last digits differ"),
-    ("SELECT\n  1 AS a,\n  CAST(t.amount AS INT) AS b\nFROM transactions t", 5, "engines round or truncate"),
-    ("SELECT\n  1 AS a,\n  NOSUCHFUNCTION(t.amount) AS b\nFROM transactions t", 5, "NOSUCHFUNCTION() is not in the allow-list"),
-    ("SELECT t.amount\nFROM transactions t\nWHERE t.ds = 20260101", 5, "ds is text"),
-    ("SELECT t.amount\nFROM transactions t\nLIMIT 5", 5, "limit"),
-    ("SELECT t.amount\nFROM transactions t\nWHERE (t.amount > 1", 5, "small.sql:5"),
-    ("SELECT t.amount\nFROM transactions t\nWHERE t.currency = 'open", 3, "cannot be read as SQL"),
-    ("INSERT INTO transactions\nSELECT 1 AS x", 3, "A query is one SELECT"),
-    ("SELECT 1 AS x;\nSELECT 2 AS x", 3, "A query is one SELECT"),
-    ("-- nothing but a comment", 4, "A query is one SELECT"),
+    (
+        "SELECT t.amount\nFROM transactions t\nJOIN params.days d\n  ON d.currency = t.currency",
+        6,
+        ("d has no column currency",),
+    ),
+    ("SELECT\n  AVG(t.merchant_latitude) AS a\nFROM transactions t", 4, ("AVG", "last digits")),
+    (
+        "SELECT\n  1 AS a,\n  CAST(t.merchant_latitude AS INT) AS b\nFROM transactions t",
+        5,
+        ("CAST(t.merchant_latitude AS INT)", "FLOOR"),
+    ),
+    ("SELECT\n  1 AS a,\n  NOSUCHFUNCTION(t.amount) AS b\nFROM transactions t", 5, ("NOSUCHFUNCTION()", "allow-list")),
+    ("SELECT t.amount\nFROM transactions t\nWHERE t.ds = 20260101", 5, ("t.ds = 20260101", "text")),
+    ("SELECT t.amount\nFROM transactions t\nLIMIT 5", 5, ("ROW_NUMBER()",)),
+    ("SELECT t.amount\nFROM transactions t\nWHERE (t.amount > 1", 5, ("Expecting )", "(t.amount > >>1<<")),
+    ("SELECT t.amount\nFROM transactions t\nWHERE t.currency = 'open", 3, ("Error tokenizing",)),
+    ("INSERT INTO transactions\nSELECT 1 AS x", 3, ("one SELECT",)),
+    ("SELECT 1 AS x;\nSELECT 2 AS x", 3, ("one SELECT",)),
+    ("-- nothing but a comment", 4, ("one SELECT",)),
 ]
 
 
-@pytest.mark.parametrize(("select", "line", "said"), WRONG_SELECT)
-def test_a_wrong_select_is_found_with_its_line(tmp_path: Path, select: str, line: int, said: str) -> None:
+@pytest.mark.parametrize(("select", "line", "facts"), WRONG_SELECT)
+def test_a_wrong_select_is_reported_with_its_line(tmp_path: Path, select: str, line: int, facts: tuple[str, ...]) -> None:
     header = HEAD.rstrip("\n") + "\n" if not select.startswith("--") else HEAD + "\n"
     message = refused(tmp_path, header + select)
-    assert said.lower() in message.lower()
     assert message.startswith(f"small.sql:{line}: ")
+    assert_facts(facts, message.partition(": ")[2])
 
 
-def test_a_param_that_nothing_uses_is_refused_where_it_is_stated(tmp_path: Path) -> None:
+def test_an_unused_param_is_rejected_where_it_is_declared(tmp_path: Path) -> None:
     text = GOOD.replace("  AND 1 < :count\n", "").replace("Amounts of", "A count of amounts of")
-    assert refused(tmp_path, text) == f"small.sql:{line_of(text, '--   count:')}: param count is stated and never used"
+    message = refused(tmp_path, text)
+    assert message.startswith(f"small.sql:{line_of(text, '--   count:')}: ") and "\n" not in message
+    assert_facts(("param count", "not used"), message)
     text = GOOD.replace("JOIN params.caps k ON k.currency <=> t.currency\n", "").replace(
         "The limit.", "The limit; caps are other."
     )
-    assert refused(tmp_path, text) == f"small.sql:{line_of(text, '--   caps:')}: param caps is stated and never used"
+    message = refused(tmp_path, text)
+    assert message.startswith(f"small.sql:{line_of(text, '--   caps:')}: ") and "\n" not in message
+    assert_facts(("param caps", "not used"), message)
 
 
-def test_window_and_days_are_given_without_being_stated(tmp_path: Path) -> None:
+def test_window_and_days_need_no_declaration(tmp_path: Path) -> None:
     select = (
         "SELECT t.amount, d.ds FROM transactions t JOIN params.days d ON d.ds = t.ds "
         "WHERE t.event_time >= :window_start AND t.event_time < :window_end"
@@ -330,5 +356,5 @@ def test_window_and_days_are_given_without_being_stated(tmp_path: Path) -> None:
         "SELECT ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY event_time, transaction_id) AS n FROM transactions",
     ],
 )
-def test_a_right_select_passes(tmp_path: Path, select: str) -> None:
+def test_a_valid_select_passes(tmp_path: Path, select: str) -> None:
     read(tmp_path, HEAD + select).check(fixed_tables())

@@ -1,4 +1,4 @@
-"""From a SQL file and a span to the query that runs: what is read of each table, and what takes the place of params."""
+"""Queries for a span: the rows that are read of each table, and the literals that replace params."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def file_of(folder: Path, select: str, more: str = "") -> SqlFile[FrontMatter]:
 
 
 def read_of(tree: exp.Query, table: str) -> str:
-    """The conditions under which a table is read."""
+    """The condition on the rows that are read of a table."""
     [select] = [t.find_ancestor(exp.Select) for t in tree.find_all(exp.Table) if t.name == table]
     assert select is not None
     return select.args["where"].this.sql("hive")
@@ -60,14 +60,14 @@ def read_of(tree: exp.Query, table: str) -> str:
         ),
     ],
 )
-def test_a_table_is_read_by_its_days_and_by_time_only_where_that_is_less(
+def test_a_table_is_read_by_day_and_by_time_only_if_that_reads_less(
     tmp_path: Path, lookback: str, span: Span, expected: str
 ) -> None:
     file = file_of(tmp_path, "SELECT t.amount FROM transactions t", f"-- lookback: {lookback}\n")
     assert read_of(window_query(file, TABLES, span), "transactions") == expected
 
 
-def test_a_table_without_times_is_read_by_whole_days(tmp_path: Path) -> None:
+def test_a_table_without_a_time_column_is_read_by_whole_days(tmp_path: Path) -> None:
     file = file_of(tmp_path, "SELECT p.transactions FROM customer_profiles p")
     assert read_of(window_query(file, TABLES, PART), "customer_profiles") == "ds >= '2026-01-05' AND ds <= '2026-01-05'"
 
@@ -120,14 +120,14 @@ def test_params_are_literals_of_their_type(tmp_path: Path, lake: EmbeddedWarehou
 
 
 @pytest.mark.parametrize("days", [1, 2, 3, 366, 2000])
-def test_the_days_of_a_span_are_a_relation(tmp_path: Path, lake: EmbeddedWarehouse, days: int) -> None:
+def test_params_days_has_a_row_for_each_day(tmp_path: Path, lake: EmbeddedWarehouse, days: int) -> None:
     last = DAY + dt.timedelta(days=days - 1)
     file = file_of(tmp_path, "SELECT MIN(d.ds) AS first, MAX(d.ds) AS last, COUNT(DISTINCT d.ds) AS n FROM params.days d")
     rows = lake.query(hiveql(window_query(file, TABLES, Span.days(DAY, last)))).to_pylist()
     assert rows == [{"first": DAY.isoformat(), "last": last.isoformat(), "n": days}]
 
 
-def test_with_stays_at_the_top_when_a_query_becomes_a_relation() -> None:
+def test_with_stays_at_the_top_when_a_query_becomes_a_cte() -> None:
     tree = sqlglot.parse_one("WITH a AS (SELECT 1 AS x), b AS (SELECT x FROM a) SELECT x FROM b", read="hive")
     ctes, computed = as_cte(tree, "computed")  # type: ignore[arg-type]
     query = with_ctes(exp.select("*").from_(computed), ctes)
@@ -136,7 +136,7 @@ def test_with_stays_at_the_top_when_a_query_becomes_a_relation() -> None:
     )
 
 
-def test_within_is_by_day_and_by_time_for_a_part_of_a_day() -> None:
+def test_within_filters_by_day_and_by_time_for_a_part_of_a_day() -> None:
     days = "SELECT x FROM t WHERE ds >= '2026-01-05' AND ds <= '2026-01-05'"
     timed = (
         days.replace("ds >=", "(ds >=") + ") AND " + TIMED.format("2026-01-05 10:00:00.000000", "2026-01-05 11:00:00.000000")

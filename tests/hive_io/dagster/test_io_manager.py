@@ -1,4 +1,4 @@
-"""Assets that Dagster really materializes, into a warehouse in a folder, and loads from it."""
+"""Assets materialized by Dagster into an embedded warehouse, and loaded from it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def writes(table: Table, make: Made, *, upsert: bool = False) -> dg.AssetsDefinition:
-    """An asset that returns what `make` gives for its days, one day or a range of them in a run."""
+    """An asset that returns the result of `make` for its days, one day or a range of days in a run."""
 
     @dg.asset(
         key=[table.database, table.name],
@@ -58,7 +58,7 @@ def writes(table: Table, make: Made, *, upsert: bool = False) -> dg.AssetsDefini
 
 
 def reads(seen: list[Any], kind: type, table: Table = PAYMENTS, **how: Any) -> dg.AssetsDefinition:
-    """An asset that keeps what it was given of `table`; it writes nothing."""
+    """An asset that appends its input from `table` to `seen` and writes nothing."""
 
     def look(context: dg.AssetExecutionContext, upstream: Any) -> None:
         seen.append(upstream)
@@ -77,7 +77,7 @@ def run(
     instance: dg.DagsterInstance | None = None,
     select: str = "*",
 ) -> dg.ExecuteInProcessResult:
-    """Materialize a day, or a range of days in one run, with a warehouse that is opened anew."""
+    """Materialize a day, or a range of days in one run, with a new warehouse object."""
     definitions = dg.Definitions(
         assets=assets,
         jobs=[dg.define_asset_job("job", selection=select)],
@@ -91,7 +91,7 @@ def run(
 
 
 def of_its_days(context: dg.AssetExecutionContext, amount: str = "1.00") -> list[Payment]:
-    """On each day of the run as many rows as the day's number; none on the 4th."""
+    """As many rows on each day of the run as the day's number; none on the 4th."""
     numbers = [int(key[-2:]) for key in context.partition_keys]
     return [payment(f"{day}/{n}", at(day, n), amount) for day in numbers if day != 4 for n in range(day)]
 
@@ -102,7 +102,7 @@ def as_arrow(context: dg.AssetExecutionContext) -> pa.Table:
 
 def as_pandas(context: dg.AssetExecutionContext) -> pd.DataFrame:
     frame = pd.DataFrame([dict(zip(PAYMENTS.arrow_schema.names, row, strict=True)) for row in of_its_days(context)])
-    # columns in another order, rows without their first: what pandas code does
+    # columns and rows in another order, as pandas code leaves them
     return frame[["ds", "amount", "at", "id"]].sort_values("id", ascending=False)
 
 
@@ -128,7 +128,7 @@ def found(folder: Path, table: str = "fintech.payments") -> list[Payment]:
 
 
 @pytest.mark.parametrize("make", [as_arrow, as_pandas, as_query])
-def test_days_and_ranges_are_written_and_leave_each_other_alone(tmp_path: Path, make: Made) -> None:
+def test_a_write_of_a_day_or_range_leaves_other_days_alone(tmp_path: Path, make: Made) -> None:
     asset = writes(PAYMENTS, make)
     run(tmp_path, [asset], 2)
     assert found(tmp_path) == expected(2)
@@ -142,31 +142,31 @@ def test_days_and_ranges_are_written_and_leave_each_other_alone(tmp_path: Path, 
     assert found(tmp_path) == expected(1, 2, 3, 5)
 
 
-def test_a_range_that_is_materialized_again_loses_what_is_gone(tmp_path: Path) -> None:
+def test_materializing_a_range_again_deletes_rows_that_are_gone(tmp_path: Path) -> None:
     run(tmp_path, [writes(PAYMENTS, as_arrow)], 1, 5)
     only_the_second = writes(PAYMENTS, lambda _: payments(payment("new", at(2))))
     run(tmp_path, [only_the_second], 2, 5)
     assert found(tmp_path) == sorted([*expected(1), payment("new", at(2))], key=repr)
 
 
-def test_rows_are_replaced_on_a_merge_only_where_the_key_is_the_same(tmp_path: Path) -> None:
+def test_an_upsert_replaces_only_rows_with_the_same_key(tmp_path: Path) -> None:
     run(tmp_path, [writes(PAYMENTS, as_arrow)], 1, 3)
     changed = payments(payment("3/0", at(3, 9), "9.00"), payment("3/new", at(3)))
-    merged = writes(PAYMENTS, lambda _: changed, upsert=True)
+    upserted = writes(PAYMENTS, lambda _: changed, upsert=True)
     for _ in range(2):
-        run(tmp_path, [merged], 3)
+        run(tmp_path, [upserted], 3)
     kept = [row for row in expected(1, 2, 3) if row[0] != "3/0"]
     assert found(tmp_path) == sorted([*kept, *rows_of(changed)], key=repr)
 
 
-def test_an_asset_without_rows_makes_its_table(tmp_path: Path) -> None:
+def test_an_asset_without_rows_creates_its_table(tmp_path: Path) -> None:
     run(tmp_path, [writes(PAYMENTS, lambda _: payments())], 1)
     warehouse = EmbeddedWarehouse(tmp_path)
     assert warehouse.tables("fintech") == ["payments"]
     assert warehouse.read("fintech.payments").schema == PAYMENTS.arrow_schema
 
 
-def test_row_counts_are_each_partitions_own(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_row_counts_are_recorded_for_each_partition(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     asset = writes(PAYMENTS, as_arrow)
     run(tmp_path, [asset], 7, instance=instance)
     run(tmp_path, [asset], 2, 5, instance=instance)
@@ -179,10 +179,10 @@ def test_row_counts_are_each_partitions_own(tmp_path: Path, instance: dg.Dagster
         assert metadata["dagster/table_name"].value == "fintech.payments"
 
 
-def test_row_counts_of_a_merge_count_what_the_day_holds(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_row_counts_of_an_upsert_include_the_rows_that_stay(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     run(tmp_path, [writes(PAYMENTS, as_arrow)], 3, instance=instance)
-    merged = writes(PAYMENTS, lambda _: payments(payment("3/0", at(3)), payment("more", at(3))), upsert=True)
-    run(tmp_path, [merged], 3, instance=instance)
+    upserted = writes(PAYMENTS, lambda _: payments(payment("3/0", at(3)), payment("more", at(3))), upsert=True)
+    run(tmp_path, [upserted], 3, instance=instance)
     assert row_counts(instance, "fintech.payments") == {ds(3): 4}
 
 
@@ -245,7 +245,7 @@ def test_pandas_keeps_decimals_and_nulls(tmp_path: Path) -> None:
     assert frame.columns.tolist() == PAYMENTS.arrow_schema.names
 
 
-def test_what_pandas_loads_can_be_written_as_it_is(five_days: Path) -> None:
+def test_a_loaded_dataframe_can_be_written_unchanged(five_days: Path) -> None:
     copies = replace(PAYMENTS, name="copies")
 
     @dg.asset(
@@ -268,14 +268,14 @@ def test_only_the_columns_asked_for_are_loaded(five_days: Path) -> None:
     assert rows_of(rows) == [(Decimal("1.00"), "2/0"), (Decimal("1.00"), "2/1")]
 
 
-def test_a_mapping_to_the_days_before_loads_those_days(five_days: Path) -> None:
+def test_a_partition_mapping_loads_the_mapped_days(five_days: Path) -> None:
     before = dg.TimeWindowPartitionMapping(start_offset=-2, end_offset=-1)
     assert rows_of(load(five_days, 5, partition_mapping=before)) == expected(3)
     assert rows_of(load(five_days, 4, partition_mapping=before)) == expected(2, 3)
     assert rows_of(load(five_days, 4, 6, partition_mapping=before)) == expected(2, 3, 5)
 
 
-def test_a_mapping_that_reaches_before_the_first_day_loads_what_there_is(five_days: Path) -> None:
+def test_a_partition_mapping_before_the_first_day_loads_the_days_that_exist(five_days: Path) -> None:
     before = dg.TimeWindowPartitionMapping(start_offset=-3, end_offset=-1, allow_nonexistent_upstream_partitions=True)
     assert rows_of(load(five_days, 2, partition_mapping=before)) == expected(1)
     rows = load(five_days, 1, partition_mapping=before)
@@ -289,7 +289,7 @@ def test_the_default_load_type_is_arrow(five_days: Path) -> None:
     assert [rows_of(rows) for rows in seen] == [expected(1)]
 
 
-def test_assets_of_one_run_hand_on_through_the_warehouse(tmp_path: Path) -> None:
+def test_assets_of_one_run_exchange_rows_through_the_warehouse(tmp_path: Path) -> None:
     @dg.asset(
         key=["fintech", "amounts"],
         partitions_def=DAYS,
@@ -304,10 +304,10 @@ def test_assets_of_one_run_hand_on_through_the_warehouse(tmp_path: Path) -> None
     assert found(tmp_path, "fintech.amounts") == [(row[0], Decimal("2.00"), row[3]) for row in expected(1, 2, 3)]
 
 
-# --- what goes wrong --------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_that_was_never_made_is_named(tmp_path: Path) -> None:
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(TableNotFound, match=r"There is no table fintech\.payments"):
         load(tmp_path, 1)
 
@@ -317,13 +317,13 @@ def test_a_table_that_was_never_made_is_named(tmp_path: Path) -> None:
     [
         (lambda _: None, dg.DagsterInvariantViolationError, "None"),
         (lambda _: [1, 2], Exception, "does not have a handler for type"),
-        (lambda _: payments(payment("x", at(9))), RowsOutsideSpan, "1 of 1 rows for fintech.payments are outside 2026-01-02"),
-        (lambda _: payments().drop_columns(["amount"]), SchemaMismatch, "fintech.payments needs amount"),
+        (lambda _: payments(payment("x", at(9))), RowsOutsideSpan, "1 of 1 rows for fintech.payments .*2026-01-02"),
+        (lambda _: payments().drop_columns(["amount"]), SchemaMismatch, "fintech.payments.*amount"),
         (lambda _: pd.DataFrame({"id": ["x"], "at": [None], "amount": [0.5], "ds": [ds(2)]}), SchemaMismatch, "DECIMAL"),
     ],
     ids=["None", "a list", "rows of another day", "a missing column", "floats of pandas"],
 )
-def test_what_cannot_be_written_fails_the_run_and_keeps_the_old_rows(
+def test_invalid_output_fails_the_run_and_keeps_the_old_rows(
     tmp_path: Path, make: Made, error: type[Exception], text: str
 ) -> None:
     run(tmp_path, [writes(PAYMENTS, as_arrow)], 2)
@@ -332,12 +332,12 @@ def test_what_cannot_be_written_fails_the_run_and_keeps_the_old_rows(
     assert found(tmp_path) == expected(2)
 
 
-def test_a_query_cannot_be_merged(tmp_path: Path) -> None:
-    with pytest.raises(HiveIOError, match="merged by key, which takes rows, not a query"):
+def test_a_query_cannot_be_upserted(tmp_path: Path) -> None:
+    with pytest.raises(HiveIOError, match=r"fintech\.payments is upserted by key.*query"):
         run(tmp_path, [writes(PAYMENTS, as_query, upsert=True)], 2)
 
 
-def test_an_asset_without_partitions_or_columns_is_told_what_it_lacks(tmp_path: Path) -> None:
+def test_the_error_for_an_asset_without_partitions_or_columns_names_what_it_lacks(tmp_path: Path) -> None:
     @dg.asset(key=["fintech", "payments"], metadata=asset_metadata(PAYMENTS), io_manager_def=manager(tmp_path))
     def whole() -> pa.Table:
         return payments()
@@ -346,7 +346,7 @@ def test_an_asset_without_partitions_or_columns_is_told_what_it_lacks(tmp_path: 
     def undescribed() -> pa.Table:
         return payments()
 
-    for asset, text in ((whole, "give the asset a daily partitions definition"), (undescribed, "use hive_io.asset_metadata")):
+    for asset, text in ((whole, "daily partitions definition"), (undescribed, "hive_io.dagster.table_slices.asset_metadata")):
         with pytest.raises(HiveIOError, match=text):
             dg.Definitions(assets=[asset]).resolve_implicit_global_asset_job_def().execute_in_process()
 
@@ -369,6 +369,6 @@ def test_nothing_connects_when_definitions_are_loaded(tmp_path: Path) -> None:
     assert "Not a directory" in str(failed.value.__cause__)
 
 
-def test_a_location_of_another_kind_is_refused() -> None:
-    with pytest.raises(NotAWarehouse, match="s3:// is not a warehouse; name a folder, or hive://"):
+def test_a_location_of_another_kind_is_rejected() -> None:
+    with pytest.raises(NotAWarehouse, match=r"s3:// is not a warehouse; .*hive://"):
         open_warehouse("s3://bucket/lake")

@@ -1,4 +1,4 @@
-"""Which files a query needs: exactly those that can have rows of it, by their days and by the times in the log."""
+"""File pruning: a query gets the files that can hold its rows, by their days and by the times in the log, and no others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = PAYMENTS.full_name
 
 @pytest.fixture
 def lake(tmp_path: Path) -> EmbeddedWarehouse:
-    """Days 1 to 3 with a file each, but day 2 with one for each of three hours: 9, 10 and 11."""
+    """One file on each of days 1 and 3, and three files on day 2, for the hours 9, 10 and 11."""
     lake = EmbeddedWarehouse(tmp_path / "lake")
     for number in (1, 3):
         lake.replace(PAYMENTS, payments(payment(f"{number}", at(number, 8))), days(number))
@@ -27,7 +27,7 @@ def lake(tmp_path: Path) -> EmbeddedWarehouse:
 
 
 def opened(lake: EmbeddedWarehouse, query: str) -> int:
-    """How many files the query is given."""
+    """Number of files that the query gets."""
     tree = HiveQL(query).bound()
     delta = deltalake.DeltaTable(str(lake.root / "fintech.db" / "payments"))
     chosen = files(delta, bounds(tree)[NAME])
@@ -44,7 +44,7 @@ ALL = 5
         ("TRUE", ALL),
         (f"p.ds = '{ds(1)}'", 1),
         (f"ds >= '{ds(2)}' AND (ds <= '{ds(2)}')", 3),
-        (f"'{ds(2)}' < ds", 4),  # strict ones let the edge in
+        (f"'{ds(2)}' < ds", 4),  # strict bounds are inclusive here
         (f"ds BETWEEN '{ds(1)}' AND '{ds(2)}'", 4),
         (f"NOT ds = '{ds(1)}'", ALL),
         (f"ds = '{ds(1)}' OR ds = '{ds(2)}'", ALL),
@@ -53,25 +53,25 @@ ALL = 5
         (f"id = '2 at 9' AND ds = '{ds(2)}'", 3),
         (f"ds = '{ds(2)}' AND p.at >= CAST('2026-01-02 10:30:00' AS TIMESTAMP)", 2),
         ("p.at >= CAST('2026-01-02 10:30:00' AS TIMESTAMP) AND p.at < CAST('2026-01-02 10:31:00' AS TIMESTAMP)", 1),
-        # the log says 09:59:59.999 of the file whose last row is 999 microseconds later
+        # the log has 09:59:59.999 for the file whose last row is 999 microseconds later
         ("p.at >= CAST('2026-01-02 09:59:59.999500' AS TIMESTAMP) AND p.at < CAST('2026-01-02 10:00:00' AS TIMESTAMP)", 2),
         ("p.at < CAST('2026-01-01 00:00:00' AS TIMESTAMP)", 0),
         ("p.amount >= 5", ALL),
     ],
 )  # fmt: skip
-def test_files_by_the_bounds_of_a_query(lake: EmbeddedWarehouse, where: str, number: int) -> None:
+def test_bounds_of_a_query_select_its_files(lake: EmbeddedWarehouse, where: str, number: int) -> None:
     query = f"SELECT id, at FROM {NAME} p WHERE {where}"
     assert opened(lake, query) == number
-    everything = lake.read(NAME)  # through no bound
+    everything = lake.read(NAME)  # without bounds
     found = rows_of(lake.query(HiveQL(query)))
-    # the same rows as where no bound is seen: beside another table none is
+    # the same rows as without bounds, which a join has not
     beside = f"SELECT p.id, p.at FROM {NAME} p JOIN (SELECT 1 AS one) o ON o.one = 1 WHERE {where}"
     assert bounds(HiveQL(beside).bound())[NAME] == [[]]
     assert rows_of(lake.query(HiveQL(beside))) == found
     assert everything.num_rows == 8
 
 
-def test_every_place_where_a_table_is_read_counts(lake: EmbeddedWarehouse) -> None:
+def test_a_table_that_is_read_twice_gets_the_files_of_both_places(lake: EmbeddedWarehouse) -> None:
     one, other = f"SELECT id FROM {NAME} WHERE ds = '{ds(1)}'", f"SELECT id FROM {NAME} WHERE ds = '{ds(3)}'"
     assert opened(lake, f"{one} UNION ALL {other}") == 2
     assert rows_of(lake.query(HiveQL(f"{one} UNION ALL {other}"))) == [("1",), ("3",)]
@@ -80,8 +80,8 @@ def test_every_place_where_a_table_is_read_counts(lake: EmbeddedWarehouse) -> No
     assert opened(lake, inside) == ALL
 
 
-def test_a_bound_of_the_query_around_is_none_of_the_table(lake: EmbeddedWarehouse) -> None:
-    """What a WHERE says of rows that were computed says nothing of those that they were computed from."""
+def test_a_bound_of_an_outer_query_is_not_a_bound_of_the_table(lake: EmbeddedWarehouse) -> None:
+    """A WHERE on computed rows does not restrict the rows that they are computed from."""
     query = f"SELECT w.n FROM (SELECT ds, COUNT(*) OVER (PARTITION BY amount) AS n FROM {NAME}) w WHERE w.ds = '{ds(1)}'"
     assert bounds(HiveQL(query).bound())[NAME] == [[]]
     assert rows_of(lake.query(HiveQL(query))) == [(8,)]
