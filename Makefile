@@ -35,7 +35,7 @@ test-long: $(READY)  ## dozens of kills, for a quarter of an hour
 
 test-hive: test-apache-hive test-spark  ## what runs on a HiveServer2, on both real ones
 
-test-hive-short: $(READY)  ## merges, what HiveQL means, and a run of the graph, every table row for row, on both
+test-hive-short: $(READY)  ## upserts, what HiveQL means, and a run of the graph, every table row for row, on both
 	$(MAKE) test-hive HIVE_TESTS="tests/conformance/test_upsert.py tests/hiveserver2/test_language.py tests/hiveserver2/test_generated.py tests/hiveserver2/test_parity.py"
 
 test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 17

@@ -1,7 +1,7 @@
 """The allow-list as data: each function with its argument types, its result, what it becomes on each engine, and a note.
 
 An argument is a letter: `s` STRING, `i` an integer, `e` an integer or DECIMAL, `n` a number, `x` DOUBLE, `b` BOOLEAN, `d` DATE,
-`t` TIMESTAMP, `D` DATE, TIMESTAMP or STRING, `a` an ARRAY, `c` anything but an ARRAY, `v` a value that concatenation takes,
+`t` TIMESTAMP, `D` DATE, TIMESTAMP or STRING, `a` an ARRAY, `c` anything but an ARRAY, `y` anything, `v` a value that concatenation takes,
 `S` a text and `I` an integer that are written out; then `?` for one that may be left out, `*` for one or more.
 A template has `_0`, `_1` … for the arguments; without one, the call is sent as it is.
 """
@@ -50,6 +50,7 @@ KINDS: dict[str, tuple[str, Callable[[Type], bool]]] = {
     "D": ("DATE, TIMESTAMP or STRING", lambda kind: kind.kind in ("DATE", "TIMESTAMP", "STRING")),
     "a": ("ARRAY", lambda kind: kind.kind == "ARRAY"),
     "c": ("any type but ARRAY", lambda kind: kind.kind != "ARRAY"),
+    "y": ("any type", lambda kind: True),
     "v": ("STRING, INT, DECIMAL, DATE, TIMESTAMP or BOOLEAN", lambda kind: kind.kind != "ARRAY" and not is_floating(kind)),
     "S": ("text literal", lambda kind: kind == STRING),
     "I": ("integer literal", is_integer),
@@ -464,7 +465,7 @@ _WITHIN_LIST = [
               "COALESCE(ARRAY_CONTAINS(_0, _1), FALSE)", "False of NULL."),
     Signature("sort_array", "a", _same, "LIST_SORT(_0, 'ASC', 'NULLS FIRST')"),
     # aggregates
-    Signature("count", "c*", BIGINT, use="aggregate", note="COUNT(*), COUNT(x), COUNT(DISTINCT x, y)."),
+    Signature("count", "y*", BIGINT, use="aggregate", note="COUNT(*), COUNT(x), COUNT(DISTINCT x, y)."),
     Signature("sum", "e", _sum, use="aggregate", note="Of a DOUBLE the last digits depend on the order of rows: CAST it to DECIMAL."),
     Signature("avg", "e", _avg, use="aggregate", note="Exact: of a DECIMAL four digits more, of integers a DOUBLE."),
     Signature("min", "c", _same, use="aggregate"),
