@@ -218,6 +218,7 @@ LETTERS = {
     "s": ["STRING"], "i": ["INT", "BIGINT"], "e": ["INT", "BIGINT", "DECIMAL"], "n": ["INT", "BIGINT", "DECIMAL", "DOUBLE"], "x": ["DOUBLE"],
     "b": ["BOOLEAN"], "d": ["DATE"], "t": ["TIMESTAMP"], "D": ["DATE", "TIMESTAMP", "STRING"], "a": ["ARRAY"],
     "c": ["STRING", "INT", "BIGINT", "DECIMAL", "DOUBLE", "TIMESTAMP", "DATE"],
+    "y": ["STRING", "INT", "BIGINT", "DECIMAL", "DOUBLE", "TIMESTAMP", "DATE"],
     "v": ["STRING", "INT", "DECIMAL", "BOOLEAN", "DATE", "TIMESTAMP"],
 }  # fmt: skip
 KINDS = ["STRING", "INT", "BIGINT", "DECIMAL", "DOUBLE", "BOOLEAN", "TIMESTAMP", "DATE", "ARRAY"]
