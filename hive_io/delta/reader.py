@@ -58,7 +58,8 @@ class DeltaReader(Reader):
         return rows_by_day(self._open(table))
 
     def schema(self, table: str) -> pa.Schema:
-        return arrow_schema(self._open(table))
+        # a column that was added stands behind `ds` in the log
+        return pa.schema(sorted(arrow_schema(self._open(table)), key=lambda field: field.name == PARTITION))
 
     def read(self, table: str, columns: Sequence[str] | None = None, span: Span | None = None) -> pa.Table:
         schema = chosen(table, self.schema(table), columns)
@@ -188,9 +189,8 @@ def columns_of(cursor: duckdb.DuckDBPyConnection, relation: Callable[[str], str]
 
 
 def arrow_schema(delta: deltalake.DeltaTable) -> pa.Schema:
-    """Return the columns and types of a table, `ds` last: a column that was added stands behind it in the log."""
-    fields = list(pa.schema(delta.schema().to_arrow()))
-    return pa.schema(sorted(fields, key=lambda field: field.name == PARTITION))
+    """Return the columns and types of a table, in the order of its log."""
+    return pa.schema(delta.schema().to_arrow())
 
 
 def rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:

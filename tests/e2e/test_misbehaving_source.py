@@ -192,7 +192,7 @@ def _as_in_the_table(api: ApiTable, row: dict[str, Any], ds: str) -> dict[str, A
     for column in api.table.columns:
         value: Any = row
         for key in api.paths[column.name]:
-            value = value[key]
+            value = value.get(key)  # an optional field that the source lacks is NULL
         result[column.name] = None if value is None else _READ.get(column.arrow_type, lambda same: same)(value)
     return result
 

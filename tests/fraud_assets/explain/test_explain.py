@@ -128,7 +128,6 @@ def test_a_missing_table_is_the_reason(engine: Engine, lake: EmbeddedWarehouse) 
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_column_that_a_table_has_not_gained_yet_is_unknown(engine: Engine, lake: EmbeddedWarehouse) -> None:
     """A warehouse that an older version wrote, before the first run of this one."""
     older = {"merchant_profiles": "reports_", "transactions": "channel"}
@@ -171,7 +170,6 @@ def test_a_recomputed_score_is_shown_beside_the_stored_one(engine: Engine, compu
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_the_factors_multiply_to_the_stored_score(engine: Engine, lake: EmbeddedWarehouse) -> None:
     """To the last digit, for any weights, and at the bounds of the scale."""
     all_tables(lake, engine.book)
@@ -194,7 +192,6 @@ def test_the_factors_multiply_to_the_stored_score(engine: Engine, lake: Embedded
     assert score is not None and score.stored == pytest.approx(0.01)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_an_alert_of_another_version_names_both(tmp_path: Path, engine: Engine, computed: EmbeddedWarehouse) -> None:
     rules = tmp_path / "rules.yaml"
