@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from flask import Flask
@@ -19,7 +19,6 @@ from mock_sources.source import Source
 
 LOOPBACK = "127.0.0.1"
 _OPTIONS: dict[str, Any] = {
-    "threads": 4,
     "ident": None,
     # a page of 50,000 rows has about 20 MB; up to this size, it is buffered in memory and not in a temporary file
     "outbuf_overflow": 64 * 2**20,
@@ -58,7 +57,14 @@ def serve(
 @contextmanager
 def running(source: Source, port: int = 0, *, now: Clock | None = None, http_faults: HttpFaults | None = None) -> Iterator[str]:
     """Serve on loopback in a daemon thread for the duration of the block; yields the base URL, without a trailing slash."""
-    server, sockets = _listen(create_app(source, now, http_faults), LOOPBACK, port)
+    with serving(create_app(source, now, http_faults), port) as url:
+        yield url
+
+
+@contextmanager
+def serving(app: Flask, port: int = 0, *, threads: int = 4) -> Iterator[str]:
+    """Serve any Flask application as `running` serves a source; yields the base URL."""
+    server, sockets = _listen(app, LOOPBACK, port, threads=threads)
     thread = Thread(target=server.run, name="mock_sources", daemon=True)
     thread.start()
     try:
@@ -66,11 +72,19 @@ def running(source: Source, port: int = 0, *, now: Clock | None = None, http_fau
     finally:
         # requests in progress end first, since they write to the sockets of the loop's thread; without sockets, it ends
         server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
+        pulled = Event()
+
+        def close() -> None:
+            # the loop may be awake already and get here before the trigger is pulled, which needs an open trigger
+            pulled.wait()
+            wasyncore.close_all(sockets)
+
+        server.trigger.pull_trigger(close)
+        pulled.set()
         thread.join(timeout=10)
 
 
-def _listen(app: Flask, host: str, port: int) -> tuple[Any, dict[int, Any]]:
+def _listen(app: Flask, host: str, port: int, *, threads: int = 4) -> tuple[Any, dict[int, Any]]:
     """A waitress server and its sockets by file descriptor. Untyped, since the stubs of waitress are incomplete."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -79,7 +93,7 @@ def _listen(app: Flask, host: str, port: int) -> tuple[Any, dict[int, Any]]:
     except (OSError, OverflowError) as error:
         raise BadConfiguration(f"Cannot listen on {host}:{port} ({error}): choose another host or port.") from error
     sockets: dict[int, Any] = {}
-    return create_server(app, map=sockets, sockets=[listener], **_OPTIONS), sockets
+    return create_server(app, map=sockets, sockets=[listener], threads=threads, **_OPTIONS), sockets
 
 
 def _url(server: Any) -> str:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pyarrow as pa
-from flask import Flask
-from waitress import wasyncore
-from waitress.server import create_server
 
 from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
 from fraud_assets.engine.engine import Engine
@@ -230,21 +225,3 @@ def book_with(
         rules_file = folder / "overrides.yaml"
         rules_file.write_text(overrides, encoding="utf-8")
     return read_rule_book(rules, overrides=rules_file)
-
-
-# --- servers ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def serving(app: Flask, threads: int = 2) -> Iterator[str]:
-    """Serve a Flask application on a free port of 127.0.0.1 during the block; yields its base URL."""
-    sockets: dict[int, Any] = {}
-    server: Any = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=threads)
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}"
-    finally:
-        server.task_dispatcher.shutdown()  # before the sockets go: an answer under way still wakes the server
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
-        thread.join(timeout=10)

@@ -18,7 +18,7 @@ from flask import Flask
 
 from fraud_assets.cli.main import main
 from mock_sources import Faults, World, create_app
-from tests.fraud_fixtures import serving
+from mock_sources.serving import serving
 from tests.services.airflow import Airflow
 from tests.services.dagster import Dagster
 

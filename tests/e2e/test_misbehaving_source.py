@@ -29,7 +29,8 @@ from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, HttpFaults, World, create_app
 from mock_sources.faults import MALFORMATIONS, ODDITIES
 from mock_sources.list_faults import LIST_MALFORMATIONS
-from tests.fraud_fixtures import KEY_OF, SPAN, served, serving
+from mock_sources.serving import serving
+from tests.fraud_fixtures import KEY_OF, SPAN, served
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

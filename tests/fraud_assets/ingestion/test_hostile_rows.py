@@ -18,7 +18,8 @@ from fraud_assets.ingestion.batch import payload, row_id
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
-from tests.fraud_fixtures import SPAN, served, serving
+from mock_sources.serving import serving
+from tests.fraud_fixtures import SPAN, served
 
 READABLE = "amount_is_readable"
 

@@ -22,7 +22,8 @@ from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import Span
-from tests.fraud_fixtures import DAY, SPAN, served, serving
+from mock_sources.serving import serving
+from tests.fraud_fixtures import DAY, SPAN, served
 
 MIDNIGHT = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
 LINK = '<{}>; rel="next"'

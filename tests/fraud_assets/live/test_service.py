@@ -33,9 +33,9 @@ from fraud_assets.runs.retention import delete_old_runs
 from fraud_assets.settings import Settings, read_settings
 from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, HttpFaults, running
+from mock_sources.serving import serving
 from tests.e2e.lakes import Rows, assert_same, rows_of
 from tests.fraud_assets.monitoring.test_incidents import Receiver
-from tests.fraud_fixtures import serving
 from tests.services.processes import free_port, wait_until
 from tests.services.watching import RATE, SimulatedTime, Story, loaded, logged, simulate, today
 

@@ -32,8 +32,9 @@ from fraud_assets.schemas.sources import TRANSACTIONS
 from fraud_assets.settings import Settings, read_settings
 from hive_io import EmbeddedWarehouse, Span, Table
 from mock_sources import World, running
+from mock_sources.serving import serving
 from tests.fraud_assets.monitoring.test_incidents import Receiver
-from tests.fraud_fixtures import DAY, fill, serving, transaction
+from tests.fraud_fixtures import DAY, fill, transaction
 
 TODAY = DAY
 NOW = dt.datetime.combine(TODAY, dt.time(12), dt.UTC)

@@ -17,7 +17,7 @@ from fraud_assets.clock import Clock
 from fraud_assets.monitoring import outbox as outbox_module
 from fraud_assets.monitoring.incidents import IncidentKind, IncidentLog
 from fraud_assets.monitoring.outbox import Message, NotSent, Outbox, try_targets
-from tests.fraud_fixtures import serving
+from mock_sources.serving import serving
 
 MESSAGE = Message("No transactions", "For an hour.")
 SOURCE = IncidentKind("source", "Silent source", "Resolved: silent source", "Nothing is judged.")
