@@ -7,6 +7,7 @@ from importlib import import_module as _import_module
 
 from hive_io.errors import (
     ColumnNotFound,
+    DamagedTable,
     HistoryGone,
     HiveIOError,
     NoHistory,
@@ -33,6 +34,7 @@ __all__ = [
     "Column",
     "ColumnNotFound",
     "CountedFilter",
+    "DamagedTable",
     "EmbeddedWarehouse",
     "Footprint",
     "HistoryGone",

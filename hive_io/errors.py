@@ -13,6 +13,10 @@ class TableNotFound(HiveIOError):
     """The warehouse has no such table."""
 
 
+class DamagedTable(HiveIOError):
+    """A file that describes the table is damaged or missing. Nothing was read or written."""
+
+
 class ColumnNotFound(HiveIOError):
     """The table has no such column."""
 
@@ -26,7 +30,8 @@ class RowsOutsideSpan(HiveIOError):
 
 
 class PartitionConflict(HiveIOError):
-    """Concurrent write detected: another writer committed to the same partitions first. Nothing was written."""
+    """Concurrent write detected: another writer committed to the same partitions first. Nothing was written; on a
+    HiveServer2, the message names the days of a range that were."""
 
 
 class NoHistory(HiveIOError):

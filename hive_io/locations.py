@@ -10,12 +10,13 @@ from hive_io.delta.warehouse import MARKER, EmbeddedWarehouse
 from hive_io.warehouse import Warehouse
 
 
-def open_warehouse(location: str, password: SecretStr | None = None) -> Warehouse:
+def open_warehouse(location: str, password: SecretStr | None = None, *, read_only: bool = False) -> Warehouse:
     """Open the warehouse at a location.
 
     Args:
         location: a folder, or `hive://user@host:10000/database?staging=/shared/folder`.
         password: of the user of a HiveServer2.
+        read_only: the caller only reads: a folder must be a warehouse already, and need not be writable.
 
     Raises:
         NotAWarehouse: the location cannot be used; the message says why.
@@ -26,7 +27,7 @@ def open_warehouse(location: str, password: SecretStr | None = None) -> Warehous
         from hive_io.hive.warehouse import HiveServer2Warehouse
 
         return HiveServer2Warehouse(HiveServer.of(location, password))
-    return EmbeddedWarehouse(location)
+    return EmbeddedWarehouse(location, read_only=read_only)
 
 
 def warehouse_exists(location: str) -> bool:

@@ -10,6 +10,14 @@ import pyarrow.compute as pc
 from hive_io.errors import ColumnNotFound, HiveIOError, RowsOutsideSpan, SchemaMismatch
 from hive_io.table import PARTITION, Span, Table, is_day
 
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
+
 
 def gained_fields(table: Table, have: pa.Schema, advice: str) -> list[pa.Field]:
     """Return the columns of the description that the table in the lake lacks.
@@ -52,6 +60,9 @@ def chosen(table: str, have: pa.Schema, columns: Sequence[str] | None) -> pa.Sch
 def conform(table: Table, rows: pa.Table) -> pa.Table:
     """Return rows with the table's columns in its order and types. Nothing is rounded or dropped.
 
+    Layouts of Arrow that hold the same values are accepted: dictionaries (a pandas `category`), run-end encoding, views and
+    large types of text and of lists, and UTF-8 bytes outside lists.
+
     Raises:
         SchemaMismatch: a column is missing, unknown, repeated, or cannot be converted without loss.
     """
@@ -68,9 +79,10 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
     for field in expected:
         column = rows.column(field.name)
         try:
-            if not _keeps_meaning(column.type, field.type):
+            plain = _plain(column)
+            if not _keeps_meaning(plain.type, field.type):
                 raise pa.ArrowInvalid("another kind of value")
-            columns.append(column.cast(field.type))
+            columns.append(plain.cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SchemaMismatch(
                 f"{table.full_name}.{field.name}: expected {table.column_types[field.name]}, found {column.type}, which cannot "
@@ -79,13 +91,42 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
     return pa.table(columns, schema=expected)
 
 
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values of a column in a layout that Arrow casts without loss."""
+    if pa.types.is_run_end_encoded(column.type):
+        return _plain(pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type))
+    kind = _plain_type(column.type)
+    if kind == column.type:
+        return column
+    if pa.types.is_dictionary(column.type):
+        # Arrow 26 cannot cast a dictionary of views
+        return pa.chunked_array([chunk.dictionary.cast(kind).take(chunk.indices) for chunk in column.chunks], kind)
+    if pa.types.is_nested(kind):
+        # Arrow 26 casts a list view to an empty list
+        return pa.chunked_array([pa.array(column.to_pylist(), kind)], kind)
+    return column.cast(kind)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
+        return pa.binary()
+    if any(is_kind(kind) for is_kind in _LISTS):
+        return pa.list_(_plain_type(kind.value_type))
+    return kind
+
+
 def _keeps_meaning(found: pa.DataType, expected: pa.DataType) -> bool:
-    """False for casts that Arrow allows but that change the meaning: a float to a decimal, anything else to text."""
-    if pa.types.is_list(expected) and (pa.types.is_list(found) or pa.types.is_large_list(found)):
-        return _keeps_meaning(found.value_type, expected.value_type)
+    """False for casts that Arrow allows but that change the meaning: a float to a decimal, anything but text to text."""
+    if pa.types.is_list(expected) and pa.types.is_list(found):
+        return not pa.types.is_binary(found.value_type) and _keeps_meaning(found.value_type, expected.value_type)
     if pa.types.is_decimal(expected) and pa.types.is_floating(found):
         return False
-    text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_null(found)
+    # bytes are text if they are UTF-8, which the cast checks; a list of bytes is not taken for a list of texts
+    text = pa.types.is_string(found) or pa.types.is_binary(found) or pa.types.is_null(found)
     return text or not pa.types.is_string(expected)
 
 

@@ -26,7 +26,7 @@ class Capability(enum.StrEnum):
     """Each write may add small files to a day, and `compact` merges them. Without it, there is nothing to compact."""
     CONFLICT_DETECTION = "conflict detection"
     """A write that rests on rows which another writer has replaced raises PartitionConflict. Without it, the last writer of a
-    day wins, with whole rows."""
+    day wins, with whole rows; of two writers that add the same new day at once, the second gets PartitionConflict."""
     PRELOADED_ROWS = "preloaded rows"
     """Within `preloaded`, queries read the preloaded rows. Without it, they read the table."""
     TIME_TRAVEL = "time travel"

@@ -13,7 +13,7 @@ from hive_io.counted_filter import CountedFilter
 from hive_io.dagster.layers import DbTypeHandler, TableSlice
 from hive_io.dagster.table_slices import TableClient, span_of, table_of
 from hive_io.dialect import HiveQL
-from hive_io.errors import HiveIOError
+from hive_io.errors import HiveIOError, SchemaMismatch
 from hive_io.warehouse import Data, Receipt, Warehouse
 
 
@@ -26,6 +26,9 @@ class ArrowHandler(DbTypeHandler[pa.Table]):
         return write(context, table_slice, obj, connection)
 
     def load_input(self, context: dg.InputContext, table_slice: TableSlice, connection: Warehouse) -> pa.Table:
+        if _is_own(context):
+            # the first run has nothing to read yet, and a column may have been added to the description
+            connection.ensure_table(table_of(cast(dg.OutputContext, context.upstream_output), table_slice))
         return connection.read(TableClient.get_table_name(table_slice), columns=table_slice.columns, span=span_of(table_slice))
 
     @property
@@ -39,7 +42,7 @@ class PandasHandler(DbTypeHandler[pd.DataFrame]):
     def handle_output(
         self, context: dg.OutputContext, table_slice: TableSlice, obj: pd.DataFrame, connection: Warehouse
     ) -> Mapping[str, Any]:
-        return write(context, table_slice, pa.Table.from_pandas(obj, preserve_index=False), connection)
+        return write(context, table_slice, arrow_of(f"{table_slice.schema}.{table_slice.table}", obj), connection)
 
     def load_input(self, context: dg.InputContext, table_slice: TableSlice, connection: Warehouse) -> pd.DataFrame:
         rows = ArrowHandler().load_input(context, table_slice, connection)
@@ -48,6 +51,35 @@ class PandasHandler(DbTypeHandler[pd.DataFrame]):
     @property
     def supported_types(self) -> Sequence[type[object]]:
         return [pd.DataFrame]
+
+
+def arrow_of(table: str, frame: pd.DataFrame) -> pa.Table:
+    """Return a frame as an Arrow table, without its index.
+
+    A column that pandas gives a type only because it has no value, of objects, text or floats, has no type in Arrow.
+
+    Raises:
+        SchemaMismatch: a column holds values of several types, or two columns have the same name.
+    """
+    if not frame.columns.is_unique:
+        repeated = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+        raise SchemaMismatch(f"The data for {table} has {', '.join(repeated)} more than once; nothing was written")
+    columns = {}
+    for name in frame.columns:
+        try:
+            column = pa.array(frame[name], from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            # the text of the error may show values
+            raise SchemaMismatch(
+                f"{table}.{name}: expected values of one type, found a column of {frame[name].dtype} that Arrow cannot "
+                f"convert ({type(error).__name__}); nothing was written"
+            ) from None
+        kind = column.type
+        untyped = pa.types.is_floating(kind) or (
+            not len(frame) and (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
+        )
+        columns[str(name)] = pa.nulls(len(frame)) if untyped and column.null_count == len(frame) else column
+    return pa.table(columns)
 
 
 class HiveQLHandler(DbTypeHandler[HiveQL]):
@@ -70,7 +102,7 @@ class HiveQLHandler(DbTypeHandler[HiveQL]):
 
 def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, warehouse: Warehouse) -> Mapping[str, Any]:
     """Write the value that an asset returned, and record the row count of each partition on its materialization."""
-    table = table_of(context)
+    table = table_of(context, table_slice)
     if (context.definition_metadata or {}).get("write_mode") == "upsert":
         if not isinstance(data, pa.Table):
             raise HiveIOError(
@@ -92,10 +124,17 @@ def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, wareho
     return {}
 
 
+def _is_own(context: dg.InputContext) -> bool:
+    """True if the step that loads an asset also writes it: the asset depends on its own earlier partitions."""
+    written = context.step_context.assets_def
+    return written is not None and context.upstream_output is not None and context.asset_key in written.keys
+
+
 def _count_rows(context: dg.OutputContext, receipt: Receipt) -> None:
     # output metadata would record the same count for every partition of a range
-    for key in context.asset_partition_keys:
-        rows = receipt.partitions.get(key)
+    for key in context.asset_partition_keys if context.has_asset_partitions else ():
+        days = cast(dg.TimeWindowPartitionsDefinition, context.asset_partitions_def)
+        rows = receipt.partitions.get(f"{days.time_window_for_partition_key(key).start:%Y-%m-%d}")
         if rows is not None:
             context.step_context.add_asset_metadata({"dagster/partition_row_count": rows}, context.asset_key, key)
     context.log.info("%s: %d rows in %d partitions", receipt.table, receipt.rows, len(receipt.partitions))

@@ -1,4 +1,8 @@
-"""The Dagster IO manager. Asset `["fintech", "transactions"]` is table `fintech.transactions`."""
+"""The Dagster IO manager. Asset `["fintech", "transactions"]` is table `fintech.transactions`.
+
+The last two parts of an asset key are the database and the table. The metadata `schema` of the asset, if it has any, replaces
+the database, for writing and for loading.
+"""
 
 from functools import cached_property
 
@@ -7,8 +11,8 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from hive_io.dagster.handlers import ArrowHandler, HiveQLHandler, PandasHandler
-from hive_io.dagster.layers import DbIOManager
-from hive_io.dagster.table_slices import TableClient
+from hive_io.dagster.layers import DbIOManager, TableSlice
+from hive_io.dagster.table_slices import TableClient, slice_of
 from hive_io.locations import open_warehouse
 from hive_io.warehouse import Warehouse
 
@@ -18,7 +22,10 @@ class HiveIOManager(DbIOManager):
 
     The metadata of `hive_io.dagster.table_slices.asset_metadata` describe the table of an asset. An input loads the
     partitions that Dagster maps to it, as `pyarrow.Table` (the default) or `pandas.DataFrame`; the input metadata
-    `{"columns": [...]}` select columns.
+    `{"columns": [...]}` select columns. An asset that depends on its own earlier partitions gets no rows before it has written
+    any; another input raises TableNotFound if its table does not exist.
+
+    Partitions are days in UTC: assets with other partitions are refused, with HiveIOError, when they are written or loaded.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -29,6 +36,12 @@ class HiveIOManager(DbIOManager):
             io_manager_name="HiveIOManager",
             default_load_type=pa.Table,
         )
+
+    def _get_table_slice(
+        self, context: dg.OutputContext | dg.InputContext, output_context: dg.OutputContext | None
+    ) -> TableSlice:
+        # Dagster's own raises ValueError for some keys and partitions, and takes any window of time for days
+        return slice_of(context, output_context)
 
 
 class WarehouseResource(dg.ConfigurableResource[Warehouse]):

@@ -24,6 +24,8 @@ from hive_io.warehouse import Reader
 
 EVOLVED = "hive_io.evolved"
 """Table property that marks a table with added columns, which its older files lack."""
+_FILE = "hive_io.file"
+"""Name of the column with a row's file, which no column of a table can have."""
 
 
 class DeltaReader(Reader):
@@ -204,12 +206,20 @@ def rows_by_day(delta: deltalake.DeltaTable) -> dict[str, int]:
     return dict(sorted((day, rows) for day, rows in counts.items() if rows))
 
 
-def parquet(paths: Iterable[str], *, evolved: bool = False) -> str:
+def parquet(paths: Sequence[str], *, evolved: bool = False) -> str:
     """Return DuckDB's relation of a table's files; `evolved` opens each file to find its columns."""
-    how = f"hive_partitioning = true, hive_types = {{{quoted(PARTITION)}: VARCHAR}}"
-    if evolved:
-        how += ", union_by_name = true"
-    return f"read_parquet([{', '.join(map(text, paths))}], {how})"
+    options = ["union_by_name = true"] if evolved else []
+    # DuckDB takes each folder `name=value` of a path for a column, in place of the file's own column of that name
+    if not any("=" in part for path in paths for part in Path(path).parts[:-2]):
+        options += ["hive_partitioning = true", f"hive_types = {{{quoted(PARTITION)}: VARCHAR}}"]
+        return f"read_parquet([{', '.join(map(text, paths))}], {', '.join(options)})"
+    options += ["hive_partitioning = false", f"filename = {text(_FILE)}"]
+    # an expression of the file's name alone, so that DuckDB still skips files by their day
+    day = f"parse_filename(parse_dirpath({quoted(_FILE)}))[{len(PARTITION) + 2}:]"
+    return (
+        f"(SELECT * EXCLUDE ({quoted(_FILE)}), {day} AS {quoted(PARTITION)} "
+        f"FROM read_parquet([{', '.join(map(text, paths))}], {', '.join(options)}))"
+    )
 
 
 def text(value: str) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import deltalake
 from deltalake.exceptions import DeltaError
 
 from hive_io.delta.file_pruning import Bound, files
+from hive_io.delta.log import actions, check_log, commits, log_of
 from hive_io.delta.reader import DeltaReader
 from hive_io.errors import HistoryGone, TableNotFound
 
@@ -48,8 +47,10 @@ class PastReader(DeltaReader):
     def _versions(self, table: str) -> tuple[list[int], list[int]]:
         """Versions in the log: those committed by the moment, and those after it."""
         path = self._path(table)
-        log = sorted(int(file.stem) for file in (path / "_delta_log").glob("*.json") if file.stem.isdigit())
-        count = bisect_right(log, self._moment, key=lambda version: _written(path, version))
+        log = commits(path)
+        if not log and log_of(path).is_dir():
+            check_log(table, path)
+        count = bisect_right(log, self._moment, key=lambda version: _written(table, path, version))
         return log[:count], log[count:]
 
     def _open(self, table: str) -> deltalake.DeltaTable:
@@ -59,6 +60,8 @@ class PastReader(DeltaReader):
             until, _ = self._versions(table)
             delta = _at(self._path(table), until[-1]) if until else None
             if delta is None:
+                # a damaged log is no reason to name another moment
+                check_log(table, self._path(table))
                 raise self._gone(table, _EVERYTHING)
             self._opened[table] = delta
         return self._opened[table]
@@ -86,8 +89,9 @@ class PastReader(DeltaReader):
     def _compactions(self, table: str) -> list[tuple[int, set[str], set[str]]]:
         """Commits since the moment that changed no row: version, removed files, added files."""
         if table not in self._compacted:
-            path = self._path(table)
-            read = [(version, *_compacted_files(path, version)) for version in self._versions(table)[1]]
+            # delta-rs resolves links in the paths of files
+            path = self._path(table).resolve()
+            read = [(version, *_compacted_files(table, path, version)) for version in self._versions(table)[1]]
             self._compacted[table] = [each for each in read if each[1]]
         return self._compacted[table]
 
@@ -102,7 +106,7 @@ class PastReader(DeltaReader):
         # versions are retained from some version on, so bisection opens few of thousands
         first = bisect_left(later, True, key=is_kept)
         kept = (
-            f"these days are retained since {in_seconds(_written(path, later[first]))}; name that moment or a later one"
+            f"these days are retained since {in_seconds(_written(table, path, later[first]))}; name that moment or a later one"
             if first < len(later)
             else "later versions of these days are gone too"
         )
@@ -114,21 +118,17 @@ def in_seconds(moment: dt.datetime) -> str:
     return f"{moment.astimezone(dt.UTC) + dt.timedelta(microseconds=999_999):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _commit(path: Path, version: int) -> list[dict[str, Any]]:
-    """Actions of a version in the log."""
-    lines = (path / "_delta_log" / f"{version:020}.json").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def _written(path: Path, version: int) -> dt.datetime:
+def _written(table: str, path: Path, version: int) -> dt.datetime:
     """Time of a version, from its commit: the time of the file changes when it is copied."""
-    milliseconds = next(action["commitInfo"]["timestamp"] for action in _commit(path, version) if "commitInfo" in action)
+    milliseconds = next(action["commitInfo"]["timestamp"] for action in actions(table, path, version) if "commitInfo" in action)
     return _EPOCH + dt.timedelta(milliseconds=milliseconds)
 
 
-def _compacted_files(path: Path, version: int) -> tuple[set[str], set[str]]:
+def _compacted_files(table: str, path: Path, version: int) -> tuple[set[str], set[str]]:
     """Files that a version removed and added, if it changed no row; else empty sets."""
-    removed, added = ([action[kind] for action in _commit(path, version) if kind in action] for kind in ("remove", "add"))
+    removed, added = (
+        [action[kind] for action in actions(table, path, version) if kind in action] for kind in ("remove", "add")
+    )
     if any(file["dataChange"] for file in (*removed, *added)):
         return set(), set()
     return {str(path / unquote(file["path"])) for file in removed}, {str(path / unquote(file["path"])) for file in added}

@@ -23,11 +23,13 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from hive_io.delta.file_pruning import Bound, files
+from hive_io.delta.log import check_commits, check_log, check_not_emptied, commits, log_of
 from hive_io.delta.maintenance import compact_day, crowded_days, vacuum
 from hive_io.delta.reader import EVOLVED, DeltaReader, arrow_schema, columns_of, parquet, quoted, rows_by_day, text
 from hive_io.delta.time_travel import PastReader, in_seconds
 from hive_io.dialect import HiveQL, to_duckdb
-from hive_io.errors import HiveIOError, NoHistory, NotAWarehouse, PartitionConflict, TableNotFound
+from hive_io.errors import DamagedTable, HiveIOError, NoHistory, NotAWarehouse, PartitionConflict, TableNotFound
+from hive_io.folders import check_path
 from hive_io.footprint import footprint_of
 from hive_io.rows import check_inside, check_replaceable, conform, gained_fields, upsertable
 from hive_io.table import PARTITION, Span, Table
@@ -42,8 +44,12 @@ would rewrite the whole day."""
 REOPENED_AFTER = 100
 """Commits after which an open table is opened again, which merges its state in delta-rs. Each commit adds a piece to that
 state, and with a thousand pieces a commit takes five times as long."""
+_OPENED = 5
+"""Number of times that a table whose log is whole is opened before an error of delta-rs is reported."""
 _FORMAT = {"warehouse": "embedded", "format": 1}
 """Content of the marker."""
+_SPECIAL = "%*?[]\\^|"
+"""Characters of a path that DuckDB or delta-rs reads as a pattern or an escape, or cannot read."""
 _WRITER = deltalake.WriterProperties(compression="ZSTD")
 
 
@@ -56,6 +62,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         root: created if it is missing; an existing folder must be empty or a warehouse.
         attempts: number of times that a query is computed if other writers are first.
         memory_limit: memory limit of DuckDB, for example "2GB"; None keeps its default (80 % of the machine).
+        read_only: the caller only reads. The folder must be a warehouse already, need not be writable, and is not changed.
 
     Raises:
         NotAWarehouse: the folder cannot be used; the message says why.
@@ -64,9 +71,11 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
     capabilities = frozenset(Capability)
     """All optional features."""
 
-    def __init__(self, root: str | Path, *, attempts: int = 5, memory_limit: str | None = None) -> None:
+    def __init__(
+        self, root: str | Path, *, attempts: int = 5, memory_limit: str | None = None, read_only: bool = False
+    ) -> None:
         root = Path(root).absolute()
-        _claim(root)
+        _claim(root, read_only)
         super().__init__(root, memory_limit)
         self._attempts = attempts
         self._opened = threading.local()
@@ -191,7 +200,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     def _vacuum_once(self, table: str, keep: dt.timedelta) -> None:
         with _errors_of(table):
-            vacuum(self._open(table), self._path(table) / "_delta_log", keep)
+            vacuum(self._open(table), log_of(self._path(table)), keep)
 
     def footprint(self, table: str) -> Footprint:
         self._open(table)
@@ -229,48 +238,69 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
     def _current(self, path: Path) -> deltalake.DeltaTable | None:
         """A table at its latest version, or None if there is none. A table that this thread has open reads only new commits."""
         opened: dict[str, _Opened] = vars(self._opened)
-        where = str(path)
+        where, table = str(path), f"{path.parent.name.removesuffix('.db')}.{path.name}"
         try:
-            inode = (path / "_delta_log").stat().st_ino  # changes if the table's folder is replaced
+            inode = log_of(path).stat().st_ino  # changes if the table's folder is replaced
         except FileNotFoundError:
             return None
         if where not in opened or not opened[where].is_caught_up(inode):
-            if not deltalake.DeltaTable.is_deltatable(where):
-                return None
-            opened[where] = _Opened(inode, deltalake.DeltaTable(where))
+            opened.pop(where, None)
+            opened[where] = _Opened(inode, table, path)
         return opened[where].delta
 
 
 class _Opened:
-    """An open table that can catch up with new commits."""
+    """An open table that can catch up with new commits. Each commit that it reads is checked.
 
-    def __init__(self, inode: int, delta: deltalake.DeltaTable) -> None:
-        self._inode, self.delta, self._opened_at = inode, delta, delta.version()
+    Raises:
+        DamagedTable: the log is damaged.
+    """
+
+    def __init__(self, inode: int, table: str, path: Path) -> None:
+        self._inode, self._table, self._path = inode, table, path
+        listed = commits(path)
+        self.delta = self._read()
+        self._opened_at = self.delta.version()
+        if self._opened_at < max(listed, default=0):
+            raise DamagedTable(
+                f"{table}: {log_of(path)} has version {listed[-1]}, but only version {self._opened_at} can be read; "
+                f"restore the files between them from a backup, or move {path} away and compute the table again"
+            )
+        check_log(table, path)
+
+    def _read(self) -> deltalake.DeltaTable:
+        for attempt in range(1, _OPENED + 1):
+            try:
+                return deltalake.DeltaTable(str(self._path))
+            except DeltaError as error:
+                # another process may delete expired entries while they are read
+                check_log(self._table, self._path, error if attempt == _OPENED else None)
+        raise AssertionError("the last attempt returns or raises")
 
     def is_caught_up(self, inode: int) -> bool:
         """Read the new commits. Return False if the table must be opened again."""
-        if inode != self._inode or self.delta.version() - self._opened_at >= REOPENED_AFTER:
+        before = self.delta.version()
+        if inode != self._inode or before - self._opened_at >= REOPENED_AFTER:
             return False
         try:
             self.delta.update_incremental()
         except DeltaError:
             # the new commits were deleted after a checkpoint
             return False
-        return True
+        # no version may be written on top of an emptied one
+        check_not_emptied(self._table, self._path, before)
+        check_commits(self._table, self._path, range(before + 1, self.delta.version() + 1))
+        return self.delta.version() >= before
 
 
-def _claim(root: Path) -> None:
-    """Mark a folder as a warehouse, or check that it is one."""
+def _claim(root: Path, read_only: bool) -> None:
+    """Mark a folder as a warehouse, unless it is only read, and check that it is one."""
     marker = root / MARKER
-    if odd := set("%*?[]\\").intersection(str(root)):
-        raise NotAWarehouse(
-            f"{root} has {' '.join(sorted(odd))} in its path, which engines read as a pattern; use another folder"
-        )
-    if any(part.startswith(f"{PARTITION}=") for part in root.parts):
-        raise NotAWarehouse(f"{root} is below a folder {PARTITION}=…, which engines read as a partition; use another folder")
+    check_path(root, _SPECIAL)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        if not marker.exists():
+        if not read_only:
+            root.mkdir(parents=True, exist_ok=True)
+        if not read_only and not marker.exists():
             others = [path for path in root.iterdir() if not path.name.startswith(MARKER)]
             # check again: meanwhile another process may have claimed the folder and created a table
             if others and not marker.exists():
@@ -283,7 +313,7 @@ def _claim(root: Path) -> None:
             raise NotAWarehouse(f"{marker}: expected {_FORMAT}, found {found}; use a version of this program that reads it")
     except (OSError, ValueError) as error:
         raise NotAWarehouse(f"{root} cannot be used as a warehouse: {error}") from error
-    if not os.access(root, os.W_OK | os.X_OK):
+    if not read_only and not os.access(root, os.W_OK | os.X_OK):
         raise NotAWarehouse(f"{root} is not writable; change its permissions or use another folder")
 
 

@@ -6,6 +6,7 @@ Statements are logged to `hive_io.statements`. No statement contains a password.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -115,19 +116,31 @@ class HiveServer:
             missing = "staging" if parts.hostname else "a host"
             raise NotAWarehouse(f"The address lacks {missing}; use hive://user@host:10000/fintech?staging=/shared/folder")
         try:
-            return cls(
-                parts.hostname,
-                Path(options["staging"]).absolute(),
-                parts.port or 10000,
-                unquote(parts.username) if parts.username else None,
-                password,
-                options.get("auth", "LDAP" if password else "NONE").upper(),
-                float(options.get("grace", cls.grace)),
-                float(options.get("patience", cls.patience)),
-                {name: options[name] for name in _UNTESTED if name in options},
-            )
-        except ValueError as error:
-            raise NotAWarehouse(f"The address is not valid ({error}); port, grace and patience are numbers") from None
+            port = parts.port or 10000
+        except ValueError:
+            # the error may quote a part of a password
+            raise NotAWarehouse("The address is not valid: the port is not a number from 0 to 65535") from None
+        return cls(
+            parts.hostname,
+            Path(options["staging"]).absolute(),
+            port,
+            unquote(parts.username) if parts.username else None,
+            password,
+            options.get("auth", "LDAP" if password else "NONE").upper(),
+            _seconds(options, "grace", cls.grace),
+            _seconds(options, "patience", cls.patience),
+            {name: options[name] for name in _UNTESTED if name in options},
+        )
+
+
+def _seconds(options: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        value = float(options.get(name, default))
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise NotAWarehouse(f"The address is not valid: {name} is a number of seconds, found {options[name]!r}")
+    return value
 
 
 class HiveConnection:

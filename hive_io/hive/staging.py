@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -28,6 +29,16 @@ STAGED = "staged_"
 """Prefix of the names of staged folders, and of the external tables over them."""
 ABANDONED = dt.timedelta(hours=48)
 """Age at which a write that has not ended counts as failed. Longer than any write takes."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Note:
+    """Folders, and since when they are noted, in seconds."""
+
+    since: float
+    folders: list[Path]
 
 
 @dataclass
@@ -85,9 +96,18 @@ class TableFolder:
 
     def abandoned_writes(self) -> list[PendingWrite]:
         """Return the notes of writes that began longer than `ABANDONED` ago."""
-        limit = dt.datetime.now(dt.UTC).timestamp() - ABANDONED.total_seconds()
-        notes = _notes(self.path / "pending")
-        return [PendingWrite(file, [Path(f) for f in note["folders"]]) for file, note in notes if note["since"] <= limit]
+        limit = _before(ABANDONED)
+        return [PendingWrite(file, note.folders) for file, note in _notes(self.path / "pending") if note.since <= limit]
+
+    def unnoted(self) -> list[Path]:
+        """Return the folders of a day, older than `ABANDONED`, that no note names."""
+        noted = {folder for kind in ("pending", "retired") for _, note in _notes(self.path / kind) for folder in note.folders}
+        limit = _before(ABANDONED)
+        return [
+            part
+            for part in sorted(self.path.glob(f"{STAGED}*/{PARTITION}=*"))
+            if not {part, part.parent} & noted and _changed_at(part) <= limit
+        ]
 
     def retire(self, folders: Iterable[Path]) -> None:
         """Note folders that no partition uses any more, and delete those whose grace period is over.
@@ -97,10 +117,10 @@ class TableFolder:
         retired = self.path / "retired"
         if own := [folder for folder in folders if folder.is_relative_to(self.path)]:
             _write_note(retired / f"{uuid4().hex}.json", own)
-        limit = dt.datetime.now(dt.UTC).timestamp() - self._grace
+        limit = _before(dt.timedelta(seconds=self._grace))
         for file, note in _notes(retired):
-            if note["since"] <= limit:
-                for folder in map(Path, note["folders"]):
+            if note.since <= limit:
+                for folder in note.folders:
                     shutil.rmtree(folder, ignore_errors=True)
                     with suppress(OSError):  # other days of the same stage are in use
                         folder.parent.rmdir()
@@ -115,13 +135,38 @@ def _write_note(file: Path, folders: Iterable[Path]) -> None:
     complete.replace(file)  # renamed, so that no other process reads a partial note
 
 
-def _notes(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _notes(folder: Path) -> Iterator[tuple[Path, _Note]]:
+    """The notes in a folder. A damaged one is moved to `<name>.damaged`; `TableFolder.unnoted` finds its folders."""
     for file in folder.glob("*.json"):
         try:
             note = json.loads(file.read_text(encoding="utf-8"))
+            yield file, _Note(float(note["since"]), [Path(each) for each in note["folders"]])
         except FileNotFoundError:  # another process was faster
             continue
-        yield file, note
+        except (ValueError, TypeError, KeyError, RecursionError):
+            log.warning("%s is damaged and was moved to %s.damaged; its folders are found by the next vacuum", file, file.name)
+            with suppress(FileNotFoundError):
+                file.rename(file.with_name(file.name + ".damaged"))
+
+
+def delete_old(folder: Path) -> None:
+    """Delete folders in a folder that are older than `ABANDONED`: results whose reader was killed."""
+    limit = _before(ABANDONED)
+    for path in folder.glob("*"):
+        if _changed_at(path) <= limit:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _before(age: dt.timedelta) -> float:
+    return dt.datetime.now(dt.UTC).timestamp() - age.total_seconds()
+
+
+def _changed_at(path: Path) -> float:
+    """Time of a folder's last change, in seconds; infinite if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def write_rows(rows: pa.Table, stage: Path) -> dict[str, Path]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,17 +24,20 @@ from sqlglot import exp
 from hive_io.counted_filter import CountedFilter
 from hive_io.dialect import HiveQL, columns_in, to_hive
 from hive_io.dry_run import result_schema
-from hive_io.errors import HiveIOError, NoHistory, NotAWarehouse, QueryError, TableNotFound
+from hive_io.errors import HiveIOError, NoHistory, NotAWarehouse, PartitionConflict, QueryError, TableNotFound
+from hive_io.folders import check_path
 from hive_io.footprint import footprint_of
 from hive_io.hive import statements
 from hive_io.hive.connection import HIVE, HiveConnection, HiveServer, StatementRefused
-from hive_io.hive.staging import STAGED, PendingWrite, TableFolder, count_rows, data_files, write_rows
+from hive_io.hive.staging import STAGED, PendingWrite, TableFolder, count_rows, data_files, delete_old, write_rows
 from hive_io.hive.statements import is_inside, literal, literals, quoted, table_name
 from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, outside_span, upsertable
 from hive_io.table import PARTITION, Column, Span, Table
 from hive_io.warehouse import Capability, Data, Footprint, Reader, Receipt, Warehouse
 
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
+_SPECIAL = "%*?[]{}#\\"
+"""Characters of a path that Hadoop reads as a pattern, or that have another meaning in a URL."""
 _NO_PLAN = "Error occurred during query planning:"
 
 
@@ -49,6 +53,7 @@ class HiveServer2Warehouse(Warehouse):
 
     def __init__(self, server: HiveServer) -> None:
         self._server = server
+        check_path(server.staging, _SPECIAL)
         try:
             server.staging.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -75,7 +80,12 @@ class HiveServer2Warehouse(Warehouse):
         if gained := self._gained(table):
             # an Apache Hive partition has columns of its own, which would hide the values written into it from now on
             statement = statements.add_columns(table, gained, cascade=self._connection.engine == HIVE)
-            self._connection.run(statement, has_run=lambda: not self._gained(table))
+            try:
+                self._connection.run(statement, has_run=lambda: not self._gained(table))
+            except StatementRefused:
+                # another writer may have added them first
+                if self._gained(table):
+                    raise
 
     def _gained(self, table: Table) -> list[str]:
         have = self.schema(table.full_name)
@@ -159,11 +169,10 @@ class HiveServer2Warehouse(Warehouse):
                 self._run(f"DROP TABLE IF EXISTS {_stage_name(table, folder)}")
                 parts[folder] = list(folder.glob(f"{PARTITION}=*"))
         days = sorted({part.name.partition("=")[2] for each in parts.values() for part in each})
-        # compared by their ends, stage and day: a server may have resolved links in the path
-        used = {path.parts[-2:] for path in self._locations(table, days).values()}
+        used = {_end(path) for path in self._locations(table, days).values()}
         unused: list[Path] = []
         for folder, each in parts.items():
-            free = [part for part in each if part.parts[-2:] not in used]
+            free = [part for part in each if _end(part) not in used]
             unused += [folder] if free == each else free
         self._folder(table).retire(unused)
         write.end()
@@ -180,7 +189,8 @@ class HiveServer2Warehouse(Warehouse):
         counts = {day: count_rows(new[day]) for day in days}
         before = {day: count_rows(old[day]) if day in old else 0 for day in days}
         steps: list[tuple[list[str], str]] = []
-        if added := [day for day in days if counts[day] and day not in old]:
+        added = [day for day in days if counts[day] and day not in old]
+        if added:
             steps.append((added, statements.add_partitions(name, {day: new[day] for day in added})))
         steps += [([day], statements.set_location(name, day, new[day])) for day in old if counts[day]]
         if gone := [day for day in old if not counts[day]]:
@@ -191,12 +201,44 @@ class HiveServer2Warehouse(Warehouse):
                 self._run(statement)
             except StatementRefused:
                 write.switching = []
+                with suppress(StatementRefused):
+                    self._check_unchanged(table, write, switching, old, new)
                 raise
+            if switching is added:
+                # it is ignored for a day that another writer has added meanwhile
+                self._check_added(table, write, new, added)
             write.switched += switching
+            write.switching = []
         # the stages of the write other than `folder` are not needed any more either
         stages = [stage for stage in write.folders if stage.name.startswith(STAGED) and stage != folder]
         self._folder(table).retire([*old.values(), *stages])
         return counts, before
+
+    def _check_added(self, table: Table, write: PendingWrite, new: Mapping[str, Path], added: Sequence[str]) -> None:
+        """Check that this write, and no other, added the partitions.
+
+        Raises:
+            PartitionConflict: another writer was first on some of the days. The others have the new rows.
+        """
+        now = self._locations(table, added)
+        if others := [day for day in added if day not in now or _end(now[day]) != _end(new[day])]:
+            write.switched += [day for day in added if day not in others]
+            write.switching = []
+            raise _conflict(table, write, others)
+
+    def _check_unchanged(
+        self, table: Table, write: PendingWrite, days: Sequence[str], old: Mapping[str, Path], new: Mapping[str, Path]
+    ) -> None:
+        """Tell whether a statement was refused because another writer changed its partitions.
+
+        Raises:
+            PartitionConflict: some of the days have neither the location before nor the new one.
+        """
+        now = self._locations(table, days)
+        known = {day: {_end(folders[day]) for folders in (old, new) if day in folders} for day in days}
+        gone = [day for day in old if day in days and day not in now]
+        if others := sorted({*gone, *(day for day in now if _end(now[day]) not in known[day])}):
+            raise _conflict(table, write, others)
 
     def _locations(self, table: Table, days: Sequence[str]) -> dict[str, Path]:
         have = {row[0].partition("=")[2] for row in self._rows(f"SHOW PARTITIONS {table_name(table.full_name)}")}
@@ -294,9 +336,22 @@ class HiveServer2Warehouse(Warehouse):
 
     def vacuum(self, table: str, keep: dt.timedelta) -> None:
         described = self._described(table)
-        for write in self._folder(described).abandoned_writes():
+        folder = self._folder(described)
+        for write in folder.abandoned_writes():
             self._clean_up(described, write)
-        self._folder(described).retire([])
+        folder.retire(self._forgotten(described, folder))
+        delete_old(self._server.staging / "results")
+
+    def _forgotten(self, table: Table, folder: TableFolder) -> list[Path]:
+        """Old folders that neither a note nor a partition names, as two writers of one day or a damaged note leave them."""
+        if not (old := folder.unnoted()):
+            return []
+        days = Counter(path.name.partition("=")[2] for path in old)
+        have = {row[0].partition("=")[2] for row in self._rows(f"SHOW PARTITIONS {table_name(table.full_name)}")}
+        # to ask for the location of each day takes long; the only folder of a day that exists is its partition's
+        doubtful = sorted(day for day, count in days.items() if count > 1 or day not in have)
+        used = {_end(path) for path in self._locations(table, doubtful).values()}
+        return [path for path in old if path.name.partition("=")[2] in doubtful and _end(path) not in used]
 
     def footprint(self, table: str) -> Footprint:
         return footprint_of(self._folder(self._described(table)).path)
@@ -385,6 +440,19 @@ class HiveServer2Warehouse(Warehouse):
 
     def _folder(self, table: Table) -> TableFolder:
         return TableFolder(self._server.staging / f"{table.database}.db" / table.name, self._server.grace)
+
+
+def _end(path: Path) -> tuple[str, ...]:
+    """Stage and day of a folder. Whole paths cannot be compared: a server may have resolved links in them."""
+    return path.parts[-2:]
+
+
+def _conflict(table: Table, write: PendingWrite, days: Sequence[str]) -> PartitionConflict:
+    changed = f"changed {', '.join(write.switched)} only" if write.switched else "changed no day"
+    return PartitionConflict(
+        f"Another writer changed {', '.join(days)} of {table.full_name} first; this write {changed}; "
+        "run it again to compute on the other writer's rows"
+    )
 
 
 def _stage_name(table: Table, folder: Path) -> str:

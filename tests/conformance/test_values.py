@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hive_io import Capability, Column, HiveQL, Table, Warehouse
+from hive_io import Capability, Column, HiveQL, SchemaMismatch, Table, Warehouse
 from tests.hive_io_fixtures import days, ds, table_of
 
 EVERY_TYPE = Table(
@@ -104,6 +105,90 @@ def test_an_aware_time_is_stored_as_its_utc_time(warehouse: Warehouse) -> None:
     aware = pa.array([dt.datetime(2026, 1, 1, 18)], pa.timestamp("us", "UTC")).cast(pa.timestamp("us", "Asia/Tokyo"))
     warehouse.replace(table, pa.table({"at": aware, "ds": [ds(1)]}), days(1))
     assert warehouse.read("fintech.times", ["at"]).to_pylist() == [{"at": dt.datetime(2026, 1, 1, 18)}]
+
+
+def two_texts(kind: pa.DataType) -> pa.Array:
+    return pa.array(["é😀", None, ""], pa.string()).cast(kind)
+
+
+ENCODED: dict[str, tuple[str, pa.Array, list[Any]]] = {
+    "dictionary of text": ("text", two_texts(pa.string()).dictionary_encode(), ["é😀", None, ""]),
+    "dictionary of large text": ("text", two_texts(pa.large_string()).dictionary_encode(), ["é😀", None, ""]),
+    "dictionary of text views": (
+        "text",
+        pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.int8()), pa.array(["é😀", ""], pa.string_view())),
+        ["é😀", None, ""],
+    ),
+    "dictionary with a NULL in it": (
+        "text", pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array([None, "a"])), [None, "a", None]
+    ),
+    "dictionary of amounts": (
+        "money", pa.array([Decimal("0.10"), None, Decimal("7.5")]).dictionary_encode(), [Decimal("0.10"), None, Decimal("7.50")]
+    ),
+    "dictionary of times": (
+        "at",
+        pa.array([dt.datetime(2026, 1, 1, 0, 0, 0, 1), None], pa.timestamp("ns")).dictionary_encode(),
+        [dt.datetime(2026, 1, 1, 0, 0, 0, 1), None],
+    ),
+    "dictionary of flags": ("yes", pa.array([True, None]).dictionary_encode(), [True, None]),
+    "run-end encoding": ("text", pc.run_end_encode(pa.array(["a", "a", None, "b"])), ["a", "a", None, "b"]),
+    "large text": ("text", two_texts(pa.large_string()), ["é😀", None, ""]),
+    "text view": ("text", two_texts(pa.string_view()), ["é😀", None, ""]),
+    "bytes": ("text", two_texts(pa.binary()), ["é😀", None, ""]),
+    "large bytes": ("text", two_texts(pa.large_binary()), ["é😀", None, ""]),
+    "bytes view": ("text", two_texts(pa.binary_view()), ["é😀", None, ""]),
+    "bytes of one size": ("text", pa.array([b"ab", None], pa.binary(2)), ["ab", None]),
+    "text view of amounts": ("money", pa.array(["1.10", None], pa.string_view()), [Decimal("1.10"), None]),
+    "text view of times": ("at", pa.array(["2026-01-01 01:00:00"], pa.string_view()), [dt.datetime(2026, 1, 1, 1)]),
+    "large list": ("words", pa.array([["a", None], None, []], pa.large_list(pa.large_string())), [["a", None], None, []]),
+    "list of one size": ("words", pa.array([["a"], None], pa.list_(pa.string(), 1)), [["a"], None]),
+    "list view": ("words", pa.array([["a", None], None, []], pa.list_view(pa.string())), [["a", None], None, []]),
+    "large list view": ("words", pa.array([["a"], None], pa.large_list_view(pa.string_view())), [["a"], None]),
+    "list of dictionaries": ("words", pa.array([["a", "a"]], pa.list_(pa.dictionary(pa.int8(), pa.string()))), [["a", "a"]]),
+    "list of text views": ("words", pa.array([["a"]], pa.list_(pa.string_view())), [["a"]]),
+    "large lists of large lists": ("nested", pa.array([[[1], None]], pa.large_list(pa.large_list(pa.int32()))), [[[1], None]]),
+    "no type": ("words", pa.nulls(2), [None, None]),
+    "small decimals": ("money", pa.array([Decimal("1.10")], pa.decimal32(5, 2)), [Decimal("1.10")]),
+    "large decimals": ("squares", pa.array([Decimal("1.1000")], pa.decimal256(50, 4)), [Decimal("1.1000")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ENCODED)
+def test_every_layout_of_arrow_is_stored_with_its_values(warehouse: Warehouse, layout: str) -> None:
+    column, values, expected = ENCODED[layout]
+    table = Table("fintech", "encoded", (Column("row", "INT"), *[c for c in EVERY_TYPE.columns if c.name == column]), ("row",))
+    # two chunks, as tables that were concatenated have them
+    chunks = pa.chunked_array([values[:1], values[1:]]) if len(values) > 1 else pa.chunked_array([values])
+    rows = pa.table({"row": range(len(expected)), column: chunks, "ds": [ds(1)] * len(expected)})
+    for write in (lambda: warehouse.replace(table, rows, days(1)), lambda: warehouse.upsert(table, rows)):
+        write()
+        found = warehouse.read("fintech.encoded")
+        assert found.schema == table.arrow_schema
+        assert found.sort_by("row").column(column).to_pylist() == expected
+
+
+LOSSY: dict[str, tuple[str, pa.Array]] = {
+    "bytes that are no text": ("text", pa.array([b"\xff"])),
+    "a view of bytes that are no text": ("text", pa.array([b"\xff"], pa.binary_view())),
+    "a dictionary of bytes that are no text": ("text", pa.array([b"\xff"]).dictionary_encode()),
+    "a dictionary of numbers": ("text", pa.array([5]).dictionary_encode()),
+    "a dictionary of floats": ("money", pa.array([0.1]).dictionary_encode()),
+    "runs of floats": ("money", pc.run_end_encode(pa.array([0.1]))),
+    "a list view of numbers": ("words", pa.array([[5]], pa.list_view(pa.int64()))),
+    "a list of views of bytes": ("words", pa.array([[b"a"]], pa.list_(pa.binary_view()))),
+    "a list of dictionaries of floats": ("prices", pa.array([[0.1]], pa.list_(pa.float64()))),
+    "a dictionary of amounts with three digits": ("money", pa.array([Decimal("0.001")]).dictionary_encode()),
+    "a text view that is no number": ("money", pa.array(["1 EUR"], pa.string_view())),
+}
+
+
+@pytest.mark.parametrize("layout", LOSSY)
+def test_no_layout_hides_a_lossy_conversion(warehouse: Warehouse, layout: str) -> None:
+    column, values = LOSSY[layout]
+    table = Table("fintech", "encoded", tuple(c for c in EVERY_TYPE.columns if c.name == column))
+    with pytest.raises(SchemaMismatch, match=rf"fintech\.encoded\.{column}: expected .* without loss"):
+        warehouse.replace(table, pa.table({column: values, "ds": [ds(1)]}), days(1))
+    assert warehouse.partitions("fintech.encoded") == {}
 
 
 GREGORIAN = dt.datetime(1582, 10, 15)

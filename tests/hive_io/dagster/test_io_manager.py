@@ -1,5 +1,6 @@
 """Assets materialized by Dagster into an embedded warehouse, and loaded from it."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -302,6 +303,277 @@ def test_assets_of_one_run_exchange_rows_through_the_warehouse(tmp_path: Path) -
 
     run(tmp_path, [writes(PAYMENTS, as_query), doubled], 1, 3)
     assert found(tmp_path, "fintech.amounts") == [(row[0], Decimal("2.00"), row[3]) for row in expected(1, 2, 3)]
+
+
+PANDAS = Table("fintech", "kinds", (*PAYMENTS.columns, Column("tags", "ARRAY<STRING>"), Column("yes", "BOOLEAN")))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame(columns=PANDAS.arrow_schema.names),
+        pd.DataFrame(columns=PANDAS.arrow_schema.names, dtype="str"),
+        pd.DataFrame(columns=PANDAS.arrow_schema.names, dtype="string"),
+        pd.DataFrame(columns=PANDAS.arrow_schema.names, dtype="float64"),
+        pd.DataFrame(columns=PANDAS.arrow_schema.names, dtype="category"),
+    ],
+    ids=["object", "str", "string", "float64", "category"],
+)
+def test_a_frame_without_rows_is_written_whatever_its_types(tmp_path: Path, frame: pd.DataFrame) -> None:
+    assert len(frame) == 0
+    EmbeddedWarehouse(tmp_path).replace(PANDAS, table_of(PANDAS, (*payment("old", at(2))[:3], None, None, ds(2))), days(2))
+    run(tmp_path, [writes(PANDAS, lambda _: frame)], 2)
+    assert found(tmp_path, "fintech.kinds") == []
+    assert EmbeddedWarehouse(tmp_path).read("fintech.kinds").schema == PANDAS.arrow_schema
+
+
+def test_types_of_pandas_are_written_without_loss(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "id": pd.Categorical(["x", "y", "x"]),
+            "at": pd.Series([None, pd.Timestamp("2026-01-02 03:00", tz="Asia/Tokyo"), None]),
+            "amount": pd.Series([Decimal("0.10"), None, Decimal(7)], dtype=pd.ArrowDtype(pa.decimal128(5, 2))),
+            "tags": [["a", None], [], None],
+            "yes": pd.Series([True, None, False], dtype="boolean"),
+            "ds": pd.Series([ds(2)] * 3, dtype=pd.ArrowDtype(pa.string_view())),
+        }
+    )
+    run(tmp_path, [writes(PANDAS, lambda _: frame)], 2)
+    assert found(tmp_path, "fintech.kinds") == sorted(
+        [
+            ("x", None, Decimal("0.10"), ["a", None], True, ds(2)),
+            ("y", at(1, 18).replace(tzinfo=None), None, [], None, ds(2)),
+            ("x", None, Decimal("7.00"), None, False, ds(2)),
+        ],
+        key=repr,
+    )
+    no_amount = frame.assign(amount=float("nan"))
+    run(tmp_path, [writes(PANDAS, lambda _: no_amount)], 2)
+    assert [row[2] for row in found(tmp_path, "fintech.kinds")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (["secret-1", 5], r"fintech\.payments\.id: .*object"),
+        ([2**70, 1], r"fintech\.payments\.id: .*object"),
+        ([object(), None], r"fintech\.payments\.id: .*object"),
+    ],
+    ids=["text and number", "a large number", "an object"],
+)
+def test_a_column_of_several_types_is_named_without_its_values(tmp_path: Path, column: list[Any], text: str) -> None:
+    frame = pd.DataFrame({"id": pd.Series(column, dtype=object), "at": None, "amount": None, "ds": ds(2)})
+    with pytest.raises(SchemaMismatch, match=text) as raised:
+        run(tmp_path, [writes(PAYMENTS, lambda _: frame)], 2)
+    assert "secret" not in str(raised.value)
+    twice = pd.DataFrame([["x", "y"]], columns=["id", "id"])
+    with pytest.raises(SchemaMismatch, match=r"fintech\.payments has id more than once"):
+        run(tmp_path, [writes(PAYMENTS, lambda _: twice)], 2)
+
+
+# --- an asset that reads itself ---------------------------------------------------------------------------------------
+
+TOTALS = Table("fintech", "totals", (Column("total", "BIGINT"),))
+BEFORE = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+
+def running_total(seen: list[Any], kind: type, table: Table = TOTALS, **how: Any) -> dg.AssetsDefinition:
+    """An asset that adds one to its own total of the day before."""
+
+    def total(context: dg.AssetExecutionContext, before: Any) -> pa.Table:
+        seen.append(before)
+        rows = before if isinstance(before, pa.Table) else pa.Table.from_pandas(before, preserve_index=False)
+        last = max(rows.column("total").to_pylist(), default=0)
+        more = [None] * (len(table.columns) - 1)
+        return table_of(table, (last + 1, *more, context.partition_key))
+
+    total.__annotations__ = {"context": dg.AssetExecutionContext, "before": kind, "return": pa.Table}
+    ins = {"before": dg.AssetIn(key=[table.database, table.name], partition_mapping=BEFORE, **how)}
+    return dg.asset(
+        total, key=[table.database, table.name], ins=ins, partitions_def=DAYS, metadata=asset_metadata(table)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [1, 5], ids=["the first day", "a later day"])
+@pytest.mark.parametrize("kind", [pa.Table, pd.DataFrame])
+def test_an_asset_that_reads_its_own_earlier_day_starts_from_no_rows(tmp_path: Path, kind: type, first: int) -> None:
+    seen: list[Any] = []
+    asset = running_total(seen, kind)
+    for number in (first, first + 1, first + 3):
+        run(tmp_path, [asset], number)
+    # the last run has no day before it
+    assert found(tmp_path, "fintech.totals") == [(1, ds(first)), (1, ds(first + 3)), (2, ds(first + 1))]
+    empty = seen[0]
+    assert isinstance(empty, kind)
+    assert list(getattr(empty, "column_names", None) or empty.columns) == ["total", "ds"]
+    assert len(empty) == 0
+    if kind is pa.Table:
+        assert empty.schema == TOTALS.arrow_schema
+    else:
+        assert empty.dtypes["total"] == pd.ArrowDtype(pa.int64())
+
+
+def test_an_asset_that_reads_itself_gets_the_columns_that_it_asks_for_and_those_that_it_gained(tmp_path: Path) -> None:
+    seen: list[Any] = []
+    run(tmp_path, [running_total(seen, pa.Table, metadata={"columns": ["total"]})], 2)
+    grown = replace(TOTALS, columns=(*TOTALS.columns, Column("note", "STRING")))
+    run(tmp_path, [running_total(seen, pa.Table, grown)], 3)
+    assert [rows.column_names for rows in seen] == [["total"], ["total", "note", "ds"]]
+    assert seen[1].to_pylist() == [{"total": 1, "note": None, "ds": ds(2)}]
+
+
+def test_an_asset_that_reads_itself_still_misses_the_tables_of_others(tmp_path: Path) -> None:
+    @dg.asset(
+        key=["fintech", "totals"],
+        partitions_def=DAYS,
+        metadata=asset_metadata(TOTALS),
+        ins={
+            "before": dg.AssetIn(key=["fintech", "totals"], partition_mapping=BEFORE),
+            "upstream": dg.AssetIn(key=KEYS["fintech.payments"]),
+        },
+    )
+    def both(before: pa.Table, upstream: pa.Table) -> pa.Table:
+        raise AssertionError("never called")
+
+    with pytest.raises(TableNotFound, match=r"There is no table fintech\.payments"):
+        run(tmp_path, [UPSTREAM, both], 2, select="fintech/totals")
+
+
+# --- keys, schemas and partitions -------------------------------------------------------------------------------------
+
+
+def in_a_schema(schema: Any, key: Sequence[str] = ("ignored", "payments")) -> dg.AssetsDefinition:
+    @dg.asset(key=key, partitions_def=DAYS, metadata={**asset_metadata(PAYMENTS), "schema": schema})
+    def written() -> pa.Table:
+        return payments(payment("x", at(2)))
+
+    return written
+
+
+@pytest.mark.parametrize("key", [["ignored", "payments"], ["payments"], ["a", "b", "payments"]])
+def test_the_metadata_schema_replaces_the_database_when_writing_and_when_loading(
+    tmp_path: Path, instance: dg.DagsterInstance, key: list[str]
+) -> None:
+    seen: list[Any] = []
+
+    @dg.asset(partitions_def=DAYS, ins={"upstream": dg.AssetIn(key=key)})
+    def look(upstream: pa.Table) -> None:
+        seen.append(upstream)
+
+    run(tmp_path, [in_a_schema("bank", key), look], 2, instance=instance)
+    assert rows_of(seen[0]) == found(tmp_path, "bank.payments") == [payment("x", at(2))]
+    warehouse = EmbeddedWarehouse(tmp_path)
+    assert (warehouse.tables("bank"), warehouse.tables("ignored"), warehouse.tables("b")) == (["payments"], [], [])
+    record = instance.fetch_materializations(dg.AssetKey(key), limit=1).records[0]
+    assert record.asset_materialization is not None
+    assert record.asset_materialization.metadata["dagster/table_name"].value == "bank.payments"
+
+
+@pytest.mark.parametrize("schema", ["", 5, ["bank"]])
+def test_a_schema_that_is_no_name_is_refused(tmp_path: Path, schema: Any) -> None:
+    with pytest.raises(HiveIOError, match=rf"schema of ignored/payments: expected the name.*{re.escape(repr(schema))}"):
+        run(tmp_path, [in_a_schema(schema)], 2)
+
+
+def with_partitions(partitions: dg.PartitionsDefinition, key: Sequence[str] = ("fintech", "payments"), **more: Any) -> Any:
+    @dg.asset(key=key, partitions_def=partitions, metadata={**asset_metadata(PAYMENTS), **more})
+    def written() -> pa.Table:
+        return payments(payment("x", at(2)))
+
+    return written
+
+
+def load_with(folder: Path, partitions: dg.PartitionsDefinition, partition_key: str, key: Sequence[str]) -> None:
+    """Load an asset with such partitions, whose table another program has written."""
+
+    @dg.asset(ins={"upstream": dg.AssetIn(key=key)}, partitions_def=partitions)
+    def look(upstream: pa.Table) -> None:
+        raise AssertionError("never called")
+
+    external = dg.AssetSpec(key, partitions_def=partitions).with_io_manager_key("io_manager")
+    materialize(folder, [external, look], partition_key, "look")
+
+
+def materialize(folder: Path, assets: Sequence[Any], partition_key: str | None, select: str = "*") -> None:
+    definitions = dg.Definitions(
+        assets=assets,
+        jobs=[dg.define_asset_job("job", selection=select)],
+        resources={"io_manager": manager(folder)},
+    )
+    definitions.resolve_job_def("job").execute_in_process(partition_key=partition_key)
+
+
+NOT_DAYS: dict[str, tuple[dg.PartitionsDefinition, Any, str]] = {
+    "hours": (dg.HourlyPartitionsDefinition("2026-01-01-00:00"), "2026-01-02-05:00", r"'0 \* \* \* \*' in UTC"),
+    "days of a zone": (
+        dg.DailyPartitionsDefinition("2026-01-01", timezone="Europe/Berlin"), ds(2), r"'0 0 \* \* \*' in Europe/Berlin"
+    ),
+    "days that begin at 6": (dg.DailyPartitionsDefinition("2026-01-01", hour_offset=6), ds(2), r"'0 6 \* \* \*' in UTC"),
+    "days that begin at 0:30": (dg.DailyPartitionsDefinition("2026-01-01", minute_offset=30), ds(2), r"'30 0 \* \* \*'"),
+    "weeks": (dg.WeeklyPartitionsDefinition("2026-01-04"), "2026-01-04", r"'0 0 \* \* 0' in UTC"),
+    "months": (dg.MonthlyPartitionsDefinition("2026-01-01"), "2026-01-01", r"'0 0 1 \* \*' in UTC"),
+    "names": (dg.StaticPartitionsDefinition([ds(2), "b"]), ds(2), "StaticPartitionsDefinition"),
+    "days and names": (
+        dg.MultiPartitionsDefinition({"ds": DAYS, "source": dg.StaticPartitionsDefinition(["a", "b"])}),
+        dg.MultiPartitionKey({"ds": ds(2), "source": "a"}),
+        "MultiPartitionsDefinition",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOT_DAYS)
+def test_partitions_other_than_days_in_utc_are_refused_when_written_and_when_loaded(tmp_path: Path, kind: str) -> None:
+    partitions, partition_key, found_ones = NOT_DAYS[kind]
+    EmbeddedWarehouse(tmp_path).replace(PAYMENTS, payments(payment("old", at(2))), days(2))
+    for attempt in (
+        lambda: materialize(tmp_path, [with_partitions(partitions)], partition_key),
+        lambda: load_with(tmp_path, partitions, partition_key, ["fintech", "payments"]),
+    ):
+        with pytest.raises(HiveIOError, match=rf"fintech/payments: expected partitions that are days in UTC.*{found_ones}"):
+            attempt()
+    assert found(tmp_path) == [payment("old", at(2))]
+
+
+@pytest.mark.parametrize(
+    ("partitions", "partition_key"),
+    [
+        (dg.DailyPartitionsDefinition("2026-01-01", timezone="Etc/UTC"), ds(2)),
+        (dg.DailyPartitionsDefinition("20260101", fmt="%Y%m%d"), "20260102"),
+        (dg.TimeWindowPartitionsDefinition(start="2026-01-01", fmt="%Y-%m-%d", cron_schedule="0 0 * * *"), ds(2)),
+    ],
+)
+def test_days_in_utc_are_taken_however_they_are_described(
+    tmp_path: Path, instance: dg.DagsterInstance, partitions: dg.PartitionsDefinition, partition_key: str
+) -> None:
+    definitions = dg.Definitions(assets=[with_partitions(partitions)], resources={"io_manager": manager(tmp_path)})
+    job = definitions.resolve_implicit_global_asset_job_def()
+    job.execute_in_process(partition_key=partition_key, instance=instance)
+    assert found(tmp_path) == [payment("x", at(2))]
+    assert row_counts(instance, "fintech.payments") == {partition_key: 1}
+
+
+def test_an_asset_key_without_a_database_is_refused(tmp_path: Path) -> None:
+    for attempt in (
+        lambda: materialize(tmp_path, [with_partitions(DAYS, ["payments"])], ds(2)),
+        lambda: load_with(tmp_path, DAYS, ds(2), ["payments"]),
+    ):
+        with pytest.raises(HiveIOError, match=r"\['payments'\] names no database; use \[database, table\]"):
+            attempt()
+
+
+def test_an_op_output_and_another_partition_expression_are_refused(tmp_path: Path) -> None:
+    @dg.op(out=dg.Out(io_manager_key="io_manager"))
+    def rows() -> pa.Table:
+        return payments(payment("x", at(2)))
+
+    @dg.job(resource_defs={"io_manager": manager(tmp_path), "lake": WarehouseResource(location=str(tmp_path))})
+    def a_job() -> None:
+        rows()
+
+    with pytest.raises(HiveIOError, match=r"output of an op.*\[database, table\]"):
+        a_job.execute_in_process()
+    with pytest.raises(HiveIOError, match=r"partition_expr of fintech/payments: expected 'ds', found 'day'"):
+        materialize(tmp_path, [with_partitions(DAYS, partition_expr="day")], ds(2))
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import deltalake
 import pytest
+from sqlglot import exp
 
-from hive_io import EmbeddedWarehouse, HiveIOError, NotAWarehouse
+from hive_io import Column, CountedFilter, EmbeddedWarehouse, HiveIOError, HiveQL, NotAWarehouse, Span
 from hive_io.delta.warehouse import MARKER
-from tests.hive_io.delta.samples import NAME, folder_of
-from tests.hive_io_fixtures import PAYMENTS, at, at_once, days, ds, payment, payments, rows_of
+from hive_io.dialect import parse
+from tests.hive_io.delta.samples import NAME, folder_of, write_in_pieces
+from tests.hive_io_fixtures import PAYMENTS, Payment, at, at_once, day, days, ds, payment, payments, rows_of, table_of
 
 NOBODY = 65534
+DAY_OF_AT = parse("SELECT date_format(at, 'yyyy-MM-dd') AS ds FROM x.y").selects[0]
 
 
 def below_a_file(folder: Path) -> Path:
@@ -67,7 +72,7 @@ def on_a_read_only_file_system(folder: Path) -> Path:
         (on_a_read_only_file_system, "cannot be used as a warehouse"),
         (lambda folder: folder / "100%20", "has % in its path"),
         (lambda folder: folder / "lake[1]*?\\", r"has \* \? \[ \\ \] in its path"),
-        (lambda folder: folder / "ds=1" / "lake", "read as a partition"),
+        (lambda folder: folder / "a^b|c" / "lake", r"has \^ \| in its path"),
     ],
 )
 def test_a_folder_that_cannot_be_a_warehouse_is_named_and_left_alone(
@@ -79,6 +84,38 @@ def test_a_folder_that_cannot_be_a_warehouse_is_named_and_left_alone(
         EmbeddedWarehouse(folder)
     assert str(folder) in str(error.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("a\tb", r"a\tb"),
+        ("a\nb", r"a\nb"),
+        ("\x1b[2J", r"\x1b"),
+        ("a\x7f", r"\x7f"),
+        ("a\x85b", r"\x85"),
+        ("a\udcffb", r"\udcff"),
+    ],
+)
+def test_a_path_with_control_characters_is_refused_in_one_printable_line(tmp_path: Path, name: str, escaped: str) -> None:
+    linked = tmp_path / "link"
+    linked.symlink_to(tmp_path / name, target_is_directory=True)
+    for folder in (tmp_path / name / "lake", linked / "lake"):
+        with pytest.raises(NotAWarehouse, match=r"control character|not UTF-8") as error:
+            EmbeddedWarehouse(folder)
+        assert escaped in str(error.value)
+        assert str(error.value).isprintable()
+    assert list(tmp_path.iterdir()) == [linked]
+
+
+def test_a_link_to_a_path_that_engines_misread_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "a%20b[1]"
+    target.mkdir()
+    (tmp_path / "link").symlink_to(target, target_is_directory=True)
+    with pytest.raises(NotAWarehouse, match=r"% \[ \] in its path") as error:
+        EmbeddedWarehouse(tmp_path / "link")
+    assert str(tmp_path / "link") in str(error.value) and str(target) in str(error.value)
+    assert list(target.iterdir()) == []
 
 
 @contextmanager
@@ -122,6 +159,85 @@ def test_a_folder_may_have_any_other_name(tmp_path: Path, name: str) -> None:
     assert rows_of(again.read(NAME)) == rows_of(payments(payment("old", at(1, 7)), payment("kept", at(1, 18))))
     assert again.partitions(NAME) == {ds(1): 2}
     assert (tmp_path / name / "fintech.db" / "payments" / f"ds={ds(1)}").is_dir()
+
+
+FOREIGN = replace(PAYMENTS, columns=(*PAYMENTS.columns, Column("currency", "STRING")))
+
+
+def foreign(name: str, number: int, hour: int, currency: str | None) -> Payment:
+    return (*payment(name, at(number, hour))[:3], currency, ds(number))
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["direct", "through a link"])
+@pytest.mark.parametrize(
+    "above", ["currency=XXX", "ds=2020-02-02", "id=a b/currency=é", "amount=1", "currency=", "currency=1/ds=2/at=3", "a=b=c"]
+)
+def test_a_folder_above_that_is_named_like_a_column_changes_no_read(tmp_path: Path, above: str, linked: bool) -> None:
+    root = tmp_path / above / "lake"
+    if linked:
+        root.mkdir(parents=True)
+        (tmp_path / "link").symlink_to(root, target_is_directory=True)
+        root = tmp_path / "link"
+    lake = EmbeddedWarehouse(root)
+    # older files lack the column, and get NULL
+    lake.replace(PAYMENTS, payments(payment("old", at(1)), payment("old", at(2))), days(1, 2))
+    lake.replace(FOREIGN, table_of(FOREIGN, foreign("a", 2, 6, "EUR"), foreign("b", 2, 18, None)), days(2))
+    lake.upsert(FOREIGN, table_of(FOREIGN, foreign("a", 2, 7, "GBP"), foreign("c", 3, 6, "USD")))
+    before = dt.datetime.now(dt.UTC)
+    lake.upsert(FOREIGN, table_of(FOREIGN, foreign("b", 2, 20, "CHF")))
+    lake.replace(FOREIGN, table_of(FOREIGN, foreign("d", 3, 5, "JPY")), Span(at(3, 4), at(3, 6)))
+
+    now = [
+        foreign("a", 2, 7, "GBP"),
+        foreign("b", 2, 20, "CHF"),
+        foreign("c", 3, 6, "USD"),
+        foreign("d", 3, 5, "JPY"),
+        foreign("old", 1, 0, None),
+    ]
+    names = FOREIGN.arrow_schema.names
+    assert rows_of(lake.read(NAME, names)) == now
+    assert rows_of(lake.read(NAME, ["id", "currency", "ds"], days(2, 3))) == [(r[0], r[3], r[4]) for r in now[:4]]
+    assert lake.partitions(NAME) == {ds(1): 1, ds(2): 2, ds(3): 2}
+    of_a_day = f"SELECT id, currency FROM {NAME} WHERE ds = '{ds(3)}'"
+    assert rows_of(lake.query(HiveQL(of_a_day))) == [("c", "USD"), ("d", "JPY")]
+    with lake.preloaded(NAME, HiveQL(f"SELECT id, at, amount, currency, ds FROM {NAME} WHERE ds >= '{ds(2)}'")):
+        assert rows_of(lake.query(HiveQL(of_a_day))) == [("c", "USD"), ("d", "JPY")]
+    counted = CountedFilter(
+        parse(f"SELECT *, amount > 0 AS keep FROM {NAME}"), "keep", "at", [exp.column("currency"), DAY_OF_AT]
+    )
+    assert sorted(lake.query(counted).column("currency").to_pylist(), key=repr) == sorted([r[3] for r in now], key=repr)
+    assert counted.counted == {ds(1): 1, ds(2): 2, ds(3): 2}
+
+    then = sorted([foreign("a", 2, 7, "GBP"), foreign("b", 2, 18, None), now[2], now[4]], key=repr)
+    assert rows_of(lake.as_of(before).read(NAME, names)) == then
+    assert lake.compact(NAME, day(9)) == [ds(3)]
+    assert rows_of(lake.read(NAME, names)) == now
+    lake.vacuum(NAME, dt.timedelta(hours=1))
+    assert rows_of(EmbeddedWarehouse(root).read(NAME, names)) == now
+
+
+def test_only_files_of_the_days_are_opened_below_such_a_folder(tmp_path: Path) -> None:
+    lake = EmbeddedWarehouse(tmp_path / "currency=XXX" / "lake")
+    lake.replace(PAYMENTS, payments(*[payment(f"{n}", at(n)) for n in (1, 2, 3)]), days(1, 3))
+    for file in (folder_of(lake) / f"ds={ds(3)}").iterdir():
+        file.write_bytes(b"not Parquet")
+    # two places with bounds of their own: DuckDB, not the log, decides which files each of them opens
+    both = f"SELECT id FROM {NAME} WHERE ds = '{ds(1)}' UNION ALL SELECT id FROM {NAME} WHERE ds = '{ds(2)}'"
+    assert rows_of(lake.query(HiveQL(both))) == [("1",), ("2",)]
+
+
+def test_rows_are_read_as_of_a_moment_before_a_compaction_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    lake = EmbeddedWarehouse(tmp_path / "link")
+    write_in_pieces(lake, 1, pieces=3)
+    moment = dt.datetime.now(dt.UTC)
+    then = rows_of(lake.read(NAME))
+    old = [Path(file) for file in deltalake.DeltaTable(str(folder_of(lake))).file_uris()]
+    assert lake.compact(NAME, day(9)) == [ds(1)]
+    for file in old:
+        file.unlink()
+    assert rows_of(lake.as_of(moment).read(NAME)) == then
 
 
 def test_a_relative_path_stays_the_same_warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

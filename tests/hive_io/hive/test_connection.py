@@ -42,8 +42,11 @@ def test_further_options_are_passed_to_pyhive() -> None:
         ("hive://bank?staging=/lake&stagin=x", ["stagin ", "not an option", "staging, auth, grace, patience"]),
         ("hive://ann:open-sesame@bank?staging=/lake", ["password does not belong", "separately"]),
         ("hive://ann:@bank?staging=/lake", ["password does not belong", "separately"]),
-        ("hive://bank:ten?staging=/lake", ["not valid", "'ten'", "numbers"]),
-        ("hive://bank?staging=/lake&grace=long", ["not valid", "'long'", "numbers"]),
+        ("hive://bank:ten?staging=/lake", ["not valid", "port", "number"]),
+        ("hive://bank:70000?staging=/lake", ["not valid", "port", "65535"]),
+        ("hive://bank?staging=/lake&grace=long", ["not valid", "grace", "'long'", "number"]),
+        ("hive://bank?staging=/lake&patience=nan", ["not valid", "patience", "'nan'", "number"]),
+        ("hive://bank?staging=/lake&grace=-5", ["not valid", "grace", "'-5'", "number"]),
     ],
 )
 def test_an_address_that_cannot_be_used_is_rejected_with_the_reason(address: str, facts: list[str]) -> None:
@@ -69,3 +72,13 @@ def test_a_staging_folder_that_cannot_be_created_is_named(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(NotAWarehouse, match=f"{tmp_path}/file/staged .*Not a directory"):
         HiveServer2Warehouse(HiveServer("127.0.0.1", tmp_path / "file" / "staged"))
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "100%25", "a#b", "a?b", "[a]", "{a,b}", "back\\slash", "*"])
+def test_a_staging_folder_that_servers_misread_is_refused(tmp_path: Path, name: str) -> None:
+    for staging in (tmp_path / name, tmp_path / "link"):
+        if not (tmp_path / "link").is_symlink():
+            (tmp_path / "link").symlink_to(tmp_path / name, target_is_directory=True)
+        with pytest.raises(NotAWarehouse, match=r"in its path.*use another folder"):
+            HiveServer2Warehouse(HiveServer("127.0.0.1", staging, port=free_port()))
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]

@@ -14,9 +14,21 @@ from typing import Any
 import pytest
 from pyhive import exc
 
-from hive_io import Column, EmbeddedWarehouse, HiveQL, HiveServer, HiveServer2Warehouse, NotAWarehouse, Receipt, Span, Warehouse
+from hive_io import (
+    Column,
+    EmbeddedWarehouse,
+    HiveQL,
+    HiveServer,
+    HiveServer2Warehouse,
+    NotAWarehouse,
+    PartitionConflict,
+    Receipt,
+    Span,
+    Warehouse,
+)
 from hive_io.hive.connection import StatementRefused
 from hive_io.hive.staging import ABANDONED, TableFolder
+from tests.hive_io.delta.samples import make_old
 from tests.hive_io.hive.fake_server import FakeHiveServer2, Fault
 from tests.hive_io_fixtures import PAYMENTS, at, days, ds, payment, payments, table_of
 
@@ -53,6 +65,7 @@ IS_IDEMPOTENT = re.compile(
     r"|ALTER TABLE \S+ (ADD IF NOT EXISTS|DROP IF EXISTS|PARTITION \([^)]*\) SET LOCATION) "
 )
 CHANGES_PARTITIONS = re.compile(r"ALTER TABLE `fintech`\.`payments` (ADD IF NOT EXISTS |DROP IF EXISTS |)PARTITION ")
+READS_PARTITIONS = re.compile(r"SHOW PARTITIONS `fintech`\.`payments`$|DESCRIBE FORMATTED `fintech`\.`payments` PARTITION ")
 
 State = dict[str, list[tuple[Any, ...]]]
 
@@ -175,7 +188,8 @@ def test_without_failures_rows_are_those_of_the_embedded_warehouse(lake: Open, t
 @pytest.mark.parametrize("what", WRITES)
 def test_partitions_change_last_and_no_folder_is_forgotten(lake: Open, what: str) -> None:
     whole = undisturbed(lake, WRITES[what])
-    assert all(CHANGES_PARTITIONS.match(text) for text in whole.statements[whole.first_change - 1 :])
+    after = whole.statements[whole.first_change - 1 :]
+    assert all(CHANGES_PARTITIONS.match(text) or READS_PARTITIONS.match(text) for text in after)
     one = lake()
     before = one.folders()
     WRITES[what](one.warehouse)
@@ -280,6 +294,137 @@ def test_the_vacuum_keeps_folders_outside_the_table(lake: Open, tmp_path: Path) 
     one.warehouse.replace(PAYMENTS, payments(payment("new", at(2, 7))), days(2))
     one.warehouse.vacuum(NAME, ABANDONED)
     assert list(elsewhere.iterdir()), "these files belong to someone else"
+
+
+# --- two writers ------------------------------------------------------------------------------------------------------
+
+
+def just_before(lake: Lake, pattern: str, step: Callable[[], object]) -> None:
+    """Let another writer finish a step just before the next statement like this runs."""
+    answer = lake.server._run
+
+    def run(statement: str) -> Any:
+        if re.search(pattern, statement):
+            lake.server._run = answer  # type: ignore[method-assign]
+            step()
+        return answer(statement)
+
+    lake.server._run = run  # type: ignore[method-assign]
+
+
+ADDS, SETS = r"`payments` ADD IF NOT EXISTS", r"`payments` PARTITION .* SET LOCATION"
+FOURTH = payments(payment("of the other", at(4)))
+TO_A_NEW_DAY: dict[str, Write] = {
+    "rows": lambda to: to.replace(PAYMENTS, payments(payment("mine", at(4, 7))), days(4)),
+    "a query": lambda to: to.replace(
+        PAYMENTS, HiveQL(f"SELECT 'mine' AS id, at, amount, '{ds(4)}' AS ds FROM {NAME} WHERE ds = '{ds(1)}'"), days(4)
+    ),
+    "an upsert": lambda to: to.upsert(PAYMENTS, payments(payment("mine", at(4, 7)))),
+}
+
+
+@pytest.mark.parametrize("engine", ["Apache Hive", "Spark SQL"])
+@pytest.mark.parametrize("what", TO_A_NEW_DAY)
+def test_the_second_writer_of_a_new_day_gets_a_conflict(lake: Open, what: str, engine: str) -> None:
+    one = lake(engine, grace=0.0)
+    other = HiveServer2Warehouse(one.warehouse._server)
+    just_before(one, ADDS, lambda: other.replace(PAYMENTS, FOURTH, days(4)))
+    with pytest.raises(PartitionConflict) as conflict:
+        TO_A_NEW_DAY[what](one.warehouse)
+    for fact in (NAME, ds(4), "changed no day"):
+        assert fact in str(conflict.value)
+    assert one.state()[ds(4)] == by_day(FOURTH.to_pylist())[ds(4)]
+    assert one.stages() == [] and one.noted("pending") == []
+    one.warehouse.vacuum(NAME, ABANDONED)
+    assert one.folders() == one.used()
+    receipt = TO_A_NEW_DAY[what](one.warehouse)
+    assert "mine" in [row[0] for row in one.state()[ds(4)]]
+    assert (receipt.before, receipt.partitions) == ({ds(4): 1}, {ds(4): len(one.state()[ds(4)])})
+
+
+def test_a_conflict_on_one_day_of_a_range_names_the_days_that_were_changed(lake: Open) -> None:
+    one = lake()
+    just_before(one, ADDS, lambda: HiveServer2Warehouse(one.warehouse._server).replace(PAYMENTS, FOURTH, days(4)))
+    rows = payments(payment("mine", at(4, 7)), payment("mine", at(5, 7)), payment("mine", at(3, 7)))
+    with pytest.raises(PartitionConflict, match=rf"changed {ds(4)} of {NAME} first; this write changed {ds(5)} only"):
+        one.warehouse.replace(PAYMENTS, rows, days(3, 5))
+    found = {day: [row["id"] for row in one.server.rows(NAME).to_pylist() if row["ds"] == day] for day in (ds(3), ds(4), ds(5))}
+    assert found == {ds(3): ["6h of 3", "18h of 3"], ds(4): ["of the other"], ds(5): ["mine"]}
+    assert one.noted("pending") == []
+    retired = set(one.noted("retired"))
+    assert {folder for folder in one.folders() - one.used() if not {folder, folder.parent} & retired} == set()
+    assert not one.used() & retired and not {folder.parent for folder in one.used()} & retired
+
+
+def test_a_day_that_another_writer_dropped_is_a_conflict(lake: Open) -> None:
+    one = lake()
+    other = HiveServer2Warehouse(one.warehouse._server)
+    just_before(one, SETS, lambda: other.replace(PAYMENTS, payments(), days(2)))
+    with pytest.raises(PartitionConflict, match=rf"{ds(2)} of {NAME} first; this write changed no day"):
+        one.warehouse.replace(PAYMENTS, payments(payment("mine", at(2, 7))), days(2))
+    assert one.state()[ds(2)] == [] and one.stages() == [] and one.noted("pending") == []
+
+
+def test_two_writers_that_add_the_same_column_both_write(lake: Open) -> None:
+    one = lake()
+    other = HiveServer2Warehouse(one.warehouse._server)
+    just_before(one, "ADD COLUMNS", lambda: WRITES["rows with a gained column"](other))
+    WRITES["rows with a gained column"](one.warehouse)
+    assert [row[3] for row in one.state()[ds(2)]] == ["NL"]
+    assert len([text for text in one.server.run if "ADD COLUMNS" in text]) == 1
+
+
+def test_the_vacuum_deletes_the_folders_of_the_writer_that_lost_a_day(lake: Open) -> None:
+    """Of two writers of a day that exists, the last one wins. It does not know the folder of the first."""
+    one = lake(grace=0.0)
+    other = HiveServer2Warehouse(one.warehouse._server)
+    just_before(one, SETS, lambda: other.replace(PAYMENTS, payments(payment("of the other", at(2))), days(2)))
+    one.warehouse.replace(PAYMENTS, payments(payment("mine", at(2, 7))), days(2))
+    left = one.state()
+    assert [row[0] for row in left[ds(2)]] == ["mine"]
+    one.warehouse.vacuum(NAME, ABANDONED)
+    forgotten = one.folders() - one.used()
+    assert len(forgotten) == 1, "a folder of today may belong to a write that has just begun"
+    make_old(ABANDONED, *one.folders())
+    one.server.sent = []
+    one.warehouse.vacuum(NAME, ABANDONED)
+    assert one.folders() == one.used() and one.state() == left
+    described = [text for text in one.server.sent if "DESCRIBE FORMATTED" in text]
+    assert described and all(ds(2) in text for text in described), "days in a single folder are not asked for"
+
+
+@pytest.mark.parametrize("kind", ["pending", "retired"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"since": "x", "folders": []}', '{"since": 1, "folders": 5}', "null"])
+def test_a_damaged_note_is_moved_aside_and_its_folders_are_deleted(
+    lake: Open, caplog: pytest.LogCaptureFixture, kind: str, content: str
+) -> None:
+    one = lake(grace=0.0)
+    left = one.folder / "staged_left" / f"ds={ds(2)}"
+    left.mkdir(parents=True)
+    note = one.folder / kind / "note.json"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(content, encoding="utf-8")
+    # a process that was killed while it wrote a note
+    (one.folder / kind / "partial.new").write_text("{", encoding="utf-8")
+    WRITES["rows of a day"](one.warehouse)
+    make_old(ABANDONED, *one.folders())
+    one.warehouse.vacuum(NAME, ABANDONED)
+    assert one.folders() == one.used() and not left.exists()
+    assert not note.exists() and note.with_name("note.json.damaged").read_text(encoding="utf-8") == content
+    assert any(str(note) in record.getMessage() for record in caplog.records)
+
+
+def test_the_vacuum_deletes_results_of_readers_that_were_killed(lake: Open) -> None:
+    one = lake()
+    results = one.warehouse._server.staging / "results"
+    for name in ("old", "new"):
+        (results / name).mkdir(parents=True)
+    make_old(ABANDONED, results / "old")
+    one.warehouse.vacuum(NAME, ABANDONED)
+    assert [path.name for path in results.iterdir()] == ["new"]
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("engine", ["Apache Hive", "Spark SQL"])
