@@ -20,6 +20,9 @@ HIGH_RISK_UPLIFT = 0.2
 HIGHEST_SCORE = 0.999999
 """Upper bound of a score. Without it, 1 − Π(1 − weight) of many hits would round to 1.0 in a DOUBLE."""
 
+UNKNOWN = "unknown"
+"""Version or reason of a hit whose row has none. A list must have an entry for each hit, and COLLECT_LIST skips NULL."""
+
 
 def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> HiveQL:
     """The alerts of a span, from the tables of the given rules.
@@ -27,6 +30,7 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
     score = 1 − (1 − uplift) · Π (1 − weightᵢ) over the hits: the probability that at least one hit is right, if each is
     right with a probability equal to its weight, independently of the others (noisy-or; Pearl 1988). The factors are
     multiplied in the order of rule names, so that the last digit does not depend on the order in which an engine reads rows.
+    A hit whose weight or severity is NULL has those that its rule states.
     """
     if not rules:
         return hiveql(_no_alerts())
@@ -91,19 +95,31 @@ def _rows(table: Table, span: Span) -> exp.Select:
 
 
 def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp.Query:
-    rank = exp.Case()
-    for number, severity in enumerate(SEVERITIES):
-        rank = rank.when(exp.column("severity").eq(literal(severity)), literal(number))
-    columns = ["transaction_id", "customer_id", "event_time", "rule", "rule_version", "weight", "reason", PARTITION]
     queries: list[exp.Query] = [
-        within(
-            exp.select(*map(exp.column, columns), rank.as_("severity_rank")).from_(exp.table_(rule.name, db=DATABASE)),
-            tables[rule.name],
-            span,
-        )
+        within(exp.select(*_hit_columns(rule)).from_(exp.table_(rule.name, db=DATABASE)), tables[rule.name], span)
         for rule in rules
     ]
     return union_all(queries)
+
+
+def _hit_columns(rule: Rule) -> list[exp.Expr]:
+    """Columns of a rule's hits. What a row lacks is what the rule states: a hit without a weight is still a hit."""
+    rank = exp.Case()
+    for number, severity in enumerate(SEVERITIES):
+        rank = rank.when(exp.column("severity").eq(literal(severity)), literal(number))
+    stated: dict[str, exp.Expr] = {
+        "rule": literal(rule.name),
+        "rule_version": _stated("rule_version", literal(UNKNOWN)),
+        "weight": _stated("weight", _double(rule.weight)),
+        "reason": _stated("reason", literal(UNKNOWN)),
+        "severity_rank": exp.func("COALESCE", rank, literal(SEVERITIES.index(rule.severity))),
+    }
+    kept = [exp.column(name) for name in ("transaction_id", "customer_id", "event_time")]
+    return [*kept, *(value.as_(name) for name, value in stated.items()), exp.column(PARTITION)]
+
+
+def _stated(column: str, otherwise: exp.Expr) -> exp.Expr:
+    return exp.func("COALESCE", exp.column(column), otherwise)
 
 
 def _weight_of(rule: Rule) -> exp.Expr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pyarrow as pa
 from sqlglot import exp
@@ -11,12 +11,13 @@ from sqlglot import exp
 from fraud_assets.detection.lookback_check import beyond_lookback
 from fraud_assets.detection.rule import JUDGED, KEY_COLUMNS, Rule
 from fraud_assets.schemas.catalog import fixed_tables
+from fraud_assets.schemas.detection import rule_table
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.sql.files import line_of
-from hive_io import QueryError, Table
+from hive_io import QueryError, Reader, Table
 
 READABLE = {
-    "transactions", "customers", "blacklist", "credit_scores",
+    "transactions", "customers", "blacklist", "blacklist_loads", "credit_scores",
     "customer_profiles", "customer_anomalies", "customer_countries", "merchant_profiles", "high_risk_customers",
 }  # fmt: skip
 """Tables that a rule may read: transactions, and point-in-time tables, whose rows are complete at the start of their day."""
@@ -88,3 +89,23 @@ def check_rule(rule: Rule, tables: Mapping[str, Table]) -> None:
 def name_is_allowed(name: str) -> bool:
     """True if a rule may have this name: it is a valid table name, and no table outside the rules has it."""
     return bool(_NAME.fullmatch(name)) and name not in fixed_tables()
+
+
+def orphaned_tables(warehouse: Reader, rules: Collection[str]) -> list[str]:
+    """Return the tables of hits whose rule has no file: it was renamed or removed. Their rows raise no alert.
+
+    Args:
+        rules: names of all rules, retired ones included.
+    """
+    known = {*fixed_tables(), *rules}
+    columns = set(rule_table("").column_types)
+    others = [name for name in warehouse.tables(DATABASE) if name not in known]
+    return [name for name in others if columns <= {*warehouse.schema(f"{DATABASE}.{name}").names}]
+
+
+def orphans_named(orphans: Sequence[str]) -> str:
+    """Return the advice for orphaned tables."""
+    return (
+        f"No rule file for {', '.join(orphans)} in {DATABASE}: the rule was renamed or removed. Rows of such a table raise no "
+        "alerts. Remove it; after a rename, compute the days that you need under the new name"
+    )

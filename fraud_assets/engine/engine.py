@@ -50,6 +50,11 @@ class Engine:
             waiting = [t for t in waiting if t not in ready]
         return ordered
 
+    @property
+    def per_transaction(self) -> list[Table]:
+        """Tables whose rows each belong to a transaction of the same day: the hits of every rule, and the alerts."""
+        return [*(self.tables[name] for name in self.book.rules), FRAUD_ALERTS]
+
     def reads(self, table: str) -> dict[str, dt.timedelta | None]:
         """Tables that a table's query reads, with the length of the history before the day; None for a read of the same day."""
         if table in self.book.features:

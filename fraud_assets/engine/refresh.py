@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
+from fraud_assets.engine.corrections import remove_moved
 from fraud_assets.engine.engine import Engine
-from fraud_assets.ingestion.http_source import SourceClient
-from fraud_assets.ingestion.load import load
+from fraud_assets.ingestion.load import Source, load
 from fraud_assets.schemas.monitoring import LATENCIES
-from fraud_assets.schemas.sources import API_TABLES
+from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
 from hive_io import Span, Table, Warehouse
 from hive_io.table import DAY
 
 
-def refresh(engine: Engine, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float) -> None:
+def refresh(
+    engine: Engine,
+    source: Source,
+    warehouse: Warehouse,
+    span: Span,
+    rejected_limit: float,
+    correction_days: int = 7,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
     """Load the source tables and compute the others for a span of any length.
 
     Snapshots and profiles are as of the start of a day: they are written if the span contains that instant, or if the day has
@@ -21,6 +30,8 @@ def refresh(engine: Engine, source: SourceClient, warehouse: Warehouse, span: Sp
 
     Args:
         rejected_limit: largest share of rejected rows, from 0 to 1.
+        correction_days: how many days apart two versions of a transaction may be, as for `remove_moved`.
+        clock: the time of the loads.
 
     Raises:
         SourceError, HiveIOError: tables written before it are complete; the others are unchanged.
@@ -29,7 +40,9 @@ def refresh(engine: Engine, source: SourceClient, warehouse: Warehouse, span: Sp
     for api in API_TABLES.values():
         due = span if api.day_column else _mornings_due(warehouse, api.table, span)
         if due is not None:
-            load(api, source, warehouse, due, rejected_limit)
+            load(api, source, warehouse, due, rejected_limit, clock)
+        if api is TRANSACTIONS:
+            remove_moved(warehouse, engine.per_transaction, span, correction_days)
     for name in engine.order:
         table = engine.tables[name]
         due = span if table.time_column else span.whole_days()

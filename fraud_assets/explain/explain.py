@@ -128,6 +128,11 @@ def _transaction(reader: TolerantReader, current: TolerantReader, transaction_id
         found = [row for ds in days for row in _rows_of(reader, "transactions", transaction_id=transaction_id, ds=ds)]
         if not found:
             raise
+    if not found and reader is not current and (later := _rows_of(current, "transactions", transaction_id=transaction_id)):
+        raise TransactionNotFound(
+            f"Transaction {transaction_id} of {later[0][PARTITION]} was not in the warehouse at that time. "
+            "Name a later time, or leave out --as-of"
+        )
     if not found:
         raise TransactionNotFound(
             f"There is no transaction {transaction_id} in the warehouse; `fraud alerts` lists flagged ones, "
@@ -139,10 +144,17 @@ def _transaction(reader: TolerantReader, current: TolerantReader, transaction_id
 def _score(engine: Engine, alert: Row, hits: Mapping[str, Row], high_risk: bool) -> Score:
     uplift = [Factor(None, HIGH_RISK_UPLIFT)] if high_risk else []
     versions = dict(sorted(zip(alert["rules"], alert["rule_versions"], strict=True)))
-    weights = {rule: hits[rule]["weight"] for rule in versions if rule in hits}
+    weights = {rule: weight for rule in versions if rule in hits and (weight := _weight(engine, hits[rule], rule)) is not None}
     factors = [Factor(rule, weights.get(rule), _note(engine, rule, version)) for rule, version in versions.items()]
     result = score_of(weights, high_risk) if len(weights) == len(factors) else None
     return Score([*uplift, *factors], result, alert["score"])
+
+
+def _weight(engine: Engine, hit: Row, name: str) -> float | None:
+    """The weight that a hit has in the score: the rule's stated weight if the hit has none."""
+    rule = engine.book.rules.get(name)
+    weight: float | None = hit["weight"]
+    return rule.weight if weight is None and rule is not None else weight
 
 
 def _note(engine: Engine, name: str, version: str) -> str | None:

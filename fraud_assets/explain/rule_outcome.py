@@ -56,7 +56,7 @@ def rule_outcome(query: RuleQuery, hit: Row | None) -> RuleOutcome:
         rule.status,
         "hit" if hit else "not judged" if query.row is None else "would hit now" if _hits_now(query) else "not hit",
         hit["reason"] if hit else None,
-        hit["weight"] if hit else None,
+        (rule.weight if hit["weight"] is None else hit["weight"]) if hit else None,
         hit["rule_version"] if hit else rule.version,
         query.hit,
         _why(query) if hit is None and query.row is None else [],

@@ -32,6 +32,8 @@ FROM (
     FROM params.days d
     JOIN fraud_reports r
       ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+    -- a report that was served late is not known before; earlier releases did not keep when
+    WHERE r.known_at IS NULL OR DATE_FORMAT(r.known_at, 'yyyy-MM-dd') < d.ds
   ) b
   GROUP BY b.ds, b.customer_id
 ) c

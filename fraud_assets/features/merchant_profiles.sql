@@ -4,26 +4,35 @@
 -- params:
 --   history_days: {type: integer, default: 28, min: 1, max: 28, description: Length of the history in days before the day.}
 SELECT
-  m.merchant_id,
-  -- a merchant with several places gets one of them, always the same
+  -- a merchant with several spellings or places gets one of them, always the same
+  MAX(m.merchant_id) AS merchant_id,
   MAX(m.place) AS place,
   SUM(m.transactions) AS transactions,
   SUM(m.reports) AS reports,
   SUM(m.reports_7) AS reports_7,
   SUM(m.reports_1) AS reports_1,
+  m.merchant_key,
+  MAX(m.place_key) AS place_key,
   m.ds
 FROM (
-  SELECT d.ds, a.merchant_id, a.place, a.transactions, 0 AS reports, 0 AS reports_7, 0 AS reports_1
+  SELECT d.ds, a.merchant_id, a.place, a.transactions, 0 AS reports, 0 AS reports_7, 0 AS reports_1,
+    -- days that earlier releases computed have no keys
+    COALESCE(a.merchant_key, LOWER(TRIM(a.merchant_id))) AS merchant_key,
+    COALESCE(a.place_key, LOWER(TRIM(a.place))) AS place_key
   FROM params.days d
   JOIN merchant_daily_activity a
     ON a.ds < d.ds AND a.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
   UNION ALL
   SELECT d.ds, r.merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports,
     CASE WHEN r.ds >= DATE_FORMAT(DATE_SUB(d.ds, 7), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_7,
-    CASE WHEN r.ds >= DATE_FORMAT(DATE_SUB(d.ds, 1), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_1
+    CASE WHEN r.ds >= DATE_FORMAT(DATE_SUB(d.ds, 1), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_1,
+    COALESCE(r.merchant_key, LOWER(TRIM(r.merchant_id))) AS merchant_key,
+    CAST(NULL AS STRING) AS place_key
   FROM params.days d
   JOIN fraud_reports r
     ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
   WHERE r.merchant_id IS NOT NULL
+    -- a report that was served late is not known before; earlier releases did not keep when
+    AND (r.known_at IS NULL OR DATE_FORMAT(r.known_at, 'yyyy-MM-dd') < d.ds)
 ) m
-GROUP BY m.ds, m.merchant_id
+GROUP BY m.ds, m.merchant_key

@@ -17,14 +17,21 @@ from hive_io import PARTITION
 
 Row = dict[str, Any]
 
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows that the API served for a day, by what happened to them. Each row counts once."""
+    """Rows that the API served for a day, by what happened to them. Each row counts once.
+
+    Attributes:
+        rounded: valid rows, superseded ones included, whose amount has more digits than the table and was rounded.
+    """
 
     loaded: int
     rejected: int
     superseded: int
+    rounded: int = 0
 
     @property
     def served(self) -> int:
@@ -39,11 +46,15 @@ class Batch:
         rows: validated rows for the table, one per key and day.
         rejected: rows for the quarantine table, one per payload and day.
         days: counts for each requested day; superseded rows are older versions of a key, and repeats.
+        asked_at: when the source was asked for the first of them, aware; the earliest time for rows that no load fetched.
+        has_source: False if the source does not have the table, so that its days count as not loaded.
     """
 
     rows: pa.Table
     rejected: pa.Table
     days: Mapping[str, Counts]
+    asked_at: dt.datetime = _NEVER
+    has_source: bool = True
 
     @property
     def served(self) -> int:
@@ -54,9 +65,9 @@ class Batch:
         return self.rejected.num_rows / self.served if self.served else 0.0
 
 
-def batch_of(rows: pa.Table, rejected: pa.Table, served: int, day: dt.date) -> Batch:
+def batch_of(rows: pa.Table, rejected: pa.Table, served: int, day: dt.date, rounded: int = 0) -> Batch:
     """A batch of one day; the served rows that are in neither table are superseded."""
-    counts = Counts(rows.num_rows, rejected.num_rows, served - rows.num_rows - rejected.num_rows)
+    counts = Counts(rows.num_rows, rejected.num_rows, served - rows.num_rows - rejected.num_rows, rounded)
     return Batch(rows, rejected, {day.isoformat(): counts})
 
 
@@ -64,7 +75,8 @@ def join_pages(api: ApiTable, pages: Sequence[Batch], day: dt.date) -> Batch:
     """One batch from the pages of a day."""
     rows = last_versions(api, pa.concat_tables([api.table.arrow_schema.empty_table(), *(b.rows for b in pages)]))
     rejected = without_repeats(pa.concat_tables([api.rejected.arrow_schema.empty_table(), *(b.rejected for b in pages)]))
-    return batch_of(rows, rejected, sum(b.served for b in pages), day)
+    rounded = sum(counts.rounded for b in pages for counts in b.days.values())
+    return batch_of(rows, rejected, sum(b.served for b in pages), day, rounded)
 
 
 def join_days(days: Sequence[Batch]) -> Batch:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import Batch, Row, join_days, join_pages
 from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.ingestion.loads import load_records, with_first_seen
+from fraud_assets.ingestion.mapped_source import MappedSource
 from fraud_assets.ingestion.prefetch import prefetch
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.sources import ApiTable
@@ -15,43 +19,71 @@ from hive_io import Span, Warehouse
 
 _SNAPSHOT_FIELDS = {"blacklist": "blacklist_info", "credit_scores": "credit_scores"}
 
+Source = SourceClient | MappedSource
+"""The three APIs, or what a source file describes."""
+
 
 class RejectedShareTooHigh(SourceError):
     """The share of rejected rows exceeds the limit, so the other rows are not trusted either and the table is unchanged."""
 
 
-def load(api: ApiTable, source: SourceClient, warehouse: Warehouse, span: Span, rejected_limit: float) -> None:
+def load(
+    api: ApiTable,
+    source: Source,
+    warehouse: Warehouse,
+    span: Span,
+    rejected_limit: float,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
     """Fetch a table's rows of a span and write them: rejected rows first, then, if the audit passes, the valid rows.
 
     Args:
         rejected_limit: largest share of rejected rows, from 0 to 1.
+        clock: the time of the load, for rows that are served late.
 
     Raises:
         SourceError, HiveIOError: the table is unchanged.
     """
-    batch = fetch(api, source, span)
+    write(api, warehouse, fetch(api, source, span, clock), span, rejected_limit)
+
+
+def write(api: ApiTable, warehouse: Warehouse, batch: Batch, span: Span, rejected_limit: float) -> None:
+    """Write what `fetch` returned for a span, as `load` does.
+
+    Raises:
+        RejectedShareTooHigh, HiveIOError: the table is unchanged.
+    """
     warehouse.upsert(api.rejected, batch.rejected)
     audit(api, batch, rejected_limit)
-    warehouse.replace(api.table, batch.rows, span)
+    receipt = warehouse.replace(api.table, with_first_seen(api, warehouse, batch.rows, batch.asked_at), span)
+    if api.loads is not None:
+        # after the rows: a load that ends in between is not recorded, and is repeated
+        records = load_records(api, warehouse, batch, span, receipt.partitions)
+        warehouse.replace(api.loads, records, span.whole_days())
 
 
-def fetch(api: ApiTable, source: SourceClient, span: Span) -> Batch:
+def fetch(api: ApiTable, source: Source, span: Span, clock: Clock = SYSTEM_CLOCK) -> Batch:
     """Fetch and validate a table's rows of a span. Snapshots are those of the start of each day in the span.
 
     Raises:
         SourceError: the source does not answer, or its answer breaks the protocol.
     """
+    asked_at = clock.now()
+    if isinstance(source, MappedSource):
+        if source.apis is None or source.describes(api.table.name):
+            return replace(source.fetch(api, span), asked_at=asked_at)
+        source = source.apis
     # one request series per day, so that a range returns the same rows as its days one by one
     served = prefetch((day, page) for day in _each_day(span) for page in _with_end(_pages(api, source, day)))
     days: list[Batch] = []
     pages: list[Batch] = []
     for day, page in served:
         if page is not None:
-            pages.append(validate(api, page, day))
+            pages.append(validate(api, page, day, ahead=source.limits.ahead))
         else:
             days.append(join_pages(api, pages, day.first_day))
             pages = []
-    return join_days(days)
+    return replace(join_days(days), asked_at=asked_at)
 
 
 def audit(api: ApiTable, batch: Batch, limit: float) -> None:

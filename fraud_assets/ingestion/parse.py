@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,18 @@ import pyarrow.compute as pc
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _MOST_DIGITS = 30
 """Digits of a DECIMAL on each side of the point; no amount of money has more."""
+_CENTS = 2
+"""Digits after the point of the columns that hold money."""
+_FLOAT_NOISE = Decimal("1e-6")
+"""Largest difference between a JSON number and the amount that it stands for: sums of floats end like 349.4799999999999."""
+_EXACT = Context(prec=2 * _MOST_DIGITS + 1)
+MINOR_DIGITS: Mapping[str, int] = {
+    "BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0, "PYG": 0, "RWF": 0, "UGX": 0, "UYI": 0,
+    "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
+    "BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3,
+    "CLF": 4, "UYW": 4,
+}  # fmt: skip
+"""Digits of the minor unit, ISO 4217, of the currencies that do not have two."""
 _EARLIEST, _LATEST = (pa.scalar(value, pa.timestamp("us")) for value in (dt.datetime.min, dt.datetime.max))
 
 
@@ -42,6 +54,60 @@ def read_column(values: list[Any], kind: pa.DataType) -> tuple[pa.Array, list[in
             unreadable.append(index)
         result.append(parsed)
     return pa.array(result, kind), unreadable
+
+
+def read_amounts(values: list[Any], currencies: list[Any], kind: pa.DataType) -> tuple[pa.Array, list[int], list[int]]:
+    """The amounts as an Arrow array with NULL for unreadable ones, the indexes of those, and of those that were rounded.
+
+    An amount has at most the digits of its currency, or two if the currency has fewer or is unknown. A JSON number may differ
+    by `_FLOAT_NOISE` from such an amount, and a text may not. A third or fourth digit is rounded half up.
+    """
+    result: list[Decimal | None] = []
+    unreadable: list[int] = []
+    rounded: list[int] = []
+    for index, (value, currency) in enumerate(zip(values, currencies, strict=True)):
+        try:
+            exact = None if value is None else _amount(value, digits_of(currency))
+        except (ValueError, TypeError, InvalidOperation):
+            exact = None
+            unreadable.append(index)
+        stored = exact
+        if exact is not None and _decimals(exact) > _CENTS:
+            stored = _to_digits(exact, _CENTS)
+            if stored != exact:
+                rounded.append(index)
+        result.append(stored)
+    try:
+        return pa.array(result, kind), unreadable, rounded
+    except (ValueError, pa.ArrowException):
+        amounts, too_large = read_column([None if amount is None else str(amount) for amount in result], kind)
+        return amounts, sorted({*unreadable, *too_large}), rounded
+
+
+def digits_of(currency: Any) -> int:
+    """Number of digits of a currency's minor unit, ISO 4217; 2 for what is no text or not listed."""
+    return MINOR_DIGITS.get(currency, _CENTS) if isinstance(currency, str) else _CENTS
+
+
+def _amount(value: Any, digits: int) -> Decimal:
+    read = _decimal(value)
+    most = max(digits, _CENTS)
+    if _decimals(read) <= most:
+        return read
+    nearest = _to_digits(read, most)
+    if abs(read - nearest) > (_FLOAT_NOISE if isinstance(value, float) else 0):
+        raise ValueError(value)
+    return nearest
+
+
+def _decimals(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
+
+
+def _to_digits(number: Decimal, digits: int) -> Decimal:
+    """The number rounded half up."""
+    return number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, _EXACT)
 
 
 def _read_at_once(values: list[Any], kind: pa.DataType) -> pa.Array | None:

@@ -12,9 +12,12 @@ import pyarrow.compute as pc
 from sqlglot import exp
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.ingestion.batch import row_id
+from fraud_assets.ingestion.connectors.base import FILE, ROW
+from fraud_assets.ingestion.loads import with_first_seen
 from fraud_assets.ingestion.quarantine import UNREADABLE, decoded, rows_where, table_node
-from fraud_assets.ingestion.validate import validate
+from fraud_assets.ingestion.validate import AHEAD, validate
 from fraud_assets.schemas.sources import ApiTable
 from fraud_assets.sql.windows import hiveql
 from hive_io import PARTITION, PartitionConflict, Span, Table, Warehouse
@@ -43,7 +46,14 @@ class Retried:
     known_on: Sequence[str]
 
 
-def retry(warehouse: Warehouse, api: ApiTable, asked: Span, span: Span | None = None) -> Iterator[Retried]:
+def retry(
+    warehouse: Warehouse,
+    api: ApiTable,
+    asked: Span,
+    span: Span | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    ahead: dt.timedelta = AHEAD,
+) -> Iterator[Retried]:
     """Validate rejected rows with the current claims and load the valid ones, by day of arrival, oldest first.
 
     A valid row is upserted on its own day (for a snapshot, on its day of arrival), unless the table has the same or a newer
@@ -61,6 +71,8 @@ def retry(warehouse: Warehouse, api: ApiTable, asked: Span, span: Span | None = 
     Args:
         asked: days that the table may hold; a row of another day stays rejected.
         span: days of arrival; None for all.
+        clock: the time of the retry, for rows that become known by it.
+        ahead: as for `validate`.
 
     Raises:
         TableNotFound: nothing was ever loaded.
@@ -70,19 +82,21 @@ def retry(warehouse: Warehouse, api: ApiTable, asked: Span, span: Span | None = 
     warehouse.ensure_table(api.table)
     for day in days:
         if span is None or span.first_ds <= day <= span.last_ds:
-            yield _retry_day(warehouse, api, asked, dt.date.fromisoformat(day))
+            yield _retry_day(warehouse, api, asked, dt.date.fromisoformat(day), clock, ahead)
 
 
-def _retry_day(warehouse: Warehouse, api: ApiTable, asked: Span, day: dt.date) -> Retried:
+def _retry_day(warehouse: Warehouse, api: ApiTable, asked: Span, day: dt.date, clock: Clock, ahead: dt.timedelta) -> Retried:
     arrived = Span.days(day, day)
     # order decides between versions without an arrival time, and a table has no order of its own
     held = warehouse.read(api.rejected.full_name, span=arrived).sort_by("row_id").to_pylist()
-    readable = [(row, served) for row in held if (served := decoded(row["payload"])) is not UNREADABLE]
-    batch = validate(api, [served for _, served in readable], asked if api.day_column else arrived, arrived_on=day)
+    readable = [(row, served) for row in held if is_of_apis(served := decoded(row["payload"]))]
+    span = asked if api.day_column else arrived
+    batch = validate(api, [served for _, served in readable], span, arrived_on=day, ahead=ahead)
     violated = {row["row_id"]: row["claims"] for row in batch.rejected.select(["row_id", "claims"]).to_pylist()}
     now = [(row, violated.get(row_id(served), [])) for row, served in readable]
 
-    fresh, known_on = _ON_CONFLICT(_upsert_newer, warehouse, api, batch.rows)
+    rows = with_first_seen(api, warehouse, batch.rows, clock.now())
+    fresh, known_on = _ON_CONFLICT(_upsert_newer, warehouse, api, rows)
     valid = [row for row, claims in now if not claims]
     updated = [row | {"claims": claims} for row, claims in now if claims and claims != row["claims"]]
     _ON_CONFLICT(_mark, warehouse, api.rejected, updated, valid)
@@ -90,6 +104,11 @@ def _retry_day(warehouse: Warehouse, api: ApiTable, asked: Span, day: dt.date) -
         _remove_marked(warehouse, api.rejected, arrived)
     changed = sorted(fresh.column(PARTITION).unique().to_pylist())
     return Retried(day.isoformat(), fresh.num_rows, len(valid) - fresh.num_rows, len(held) - len(valid), changed, known_on)
+
+
+def is_of_apis(served: Any) -> bool:
+    """True for a row as the APIs serve it. A row of a file needs the mapping of its source file: its day is run again."""
+    return served is not UNREADABLE and not (isinstance(served, dict) and {FILE, ROW} <= served.keys())
 
 
 # each attempt reads the table again, with the rows of the other writer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,37 +13,123 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_assets.ingestion.batch import Batch, Row, batch_of, last_versions, payload, row_id, without_repeats
-from fraud_assets.ingestion.parse import read_column, values_at
+from fraud_assets.ingestion.normal_form import normal_form
+from fraud_assets.ingestion.parse import read_amounts, read_column, values_at
 from fraud_assets.schemas.sources import ApiTable
 from hive_io import PARTITION, Span
 
+ROW_CLAIM = "row_is_readable"
+"""Claim that a row of a file can be split into fields. A row that breaks it breaks no other claim."""
 
-def validate(api: ApiTable, served: Sequence[Row], span: Span, arrived_on: dt.date | None = None) -> Batch:
+
+AHEAD = dt.timedelta(minutes=10)
+"""Time by which an event may be later than its arrival at the source, by default."""
+
+
+def validate(
+    api: ApiTable, served: Sequence[Row], span: Span, arrived_on: dt.date | None = None, ahead: dt.timedelta = AHEAD
+) -> Batch:
     """Parse rows, check every claim, and separate valid rows from rejected ones.
 
     Args:
         served: rows as decoded from JSON, in the order in which they were served.
         span: the requested span; for a snapshot, its first day becomes the rows' day.
         arrived_on: day of rejected rows without a readable arrival time; by default the first day of the span.
+        ahead: time by which an event may be later than its arrival, since the clocks of the source differ. Both times are those
+            of the row, so that every load gives a row the same verdict.
     """
     day = arrived_on or span.first_day
     columns: dict[str, pa.Array] = {}
     broken: dict[int, set[str]] = {}
-    for column in api.table.columns:
-        columns[column.name], unreadable = read_column(values_at(served, api.paths[column.name]), column.arrow_type)
+    rounded: set[int] = set()
+    for column in api.read_columns:
+        values = values_at(served, api.paths[column.name])
+        if column.name in api.currency_of:
+            currencies = values_at(served, api.paths[api.currency_of[column.name]])
+            columns[column.name], unreadable, more_digits = read_amounts(values, currencies, column.arrow_type)
+            rounded.update(more_digits)
+        else:
+            columns[column.name], unreadable = read_column(values, column.arrow_type)
         for index in unreadable:
             broken.setdefault(index, set()).add(api.readable_claim(column.name))
     frame = pa.table(columns)
+    outside = _outside(api, frame, span)
+    for index in outside:
+        broken.setdefault(index, set()).add(api.span_claim or "")
+    for index in set(ahead_of_arrival(api, frame, ahead)).difference(outside):
+        broken.setdefault(index, set()).add(api.ahead_claim or "")
+    if api.day_column is not None:
+        days = pc.strftime(frame.column(api.day_column), "%Y-%m-%d")
+    else:
+        days = pa.repeat(pa.scalar(day.isoformat()), frame.num_rows)
+    judged = judge(api, frame, broken, days, served.__getitem__, day)
+    rejected = without_repeats(judged.rejected)
+    return batch_of(last_versions(api, judged.rows), rejected, len(served), day, len(rounded - broken.keys()))
+
+
+def ahead_of_arrival(api: ApiTable, frame: pa.Table, ahead: dt.timedelta) -> list[int]:
+    """Indexes of rows whose time is later than their arrival, by more than `ahead`."""
+    if api.ahead_claim is None:
+        return []
+    latest = pc.add(frame.column("ingested_at"), pa.scalar(ahead, pa.duration("us")))
+    later = pc.greater(frame.column(str(api.day_column)), latest)
+    return [int(index) for index in pc.indices_nonzero(pc.fill_null(later, False)).to_pylist()]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows that were read into columns, separated into valid and rejected ones.
+
+    Attributes:
+        rows: valid rows, in every version.
+        rejected: rows for the quarantine table, with repeats.
+        refused: for each row, True if it is rejected.
+    """
+
+    rows: pa.Table
+    rejected: pa.Table
+    refused: pa.Array
+
+
+def judge(
+    api: ApiTable,
+    frame: pa.Table,
+    broken: dict[int, set[str]],
+    days: pa.Array,
+    served: Callable[[int], Row],
+    day: dt.date | None = None,
+) -> Judged:
+    """Check every claim, and separate valid rows from rejected ones.
+
+    Args:
+        frame: the columns that are read from a source, NULL where a value is unreadable.
+        broken: row index and claims of rows that could not be read; the claims that they break are added.
+        days: day of each row, as `ds`.
+        served: gives a row as the source served it, for quarantine.
+        day: day of every rejected row without a readable arrival time; by default, the day of the row.
+    """
     for index, claim in _broken_claims(api, frame):
+        if ROW_CLAIM in broken.get(index, ()):
+            continue
         # an unreadable value is NULL here; a claim that this NULL violates adds nothing
         if api.readable_claim(claim.column) not in broken.get(index, ()):
             broken.setdefault(index, set()).add(claim.name)
-    for index in _outside(api, frame, span):
-        broken.setdefault(index, set()).add(api.span_claim or "")
+    dated = _complete(api, frame).append_column(PARTITION, days)
+    refused = pa.array([index in broken for index in range(frame.num_rows)], pa.bool_())
+    valid = dated.filter(pc.invert(refused)) if broken else dated
+    return Judged(valid, _rejected(api, served, frame, broken, days, day), refused)
 
-    dated = _with_day(api, frame, day)
-    valid = dated.filter(_unbroken(len(served), broken)) if broken else dated
-    return batch_of(last_versions(api, valid), _rejected(api, served, frame, broken, day), len(served), day)
+
+def _complete(api: ApiTable, frame: pa.Table) -> pa.Table:
+    """The rows with all columns of the table: normal forms of what was read, and NULL for what the load adds."""
+    added = {name: normal_form([frame.column(part) for part in parts]) for name, parts in api.normal_forms.items()}
+    columns = [
+        frame.column(column.name)
+        if column.name in api.paths
+        else added.get(column.name, pa.nulls(frame.num_rows, column.arrow_type))
+        for column in api.table.columns
+    ]
+    return pa.table(columns, names=[column.name for column in api.table.columns])
 
 
 def _broken_claims(api: ApiTable, frame: pa.Table) -> list[tuple[int, Any]]:
@@ -72,32 +159,23 @@ def _outside(api: ApiTable, frame: pa.Table, span: Span) -> list[int]:
     return [int(index) for index in pc.indices_nonzero(pc.fill_null(outside, False)).to_pylist()]
 
 
-def _unbroken(length: int, broken: dict[int, set[str]]) -> pa.Array:
-    return pa.array([index not in broken for index in range(length)])
-
-
-def _with_day(api: ApiTable, frame: pa.Table, day: dt.date) -> pa.Table:
-    """The rows with their partition: the day of their time, or `day` for a snapshot."""
-    if api.day_column is not None:
-        days = pc.strftime(frame.column(api.day_column), "%Y-%m-%d")
-    else:
-        days = pa.repeat(pa.scalar(day.isoformat()), frame.num_rows)
-    return frame.append_column(PARTITION, days)
-
-
-def _rejected(api: ApiTable, served: Sequence[Row], frame: pa.Table, broken: dict[int, set[str]], day: dt.date) -> pa.Table:
+def _rejected(
+    api: ApiTable,
+    served: Callable[[int], Row],
+    frame: pa.Table,
+    broken: dict[int, set[str]],
+    days: pa.Array,
+    day: dt.date | None,
+) -> pa.Table:
     """The rejected rows, in the partition of the day on which they arrived."""
     arrival = frame.column("ingested_at") if "ingested_at" in frame.column_names else None
     rows = []
     for index in sorted(broken):
         arrived = arrival[index].as_py() if arrival is not None else None
-        arrived_on = arrived.date() if arrived and "ingested_at_is_plausible" not in broken[index] else day
-        rows.append(
-            {
-                "row_id": row_id(served[index]),
-                "payload": payload(served[index]),
-                "claims": sorted(broken[index]),
-                PARTITION: arrived_on.isoformat(),
-            }
-        )
-    return without_repeats(pa.Table.from_pylist(rows, schema=api.rejected.arrow_schema))
+        if arrived and "ingested_at_is_plausible" not in broken[index]:
+            ds = arrived.date().isoformat()
+        else:
+            ds = day.isoformat() if day else days[index].as_py()
+        row = served(index)
+        rows.append({"row_id": row_id(row), "payload": payload(row), "claims": sorted(broken[index]), PARTITION: ds})
+    return pa.Table.from_pylist(rows, schema=api.rejected.arrow_schema)

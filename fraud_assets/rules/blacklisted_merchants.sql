@@ -14,6 +14,31 @@ SELECT
   DATE_FORMAT(b.listed_at, 'yyyy-MM-dd') AS listed_on,
   b.listed_because
 FROM transactions t
--- a day without a blacklist cannot be judged
-JOIN (SELECT n.ds FROM blacklist n GROUP BY n.ds) k ON k.ds = t.ds
-LEFT JOIN blacklist b ON b.ds = t.ds AND b.merchant_id = t.merchant_id
+-- an empty list is a list; a day whose list was not loaded cannot be judged
+JOIN (
+  SELECT n.ds
+  FROM (
+    SELECT l.ds FROM blacklist_loads l
+    UNION ALL
+    -- earlier releases did not record loads
+    SELECT e.ds FROM blacklist e
+  ) n
+  GROUP BY n.ds
+) k ON k.ds = t.ds
+LEFT JOIN (
+  SELECT r.ds, r.merchant_key AS merchant_id, r.listed_at, r.listed_because
+  FROM (
+    SELECT
+      s.ds,
+      s.merchant_key,
+      s.listed_at,
+      s.listed_because,
+      -- of several entries that spell one merchant, the earliest
+      ROW_NUMBER() OVER (PARTITION BY s.ds, s.merchant_key ORDER BY s.listed_at, s.merchant_id) AS nth
+    FROM (
+      SELECT i.ds, COALESCE(i.merchant_key, LOWER(TRIM(i.merchant_id))) AS merchant_key, i.merchant_id, i.listed_at, i.listed_because
+      FROM blacklist i
+    ) s
+  ) r
+  WHERE r.nth = 1
+) b ON b.ds = t.ds AND b.merchant_id = COALESCE(t.merchant_key, LOWER(TRIM(t.merchant_id)))

@@ -44,7 +44,23 @@ FROM (
     CAST(FLOOR(CAST(p.reports_7 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 4 + :more_sold) * 10000 + 0.5) / 10000 AS DECIMAL(24,4)) AS share,
     CAST(FLOOR(CAST(p.reports_1 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 28 + :more_sold) * 10000 + 0.5) / 10000 AS DECIMAL(24,4)) AS share_yesterday
   FROM transactions t
-  JOIN merchant_profiles p ON p.ds = t.ds AND p.merchant_id = t.merchant_id
+  JOIN (
+    SELECT
+      k.ds,
+      k.merchant_key,
+      SUM(k.transactions) AS transactions,
+      SUM(k.reports) AS reports,
+      SUM(k.reports_7) AS reports_7,
+      SUM(k.reports_1) AS reports_1
+    FROM (
+      -- days that earlier releases computed have no keys, and a row for each spelling
+      SELECT
+        m.ds, COALESCE(m.merchant_key, LOWER(TRIM(m.merchant_id))) AS merchant_key,
+        m.transactions, m.reports, m.reports_7, m.reports_1
+      FROM merchant_profiles m
+    ) k
+    GROUP BY k.ds, k.merchant_key
+  ) p ON p.ds = t.ds AND p.merchant_key = COALESCE(t.merchant_key, LOWER(TRIM(t.merchant_id)))
   -- the merchant of a transfer is a bank, which sold nothing; a refund is no purchase
   WHERE t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund')
 ) m

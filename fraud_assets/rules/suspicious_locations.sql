@@ -10,9 +10,13 @@
 -- reason: "{finding}"
 -- source: The original report, rule 4 (suspicious_locations).
 WITH places AS (
-  SELECT m.ds, m.place, SUM(m.transactions) AS transactions, SUM(m.reports) AS reports
-  FROM merchant_profiles m
-  GROUP BY m.ds, m.place
+  SELECT k.ds, k.place_key, SUM(k.transactions) AS transactions, SUM(k.reports) AS reports
+  FROM (
+    -- days that earlier releases computed have no keys
+    SELECT m.ds, COALESCE(m.place_key, LOWER(TRIM(m.place))) AS place_key, m.transactions, m.reports
+    FROM merchant_profiles m
+  ) k
+  GROUP BY k.ds, k.place_key
 ),
 habits AS (
   SELECT c.ds, c.customer_id, SUM(c.transactions) AS transactions
@@ -78,15 +82,18 @@ FROM (
         AND (s.channel IS NULL OR s.channel <> 'online')
         AND (s.transaction_type IS NULL OR s.transaction_type <> 'transfer_out') AS is_there,
       -- without a country there is no place, only a merchant, which the rule risky_merchant judges
-      COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country) AS place
+      COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country) AS place,
+      COALESCE(
+        s.place_key, LOWER(TRIM(COALESCE(CONCAT(s.merchant_city, ', ', s.merchant_country), s.merchant_country)))
+      ) AS place_key
     FROM transactions s
     -- where a refund or an income comes from, the customer has done nothing
     WHERE s.transaction_type IS NULL OR s.transaction_type NOT IN ('transfer_in', 'refund')
   ) t
-  LEFT JOIN places p ON p.ds = t.ds AND p.place = t.place
+  LEFT JOIN places p ON p.ds = t.ds AND p.place_key = t.place_key
   LEFT JOIN habits h ON h.ds = t.ds AND h.customer_id = t.customer_id
   LEFT JOIN customer_countries c
     ON c.ds = t.ds AND c.customer_id = t.customer_id AND c.merchant_country = t.merchant_country
   -- a transaction is judged if either question can be answered
-  WHERE p.place IS NOT NULL OR (t.is_there AND h.customer_id IS NOT NULL)
+  WHERE p.place_key IS NOT NULL OR (t.is_there AND h.customer_id IS NOT NULL)
 ) j

@@ -35,5 +35,5 @@ FEATURE_TABLES: dict[str, Table] = {
 
 def fixed_tables() -> dict[str, Table]:
     """All tables that are defined in code, by name."""
-    sources = {table.name: table for api in API_TABLES.values() for table in (api.table, api.rejected)}
+    sources = {table.name: table for api in API_TABLES.values() for table in (api.table, api.rejected, api.loads) if table}
     return {**sources, **FEATURE_TABLES, FRAUD_ALERTS.name: FRAUD_ALERTS, LATENCIES.name: LATENCIES}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from fraud_assets.schemas.names import DATABASE, MONEY
+from fraud_assets.schemas.sources import MERCHANT_KEY, NORMAL_FORM
 from hive_io import Column, Table
+
+PLACE_KEY = f"`place` {NORMAL_FORM}. Places are compared by it."
 
 CUSTOMER_DAILY_ACTIVITY = Table(
     DATABASE,
@@ -93,9 +96,11 @@ MERCHANT_DAILY_ACTIVITY = Table(
         Column("place", "STRING", "City and country; the merchant's own id where the source names neither."),
         Column("transactions", "BIGINT"),
         Column("customers", "BIGINT", "Number of distinct customers."),
+        Column("merchant_key", "STRING", MERCHANT_KEY),
+        Column("place_key", "STRING", PLACE_KEY),
     ),
-    key=("merchant_id", "place"),
-    description="Transactions of each merchant on the day.",
+    key=("merchant_key", "place_key"),
+    description="Transactions of each merchant on the day. Different spellings of one merchant or place are one row.",
 )
 
 
@@ -109,8 +114,10 @@ MERCHANT_PROFILES = Table(
         Column("reports", "BIGINT", "Fraud reports in the 28 days before."),
         Column("reports_7", "BIGINT", "Fraud reports in the 7 days before."),
         Column("reports_1", "BIGINT", "Fraud reports on the day before."),
+        Column("merchant_key", "STRING", MERCHANT_KEY),
+        Column("place_key", "STRING", PLACE_KEY),
     ),
-    key=("merchant_id",),
+    key=("merchant_key",),
     description="Transactions and fraud reports of each merchant as of the start of the day.",
 )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
@@ -20,7 +21,10 @@ from fraud_assets.schemas.claims import (
     matches,
 )
 from fraud_assets.schemas.names import DATABASE, MONEY
-from hive_io import Column, Table
+from hive_io import PARTITION, Column, Table
+
+NORMAL_FORM = "in normal form: Unicode NFC, case-folded, one blank for each run of white space, none at the ends"
+MERCHANT_KEY = f"`merchant_id` {NORMAL_FORM}. Merchants are compared by it."
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,35 @@ class ApiTable:
         paths: for each column, the path of its value in a row of the API (keys, outermost first).
         claims: conditions that a row must meet, besides being readable as the column types.
         day_column: the TIMESTAMP whose day is the partition; None for snapshots, whose partition is the day requested.
+        currency_of: for each amount, the column of its currency, which determines its digits.
+        normal_forms: for each column that holds a normal form, the columns that it is made of, joined by commas. It is NULL
+            without the last of them; others that are missing are left out. Rows of earlier releases have NULL.
+        first_seen: the TIMESTAMP of when a row became known, for rows that are served later than they are dated.
+        records_loads: True to record each load of a day in `loads`, so that an empty day differs from one not loaded.
     """
 
     table: Table
     paths: dict[str, tuple[str, ...]]
     claims: tuple[Claim, ...]
     day_column: str | None = None
+    currency_of: Mapping[str, str] = field(default_factory=dict)
+    normal_forms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    first_seen: str | None = None
+    records_loads: bool = False
 
     @property
     def rejected(self) -> Table:
         return rejected_twin(self.table)
+
+    @property
+    def loads(self) -> Table | None:
+        """The table with a row for each day that was loaded; None if loads are not recorded."""
+        return loads_twin(self.table) if self.records_loads else None
+
+    @property
+    def read_columns(self) -> list[Column]:
+        """The columns that are read from the API. The others are computed when rows are loaded."""
+        return [column for column in self.table.columns if column.name in self.paths]
 
     def readable_claim(self, column: str) -> str:
         """Name of the claim that a value can be read as its column's type."""
@@ -53,14 +76,19 @@ class ApiTable:
         return f"{self.day_column}_is_in_the_span_asked_for" if self.day_column else None
 
     @property
+    def ahead_claim(self) -> str | None:
+        """Name of the claim that a row's time is not later than its arrival; None without an arrival time."""
+        return f"{self.day_column}_is_not_after_arrival" if self.day_column and "ingested_at" in self.paths else None
+
+    @property
     def claim_names(self) -> list[str]:
         """Names of all claims that a row can break."""
-        names = [self.readable_claim(c.name) for c in self.table.columns] + [claim.name for claim in self.claims]
-        return [*names, self.span_claim] if self.span_claim else names
+        names = [self.readable_claim(c.name) for c in self.read_columns] + [claim.name for claim in self.claims]
+        return [*names, *(claim for claim in (self.span_claim, self.ahead_claim) if claim)]
 
     @cached_property
     def pandera_schema(self) -> pa_.DataFrameSchema:
-        """A pandera schema with all claims, for a frame with the table's columns. Validate with `lazy=True`."""
+        """A pandera schema with all claims, for a frame with the columns read from the API. Validate with `lazy=True`."""
         columns = {
             column.name: pa_.Column(
                 nullable=True,
@@ -70,7 +98,7 @@ class ApiTable:
                     if claim.column == column.name
                 ],
             )
-            for column in self.table.columns
+            for column in self.read_columns
         }
         return pa_.DataFrameSchema(columns, name=self.table.full_name)
 
@@ -100,6 +128,8 @@ TRANSACTIONS = ApiTable(
             Column("card_id", "STRING", "The card, as a token; never its number."),
             Column("device_id", "STRING", "The customer's device."),
             Column("counterparty_id", "STRING", "The account at the other end of a transfer."),
+            Column("merchant_key", "STRING", MERCHANT_KEY),
+            Column("place_key", "STRING", f"City and country, {NORMAL_FORM}; the country if there is no city."),
         ),
         key=("transaction_id",),
         time_column="event_time",
@@ -153,6 +183,8 @@ TRANSACTIONS = ApiTable(
         is_short("counterparty_id"),
     ),
     day_column="event_time",
+    currency_of={"amount": "currency"},
+    normal_forms={"merchant_key": ("merchant_id",), "place_key": ("merchant_city", "merchant_country")},
 )
 
 
@@ -219,6 +251,7 @@ BLACKLIST = ApiTable(
             Column("merchant_name", "STRING"),
             Column("listed_because", "STRING"),
             Column("listed_at", "TIMESTAMP", "UTC."),
+            Column("merchant_key", "STRING", MERCHANT_KEY),
         ),
         key=("merchant_id",),
         description="Blacklisted merchants, as of the start of the day.",
@@ -230,6 +263,8 @@ BLACKLIST = ApiTable(
         "listed_at": ("listed_at",),
     },
     claims=(is_given("merchant_id"), is_short("merchant_id"), is_plausible_time("listed_at")),
+    normal_forms={"merchant_key": ("merchant_id",)},
+    records_loads=True,
 )
 
 
@@ -267,6 +302,12 @@ FRAUD_REPORTS = ApiTable(
             Column("merchant_id", "STRING"),
             Column("transaction_id", "STRING", "NULL if the report names none."),
             Column("kind", "STRING"),
+            Column("merchant_key", "STRING", MERCHANT_KEY),
+            Column(
+                "known_at",
+                "TIMESTAMP",
+                "`reported_at`, or the time of the load that found the report on a day that had been loaded without it, UTC.",
+            ),
         ),
         key=("report_id",),
         time_column="reported_at",
@@ -290,6 +331,9 @@ FRAUD_REPORTS = ApiTable(
         is_short("merchant_id"),
     ),
     day_column="reported_at",
+    normal_forms={"merchant_key": ("merchant_id",)},
+    first_seen="known_at",
+    records_loads=True,
 )
 
 
@@ -313,4 +357,23 @@ def rejected_twin(table: Table) -> Table:
         ),
         key=("row_id",),
         description=f"Rows for `{table.name}` that broke a claim, kept as served, with the claims they broke.",
+    )
+
+
+def loads_twin(table: Table) -> Table:
+    """`<table>_loads`: one row for each day of a table that was loaded, also if the source served no rows."""
+    return Table(
+        table.database,
+        f"{table.name}_loads",
+        (
+            Column("rows_loaded", "BIGINT", "Rows of the day after the load."),
+            Column(
+                "loaded_until",
+                "TIMESTAMP",
+                "Time up to which the loads cover the day, UTC: the start of the day for a snapshot, otherwise the time of the "
+                "last load, at most the end of the day.",
+            ),
+        ),
+        key=(PARTITION,),
+        description=f"Days of `{table.name}` that were loaded. A day without a row here was never loaded.",
     )

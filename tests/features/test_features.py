@@ -143,6 +143,7 @@ def python_merchant_daily_activity() -> list[Row]:
         groups[row["merchant_id"], _place(row), _ds(row)].append(row["customer_id"])
     return [
         {"merchant_id": m, "place": place, "transactions": len(c), "customers": len(set(c)), "ds": ds}
+        | {"merchant_key": m, "place_key": place.lower()}
         for (m, place, ds), c in groups.items()
     ]
 
@@ -164,6 +165,8 @@ def python_merchant_profiles() -> list[Row]:
                     "reports": reports.count(merchant),
                     "reports_7": reports.count(merchant),
                     "reports_1": yesterday.count(merchant),
+                    "merchant_key": merchant,
+                    "place_key": max(map(_place, own)).lower() if own else None,
                     "ds": day,
                 }
             )
@@ -399,6 +402,66 @@ def test_a_merchant_profile_sees_28_days_before_the_day_and_the_last_of_them(eng
         for r in compute(engine, lake, "merchant_profiles")
     }
     assert found == {"m1": ("Graz, AT", 110, 6, 4, 2), "m2": (None, 0, 1, 1, 1)}
+
+
+def test_spellings_of_a_merchant_and_its_place_are_one(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    """Also days of earlier releases, which have no keys: there, blanks at the ends and letter case are ignored."""
+    keys = {"merchant_key": "m-0042", "place_key": "são paulo, br"}
+    rows = [
+        transaction("a", "c1", merchant_id="M-0042", merchant_city="São Paulo", merchant_country="BR", **keys),
+        transaction("b", "c2", merchant_id="m-0042 ", merchant_city="Sa\u0303o Paulo", merchant_country="BR", **keys),
+        transaction("c", "c2", merchant_id="M-0042 ", merchant_city="SÃO PAULO", merchant_country="BR"),
+        transaction("d", "c1", merchant_id="m-0042", merchant_city=None, merchant_country=None, merchant_key="m-0042"),
+        transaction("e", "c1", merchant_id="M-0042", merchant_city=None, merchant_country=None),
+    ]
+    fill(lake, "transactions", rows)
+    found = {
+        row["place_key"]: (row["merchant_key"], row["transactions"], row["customers"], row["merchant_id"], row["place"])
+        for row in compute(engine, lake, "merchant_daily_activity")
+    }
+    assert found == {
+        "são paulo, br": ("m-0042", 3, 2, "m-0042 ", "São Paulo, BR"),
+        "m-0042": ("m-0042", 2, 1, "m-0042", "m-0042"),
+    }
+    past = Span.days(DAY - dt.timedelta(days=2), DAY)
+    sold = [
+        {"merchant_id": "M-0042", "place": "Graz, AT", "transactions": 1, "customers": 1, "ds": days_before(2)},
+        {"merchant_id": "m-0042 ", "place": "GRAZ, AT", "transactions": 2, "customers": 1, "ds": days_before(2)},
+        {"merchant_id": "m-0042", "place": "Graz, AT", "transactions": 4, "customers": 1, "ds": days_before(1)}
+        | {"merchant_key": "m-0042", "place_key": "graz, at"},
+    ]
+    reports = [
+        {"report_id": "r1", "merchant_id": " m-0042", "reported_at": dt.datetime(2026, 1, 4, 9)},
+        {"report_id": "r2", "merchant_id": "M\u20110042", "merchant_key": "m-0042", "reported_at": dt.datetime(2026, 1, 4, 9)},
+    ]
+    fill(lake, "merchant_daily_activity", sold, past)
+    fill(lake, "fraud_reports", reports, past)
+    (row,) = compute(engine, lake, "merchant_profiles")
+    assert (row["merchant_key"], row["place_key"], row["transactions"], row["reports"]) == ("m-0042", "graz, at", 7, 2)
+
+
+def test_a_report_counts_from_the_day_after_it_became_known(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    reported = dt.datetime(2026, 1, 2, 9)
+    past = Span.days(DAY - dt.timedelta(days=3), DAY)
+    known = {
+        "old": None,
+        "in time": reported,
+        "on the day before": dt.datetime(2026, 1, 4, 23, 59, 59, 999_999),
+        "on the day": dt.datetime(2026, 1, 5),
+    }
+    reports = [
+        {"report_id": f"{name} {n}", "customer_id": name, "merchant_id": name, "reported_at": reported, "known_at": at}
+        for name, at in known.items()
+        for n in range(4)
+    ]
+    fill(lake, "fraud_reports", reports, past)
+    fill(lake, "merchant_daily_activity", [], past)
+    fill(lake, "credit_scores", [], past)
+    counted = {"old": 4, "in time": 4, "on the day before": 4}
+    profiles = compute(engine, lake, "merchant_profiles")
+    assert {row["merchant_id"]: row["reports"] for row in profiles} == counted
+    assert {row["merchant_id"]: row["reports_7"] for row in profiles} == counted, "windows go by the day of the report"
+    assert {row["customer_id"]: row["fraud_reports"] for row in compute(engine, lake, "high_risk_customers")} == counted
 
 
 def test_customers_at_high_risk(engine: Engine, lake: EmbeddedWarehouse) -> None:

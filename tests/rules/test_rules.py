@@ -10,6 +10,7 @@ import pytest
 
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
+from fraud_assets.ingestion.normal_form import normal
 from hive_io import EmbeddedWarehouse, Span
 from tests.fraud_fixtures import DAY, SPAN, compute, fill, judge, profile, transaction
 
@@ -267,6 +268,7 @@ def test_a_merchant_on_the_blacklist_of_the_day(engine: Engine, lake: EmbeddedWa
     assert {name: hit["reason"] for name, hit in result.hits.items()} == {
         "a": "Merchant bad was blacklisted on 2025-12-01: chargebacks",
         "b": "Merchant odd was blacklisted on unknown: unknown",
+        "c": "Merchant BAD was blacklisted on 2025-12-01: chargebacks",
     }
     assert (result.transactions, result.judged) == (4, 4)
     assert result.hits["a"]["evidence"] == '{"merchant_id": "bad", "listed_on": "2025-12-01", "listed_because": "chargebacks"}'
@@ -280,6 +282,50 @@ def test_without_a_blacklist_of_the_day_nothing_is_judged(engine: Engine, lake: 
     compute(engine, lake, "blacklisted_merchants")
     [counted] = lake.query(engine.coverage("blacklisted_merchants", SPAN)).to_pylist()
     assert (counted["transactions"], counted["judged"], counted["hits"]) == (1, 0, 0)
+
+
+def test_an_empty_blacklist_is_a_list(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    rows = [transaction("a"), transaction("b", merchant_id="m2")]
+    loaded = {"rows_loaded": 0, "loaded_until": dt.datetime(2026, 1, 5)}
+    result = judge(engine, lake, "blacklisted_merchants", transactions=rows, blacklist_loads=[loaded])
+    assert (result.transactions, result.judged, len(result.hits)) == (2, 2, 0)
+    fill(lake, "blacklist_loads", [{**loaded, "ds": YESTERDAY}], span=Span.days(DAY - dt.timedelta(1), DAY))
+    [counted] = lake.query(engine.coverage("blacklisted_merchants", SPAN)).to_pylist()
+    assert (counted["transactions"], counted["judged"]) == (2, 0), "the list of another day does not count"
+
+
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_a_merchant_is_listed_in_any_spelling(engine: Engine, lake: EmbeddedWarehouse, with_keys: bool) -> None:
+    """Days that an earlier release loaded have no keys; there, only blanks at the ends and letter case are ignored."""
+
+    def keyed(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "merchant_key": normal(row["merchant_id"])} if with_keys else row
+
+    later, sooner = dt.datetime(2025, 12, 2), dt.datetime(2025, 12, 1)
+    result = judge(
+        engine,
+        lake,
+        "blacklisted_merchants",
+        blacklist=[
+            keyed(listed("M-0042 ", listed_at=later, listed_because="later")),
+            keyed(listed("m-0042", listed_at=sooner, listed_because="sooner")),
+            keyed(listed("Cafe\u0301")),
+        ],
+        transactions=[
+            keyed(transaction("a", merchant_id="m-0042")),
+            keyed(transaction("b", merchant_id=" M-0042")),
+            keyed(transaction("c", merchant_id="CAFÉ")),
+            keyed(transaction("d", merchant_id="m-00420")),
+        ],
+    )
+    composed = {"c": "Merchant CAFÉ was blacklisted on 2025-12-01: chargebacks"} if with_keys else {}
+    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
+        "a": "Merchant m-0042 was blacklisted on 2025-12-01: sooner",
+        "b": "Merchant  M-0042 was blacklisted on 2025-12-01: sooner",
+        **composed,
+    }
+    assert result.judged == 4
+    assert result.evidence("b")["merchant_id"] == " M-0042", "evidence has the spelling of the source"
 
 
 def test_any_text_is_valid_json_in_evidence(engine: Engine, lake: EmbeddedWarehouse) -> None:
@@ -375,6 +421,27 @@ def test_a_place_is_risky_by_reports_and_their_share(engine: Engine, lake: Embed
         "history": None,
     }
     assert {hit["severity"] for hit in result.hits.values()} == {"medium"}
+
+
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_a_place_is_risky_in_any_spelling(engine: Engine, lake: EmbeddedWarehouse, with_keys: bool) -> None:
+    composed, decomposed = "São Paulo", "Sa\u0303o  paulo"
+    merchants = [sold("a", f"{composed}, BR", 4, 1), sold("b", f"{decomposed}, BR", 6, 1), sold("c", "GRAZ , AT", 10, 2)]
+    payments = [at("one", composed.upper(), "BR"), at("two", decomposed, "BR"), at("three", "Graz ", "AT")]
+    if with_keys:
+        for row in merchants:
+            city, country = row["place"].split(",")
+            row["place_key"] = f"{normal(city)}, {normal(country)}"
+        for row in payments:
+            row["place_key"] = f"{normal(row['merchant_city'])}, {normal(row['merchant_country'])}"
+    result = judge(engine, lake, "suspicious_locations", merchant_profiles=merchants, transactions=payments)
+    assert {name: result.evidence(name)["place"] for name in result.hits} == (
+        {"one": f"{composed.upper()}, BR", "two": f"{decomposed}, BR", "three": "Graz , AT"}
+        if with_keys
+        else {"three": "Graz , AT"}
+    )
+    if with_keys:
+        assert {result.evidence(name)["transactions"] for name in ("one", "two")} == {10}
 
 
 def test_a_country_is_new_after_enough_payments_elsewhere(engine: Engine, lake: EmbeddedWarehouse) -> None:

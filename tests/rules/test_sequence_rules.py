@@ -579,6 +579,22 @@ def test_a_merchant_with_a_large_share_of_reports(engine: Engine, lake: Embedded
     assert (result.transactions, result.judged) == (13, 11)
 
 
+@pytest.mark.parametrize("keys", [("m-0042", "m-0042"), (None, None), ("m-0042", None)])
+def test_a_merchant_is_risky_in_any_spelling(engine: Engine, lake: EmbeddedWarehouse, keys: tuple[str | None, ...]) -> None:
+    """Days that an earlier release computed have a profile for each spelling, and no keys."""
+    sold = [
+        {"merchant_id": name, "merchant_key": key, "transactions": 10, "reports": 1, "reports_7": 1, "reports_1": 0}
+        for name, key in zip((" M-0042", "m-0042"), keys, strict=True)
+    ]
+    paid = [transaction("a", merchant_id="M-0042"), transaction("b", merchant_id="m-0042 ", merchant_key="m-0042")]
+    result = judge(engine, lake, "risky_merchant", merchant_profiles=sold, transactions=paid)
+    assert {name: (hit["weight"] > 0, result.evidence(name)["sales"]) for name, hit in result.hits.items()} == {
+        "a": (True, 20),
+        "b": (True, 20),
+    }
+    assert result.evidence("b")["merchant_id"] == "m-0042 "
+
+
 def test_the_largest_and_smallest_amounts_fail_no_rule(engine: Engine, lake: EmbeddedWarehouse) -> None:
     largest = "1000000000000.00"
     names = ("tiny", "huge")

@@ -12,9 +12,11 @@ import pytest
 from fraud_assets.detection.alerts_query import HIGH_RISK_UPLIFT, HIGHEST_SCORE
 from fraud_assets.detection.rule import SEVERITIES
 from fraud_assets.detection.rule_book import RuleBook, read_rule_book
+from fraud_assets.detection.rule_check import orphaned_tables
 from fraud_assets.engine.engine import Engine
+from fraud_assets.explain.explain import explain
 from fraud_assets.schemas.detection import rule_table
-from hive_io import EmbeddedWarehouse, Span
+from hive_io import Column, EmbeddedWarehouse, Span, Table
 from tests.fraud_fixtures import DAY, NOON, SPAN, all_tables, compute, fill, transaction
 
 RULES = ["blacklisted_merchants", "high_risk_activity", "high_value", "suspicious_locations", "unusual_transaction"]
@@ -224,3 +226,50 @@ def test_a_hit_without_its_transaction_raises_no_alert(engine: Engine, lake: Emb
     alerts(engine, lake, {"t": [("high_value", 0.3, "low")], "gone": [("high_value", 0.3, "low")]})
     fill(lake, "transactions", [transaction("t")])
     assert [row["transaction_id"] for row in compute(engine, lake, "fraud_alerts")] == ["t"]
+
+
+def test_a_hit_that_lacks_values_is_an_alert_with_those_that_its_rule_states(
+    book: RuleBook, engine: Engine, lake: EmbeddedWarehouse
+) -> None:
+    stated = book.rules["high_value"]
+    alerts(engine, lake, {"alone": [], "both": [("unusual_transaction", 0.01, "low")]})
+    bare = dict.fromkeys(("rule", "rule_version", "severity", "weight", "reason", "evidence"))
+    rows = [
+        {**hit_rows(t, [("high_value", 0.3, "low")], customer_id=f"c-{t}")["high_value"], **bare} for t in ("alone", "both")
+    ]
+    fill(lake, rule_table("high_value"), rows)
+    found = {row["transaction_id"]: row for row in compute(engine, lake, "fraud_alerts")}
+    assert (found["alone"]["score"], found["alone"]["severity"]) == (pytest.approx(stated.weight), stated.severity)
+    assert found["both"]["score"] == expected_score(
+        [("high_value", stated.weight, ""), ("unusual_transaction", 0.01, "")], False
+    )
+    assert found["both"]["rules"] == ["high_value", "unusual_transaction"]
+    assert found["both"]["reasons"] == ["unknown", "Because of unusual_transaction"]
+    assert found["both"]["rule_versions"] == ["unknown", "v-unusual_transaction"]
+    shown = explain(engine, lake, "both").score
+    assert shown is not None and shown.result == shown.stored == found["both"]["score"]
+    assert [(f.rule, f.weight) for f in shown.factors] == [("high_value", stated.weight), ("unusual_transaction", 0.01)]
+
+
+def test_the_table_of_a_rule_without_a_file_is_named_and_alerts_no_more(book: RuleBook, lake: EmbeddedWarehouse) -> None:
+    before = Engine(book)
+    hits: dict[str, list[Hit]] = {"old": [("high_value", 0.3, "low")], "kept": [("unusual_transaction", 0.5, "low")]}
+    assert alerts(before, lake, hits).keys() == {"old", "kept"}
+    rules = {name: rule for name, rule in book.rules.items() if name != "high_value"}
+    rules["unusual_transaction"] = replace(book.rules["unusual_transaction"], status="shadow")
+    rules["structuring"] = replace(book.rules["structuring"], status="retired")
+    after = Engine(RuleBook(rules, book.features))
+    assert orphaned_tables(lake, before.book.rules) == []
+    # neither a table of another shape, nor a shadow or retired rule
+    lake.ensure_table(Table("fintech", "notes", (Column("text", "STRING"),)))
+    assert orphaned_tables(lake, after.book.rules) == ["high_value"]
+    assert compute(after, lake, "fraud_alerts") == []
+
+
+def test_hits_that_a_renamed_table_brought_along_count_for_its_new_rule(book: RuleBook, lake: EmbeddedWarehouse) -> None:
+    engine = Engine(book)
+    alerts(engine, lake, {"t": []})
+    moved = hit_rows("t", [("former_name", 0.4, "high")], customer_id="c-t")["former_name"]
+    fill(lake, rule_table("high_value"), [moved])
+    [alert] = compute(engine, lake, "fraud_alerts")
+    assert (alert["rules"], alert["score"], alert["severity"]) == (["high_value"], pytest.approx(0.4), "high")

@@ -113,7 +113,7 @@ def test_a_rule_that_did_not_judge_names_what_it_lacked(engine: Engine, lake: Em
     described = engine.tables["customer_profiles"].description.partition(":")[0].partition(";")[0].rstrip(".")[1:]
     for rule, facts in {
         "high_value": ["thresholds has no amount for currency XXX"],
-        "blacklisted_merchants": ["blacklist has no row on 2026-01-05", "blacklist has no rows at all"],
+        "blacklisted_merchants": ["blacklist_loads and blacklist have no row on 2026-01-05", "have no rows at all"],
         "rapid_follow_up": ["customer_profiles has no row on 2026-01-05 with customer_id calm, currency XXX", described],
         "pass_through": ["transaction_type purchase among transfer_in, transfer_out"],
         "impossible_travel": ["merchant_latitude is given"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud_assets.ingestion.batch import Batch, Counts, join_days, join_pages
+from fraud_assets.ingestion.normal_form import normal
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
 from hive_io import Span
@@ -83,6 +85,120 @@ def test_an_amount_that_is_not_exact_to_the_cent_is_rejected_not_rounded(amount:
     batch = validated(tx(transaction_id="good"), tx(amount=amount))
     assert batch.rejected.column("claims").to_pylist() == [["amount_is_readable"]]
     assert batch.rows.column("transaction_id").to_pylist() == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("given_amount", "currency", "loaded"),
+    [
+        (349.4799999999999, "EUR", "349.48"),
+        (0.1 + 0.2, "EUR", "0.30"),
+        (349.4799999999999, None, "349.48"),
+        (1.1 + 2.2, "XYZ", "3.30"),
+        (99.99999999, "JPY", "100.00"),
+        (100, "JPY", "100.00"),
+        (100.0, "JPY", "100.00"),
+        ("100", "JPY", "100.00"),
+        ("100.50", "JPY", "100.50"),
+        (1.2, "KWD", "1.20"),
+        ("1.250", "KWD", "1.25"),
+    ],
+)
+def test_noise_of_a_float_is_no_digit(given_amount: float | str, currency: str | None, loaded: str) -> None:
+    batch = validated(tx(amount=given_amount, currency=currency), tx(transaction_id="b", amount="5.5"))
+    assert [str(row["amount"]) for row in batch.rows.to_pylist()] == [loaded, "5.50"]
+    assert counts(batch) == Counts(loaded=2, rejected=0, superseded=0, rounded=0)
+
+
+@pytest.mark.parametrize(
+    ("given_amount", "currency", "loaded"),
+    [
+        (1.005, "KWD", "1.01"),
+        ("1.005", "KWD", "1.01"),
+        ("1.004", "BHD", "1.00"),
+        (0.1 + 0.2 + 0.005, "TND", "0.31"),
+        ("2.675", "OMR", "2.68"),
+        ("2.6749", "CLF", "2.67"),
+    ],
+)
+def test_more_than_two_digits_of_a_currency_are_rounded_half_up_and_counted(
+    given_amount: float | str, currency: str, loaded: str
+) -> None:
+    rejected = tx(transaction_id="b", amount=given_amount, currency=currency, customer_id=None)
+    batch = validated(tx(amount=given_amount, currency=currency), rejected, tx(transaction_id="c"))
+    assert str(batch.rows.column("amount")[0].as_py()) == loaded
+    assert counts(batch) == Counts(loaded=2, rejected=1, superseded=0, rounded=1)
+    pages = [validated(tx(amount=given_amount, currency=currency)), validated(rejected, tx(transaction_id="c"))]
+    assert join_pages(TRANSACTIONS, pages, DAY).days == batch.days
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"),
+    [
+        ("12.345", "EUR"),
+        ("349.4799999999999", "EUR"),
+        (12.345, "EUR"),
+        (12.34001, "EUR"),
+        (1.005, None),
+        ("100.001", "JPY"),
+        ("1.0055", "KWD"),
+        (1.0055, "KWD"),
+        (1.005, 414),
+    ],
+)
+def test_more_digits_than_the_currency_has_are_rejected(amount: float | str, currency: Any) -> None:
+    batch = validated(tx(amount=amount, currency=currency), tx(transaction_id="b"))
+    [broken] = batch.rejected.column("claims").to_pylist()
+    assert set(broken) - {"currency_is_readable"} == {"amount_is_readable"}
+    assert counts(batch) == Counts(loaded=1, rejected=1, superseded=0, rounded=0)
+
+
+# --- names --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "form"),
+    [
+        ("M-0042 ", "m-0042", "m-0042"),
+        ("São Paulo", "Sa\u0303o Paulo", "são paulo"),
+        ("STRASSE 1", "Straße  1", "strasse 1"),
+        ("\u00a0Ein\tHaus\n", "ein haus", "ein haus"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος", "σίσυφοσ"),
+    ],
+)
+def test_spellings_of_a_name_have_one_normal_form(one: str, other: str, form: str) -> None:
+    rows = [tx(merchant_details__merchant_id=one, merchant_details__city=other), tx(transaction_id="b")]
+    rows += [tx(transaction_id="c", merchant_details__merchant_id=other, merchant_details__city=one)]
+    batch = validated(*rows)
+    assert batch.rows.column("merchant_key").to_pylist() == [form, "m1", form]
+    assert batch.rows.column("place_key").to_pylist() == [f"{form}, at", "graz, at", f"{form}, at"]
+    assert batch.rows.column("merchant_id").to_pylist() == [one, "m1", other], "the source's spelling is kept"
+    for table, name in (("blacklist", "merchant_id"), ("fraud_reports", "merchant_id")):
+        assert validated(served(table, **{name: one}), table=table).rows.column("merchant_key").to_pylist() == [form]
+
+
+@pytest.mark.parametrize(
+    ("city", "country", "key"),
+    [("Graz", "AT", "graz, at"), (None, "AT", "at"), (" ", "AT", "at"), ("Graz", None, None), (None, None, None)],
+)
+def test_a_place_is_a_city_in_a_country(city: str | None, country: str | None, key: str | None) -> None:
+    batch = validated(tx(merchant_details__city=city, merchant_details__country=country))
+    assert batch.rows.column("place_key").to_pylist() == [key]
+
+
+def test_a_report_without_a_merchant_has_no_key() -> None:
+    assert validated(served("fraud_reports", merchant_id=None), table="fraud_reports").rows.column(
+        "merchant_key"
+    ).to_pylist() == [None]
+
+
+@given(st.text())
+@settings(max_examples=300, deadline=None)
+def test_a_normal_form_is_its_own_normal_form(text: str) -> None:
+    form = normal(text)
+    assert normal(form) == form
+    assert normal(f"\t{text.upper().lower()} ") == normal(text.upper().lower())
+    for other in ("NFC", "NFD"):
+        assert normal(unicodedata.normalize(other, text)) == form
 
 
 # --- times --------------------------------------------------------------------------------------------------------------
@@ -329,3 +445,13 @@ def test_every_key_of_valid_rows_is_loaded_once_in_its_last_version(rows: list[d
     loaded = dict(zip(*(batch.rows.column(name).to_pylist() for name in ("transaction_id", "amount")), strict=True))
     assert loaded == {name: amount for name, (_, amount) in expected.items()}
     assert batch.rejected.num_rows == 0
+
+
+@pytest.mark.parametrize(("ahead", "rejected"), [(0, 3), (600, 1), (3600, 0)])
+def test_an_event_may_be_later_than_its_arrival_by_a_tolerance(ahead: int, rejected: int) -> None:
+    times = ["2026-01-05T10:00:00Z", "2026-01-05T10:00:00.000001Z", "2026-01-05T10:10:00Z", "2026-01-05T10:10:00.000001Z"]
+    rows = [served("transactions", transaction_id=time, date_time=time, ingested_at=times[0]) for time in times]
+    without_arrival = served("transactions", date_time="2026-01-05T23:00:00Z", ingested_at=None)
+    batch = validate(API_TABLES["transactions"], [*rows, without_arrival], SPAN, ahead=dt.timedelta(seconds=ahead))
+    assert batch.rejected.num_rows == rejected and batch.rows.num_rows == 5 - rejected
+    assert batch.rejected.column("claims").to_pylist() == [["event_time_is_not_after_arrival"]] * rejected

@@ -50,6 +50,7 @@ BROKEN: list[tuple[str, str, dict[str, Any], Span]] = [
     ("transactions", "event_time_is_plausible", {"date_time": "1999-12-31T23:59:59.999999Z"}, DAY_OF_1999),
     ("transactions", "event_time_is_in_the_span_asked_for", {"date_time": "2026-01-06T00:00:00Z"}, SPAN),
     ("transactions", "event_time_is_in_the_span_asked_for", {"date_time": "2026-01-04T23:59:59.999999Z"}, SPAN),
+    ("transactions", "event_time_is_not_after_arrival", {"ingested_at": "2026-01-05T09:49:59Z"}, SPAN),
     ("transactions", "amount_is_given", {"amount": None}, SPAN),
     ("transactions", "amount_is_not_negative_nor_absurd", {"amount": -0.01}, SPAN),
     ("transactions", "amount_is_not_negative_nor_absurd", {"amount": "1000000000000.01"}, SPAN),
@@ -157,7 +158,11 @@ ACCEPTED: list[tuple[str, dict[str, Any], Span]] = [
     ("transactions", {"transaction_type": None, "channel": None, "status": None, "ingested_at": None}, SPAN),
     *[("transactions", {"transaction_type": t}, SPAN) for t in ("withdrawal", "transfer_in", "transfer_out", "refund")],
     *[("transactions", {"status": s}, SPAN) for s in ("declined", "reversed", "pending")],
-    ("transactions", {"ingested_at": "2000-01-01T00:00:00Z"}, SPAN),
+    (
+        "transactions",
+        {"date_time": "2000-01-01T00:00:00Z", "ingested_at": "2000-01-01T00:00:00Z"},
+        Span.days(dt.date(2000, 1, 1), dt.date(2000, 1, 1)),
+    ),
     ("transactions", {"ingested_at": "2100-01-01T00:00:00Z"}, SPAN),
     ("customers", {"customer_id": "x" * 1000, "demographics__name": "x" * 1000}, SPAN),
     ("customers", {"account_history__opened_at": "2000-01-01T00:00:00Z"}, SPAN),
@@ -242,7 +247,10 @@ def test_a_batch_has_the_columns_of_its_tables(table: str) -> None:
         batch = validate(api, rows, SPAN)  # type: ignore[arg-type]
         assert batch.rows.schema == api.table.arrow_schema
         assert batch.rejected.schema == api.rejected.arrow_schema
-    assert set(api.paths) == {column.name for column in api.table.columns}
+    computed = {*api.normal_forms, *([api.first_seen] if api.first_seen else [])}
+    assert set(api.paths) == {column.name for column in api.table.columns} - computed
+    assert {part for parts in api.normal_forms.values() for part in parts} <= set(api.paths)
+    assert {*api.currency_of, *api.currency_of.values()} <= set(api.paths)
     assert {claim.column for claim in api.claims} <= set(api.paths)
 
 
@@ -253,7 +261,7 @@ def test_the_columns_that_other_systems_rely_on_are_unchanged() -> None:
         "merchant_name": text, "merchant_category": text, "merchant_city": text, "merchant_country": text,
         "merchant_latitude": number, "merchant_longitude": number, "customer_id": text, "transaction_type": text,
         "channel": text, "status": text, "ingested_at": time, "decline_reason": text, "card_id": text, "device_id": text,
-        "counterparty_id": text, "ds": text,
+        "counterparty_id": text, "merchant_key": text, "place_key": text, "ds": text,
     }  # fmt: skip
     assert rule_table("velocity").column_types == {
         "transaction_id": text, "customer_id": text, "event_time": time, "rule": text, "rule_version": text,
@@ -272,7 +280,9 @@ def test_every_table_is_listed_once_with_its_quarantine() -> None:
     assert all(name == table.name for name, table in tables.items())
     assert {f"{name}_rejected" for name in API_TABLES} <= tables.keys()
     assert FEATURE_TABLES.keys() <= tables.keys()
-    assert len(tables) == 2 * len(API_TABLES) + len(FEATURE_TABLES) + 2
+    loads = {api.loads.name for api in API_TABLES.values() if api.loads}
+    assert loads == {"blacklist_loads", "fraud_reports_loads"} and loads <= tables.keys()
+    assert len(tables) == 2 * len(API_TABLES) + len(loads) + len(FEATURE_TABLES) + 2
 
 
 def test_no_amount_is_a_float() -> None:
