@@ -7,7 +7,11 @@ import json
 import marshal
 import re
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
@@ -15,8 +19,10 @@ import httpx
 import orjson
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from fraud_assets.addresses import public
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import RawRow, Row
+from fraud_assets.ingestion.http_connection import Aborted, Answer, Connection, TooLarge, TooSlow
 from hive_io import Span
 
 _DIGITS_AS_0 = bytes.maketrans(b"123456789", b"000000000")
@@ -32,6 +38,34 @@ _RAW = "\0raw row "
 _LONGEST_BACKOFF = 10
 """Seconds; upper bound of the random wait between two attempts."""
 _WHICH_SOURCE = "check FRAUD_SOURCE_URL"
+_LONGEST_CURSOR = 4096
+"""Characters of a cursor, which becomes part of a URL."""
+_MOST_IDLE_PAGES = 100
+"""Pages in a row that bring no new row and name a next page."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of what a source may send; beyond them, a load fails.
+
+    Attributes:
+        page_seconds: for a page, from the request to its last byte.
+        page_megabytes: of a page, after decompression.
+        load_seconds: for all pages of a load.
+        pages: of a load.
+        ahead_seconds: by which an event may be later than its arrival; a row beyond it is rejected, and the load goes on.
+    """
+
+    page_seconds: float = 60.0
+    page_megabytes: int = 256
+    load_seconds: float = 3600.0
+    pages: int = 10_000
+    ahead_seconds: float = 600.0
+
+    @property
+    def ahead(self) -> dt.timedelta:
+        """`ahead_seconds` as a timedelta."""
+        return dt.timedelta(seconds=self.ahead_seconds)
 
 
 class SourceClient:
@@ -44,7 +78,7 @@ class SourceClient:
         base_url: base URL of the three paths, such as `http://127.0.0.1:5000`.
         page_size: rows per page.
         attempts: maximum number of requests for a page.
-        timeout: seconds for one response.
+        limits: of a page and of a load.
         backoff: seconds; upper bound of the first random wait between two attempts. The bound doubles with each attempt, up to
             10 seconds. A longer Retry-After of the server takes precedence.
         longest_wait: seconds; a longer Retry-After fails at once.
@@ -56,16 +90,22 @@ class SourceClient:
         *,
         page_size: int = 20_000,
         attempts: int = 5,
-        timeout: float = 60.0,
+        limits: Limits = Limits(),
         backoff: float = 0.2,
         longest_wait: float = 60.0,
     ) -> None:
-        self._base = base_url.rstrip("/")
+        address = _address(base_url)
+        # kept out of the URL, which appears in errors and logs
+        self._auth = (address.username, address.password) if address.userinfo else None
+        self._base = str(address.copy_with(userinfo=b"")).rstrip("/")
+        self.limits = limits
         self._page_size = page_size
         self._attempts = attempts
         self._backoff = wait_random_exponential(multiplier=backoff, max=_LONGEST_BACKOFF)
         self._longest_wait = longest_wait
-        self._http = httpx.Client(timeout=timeout, follow_redirects=False)
+        self._idle: deque[Connection] = deque()
+        self._busy: set[Connection] = set()
+        self._aborted = False
 
     def transactions(self, span: Span) -> Iterator[list[Row]]:
         """Transactions with a time in the span, in their current versions.
@@ -88,7 +128,12 @@ class SourceClient:
             if rows:
                 if "X-Cursor" not in headers:
                     raise SourceError("/api/transactions has no X-Cursor header, so later arrivals cannot be requested")
-                yield rows, headers["X-Cursor"]
+                cursor = headers["X-Cursor"]
+                if len(cursor) > _LONGEST_CURSOR:
+                    raise SourceError(
+                        f"/api/transactions answered an X-Cursor of {len(cursor):,} characters; {_LONGEST_CURSOR:,} are allowed"
+                    )
+                yield rows, cursor
 
     def customers(self, as_of: dt.datetime) -> Iterator[list[Row]]:
         """Customers as of an instant."""
@@ -117,8 +162,16 @@ class SourceClient:
         """
         return [row for rows, _ in self._pages("/labels", _between(span), _list, paging={}) for row in rows]
 
+    def abort(self) -> None:
+        """End the requests in progress, and refuse further ones. May be called by any thread."""
+        self._aborted = True
+        for connection in [*self._busy]:
+            connection.abort()
+
     def close(self) -> None:
-        self._http.close()
+        self.abort()
+        while self._idle:
+            self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -138,26 +191,44 @@ class SourceClient:
         """The new rows and the headers of each page, in the order of the Link header (RFC 8288)."""
         paging = {"limit": str(self._page_size)} if paging is None else paging
         first = _address(self._base + path)
-        url: str | None = str(first.copy_merge_params({**params, **paging}))
-        seen: set[str] = set()
+        url: httpx.URL | None = _with_params(first, {**params, **paging})
+        seen: set[httpx.URL] = set()
         before: set[bytes] = set()
+        seconds, idle = 0.0, 0
         while url is not None:
-            if _server(url) != _server(str(first)):
-                raise SourceError(f"{path} links to a next page on another server ({_public(url)}), which is not followed")
+            if _server(url) != _server(first):
+                raise SourceError(f"{path} links to a next page on another server ({public(str(url))}), which is not followed")
             if url in seen:
                 raise SourceError(f"{path} links to the same next page twice; the source's paging is broken")
+            if len(seen) >= self.limits.pages:
+                raise SourceError(
+                    f"{path} has more than {self.limits.pages:,} pages, the limit that FRAUD_SOURCE_MAX_PAGES sets"
+                )
+            if seconds > self.limits.load_seconds:
+                raise SourceError(
+                    f"{path} took {seconds:.1f} s for {len(seen):,} pages and has more; the limit is "
+                    f"{self.limits.load_seconds:g} s, which FRAUD_SOURCE_LOAD_SECONDS sets"
+                )
             seen.add(url)
-            page, response = self._get(url, path)
+            began = time.monotonic()
+            page, answer = self._get(str(url), path)
+            seconds += time.monotonic() - began
             rows = rows_of(page, path)
-            following = response.links.get("next", {}).get("url")
+            following = answer.links.get("next", {}).get("url")
             prints = [_fingerprint(row) for row in rows] if before or following else []
             new = [row for row, print_ in zip(rows, prints, strict=True) if print_ not in before] if before else rows
-            yield new, response.headers
+            idle = 0 if new else idle + 1
+            if idle > _MOST_IDLE_PAGES:
+                raise SourceError(
+                    f"{path} answered {_MOST_IDLE_PAGES} pages without a new row, each with a next page; its paging is broken"
+                )
+            yield new, answer.headers
             before = set(prints)
-            url = str(_address(url, following)) if following else None
+            # what follows # is not sent, so it makes no other page; user and password come from FRAUD_SOURCE_URL only
+            url = _address(str(url), following).copy_with(fragment=None, userinfo=b"") if following else None
 
-    def _get(self, url: str, path: str) -> tuple[Any, httpx.Response]:
-        """A page as decoded JSON, and its response."""
+    def _get(self, url: str, path: str) -> tuple[Any, Answer]:
+        """A page as decoded JSON, and the answer that holds it."""
         retrying = Retrying(retry=retry_if_exception_type(_Transient), stop=stop_after_attempt(self._attempts), wait=self._wait)
         try:
             return retrying(self._get_once, url, path)
@@ -173,23 +244,58 @@ class SourceClient:
     def _wait(self, state: RetryCallState) -> float:
         return max(self._backoff(state), _requested_wait(state.outcome.exception() if state.outcome else None))
 
-    def _get_once(self, url: str, path: str) -> tuple[Any, httpx.Response]:
+    def _get_once(self, url: str, path: str) -> tuple[Any, Answer]:
         try:
-            response = self._http.get(url)
+            with self._connection() as connection:
+                answer = connection.get(url, self.limits.page_seconds, self.limits.page_megabytes * 2**20)
+        except TooSlow as error:
+            raise _Transient(
+                f"{public(url)} does not answer completely within {self.limits.page_seconds:g} s, the limit that "
+                "FRAUD_SOURCE_PAGE_SECONDS sets"
+            ) from error
+        except TooLarge as error:
+            raise SourceError(
+                f"{public(url)} answers more than {self.limits.page_megabytes:,} MB for {self._page_size:,} rows, the limit "
+                "that FRAUD_SOURCE_PAGE_MEGABYTES sets"
+            ) from error
+        except Aborted:
+            raise SourceError(f"The request of {public(url)} was aborted, because the process is being stopped") from None
+        except httpx.InvalidURL:
+            raise SourceError(f"{path}: the URL of a page has {len(url):,} characters, which is too long") from None
         except httpx.RequestError as error:
-            raise _Transient(f"{_public(url)} does not answer: {type(error).__name__} {error}".rstrip()) from error
-        answered = f"{_public(url)} answered {_status(response.status_code)}"
-        if response.status_code >= 500 or response.status_code == 429:
-            wait = _retry_after(response.headers)
+            raise _Transient(f"{public(url)} does not answer: {type(error).__name__} {error}".rstrip()) from error
+        answered = f"{public(url)} answered {_status(answer.status)}"
+        if answer.status >= 500 or answer.status == 429:
+            wait = _retry_after(answer.headers)
             if wait > self._longest_wait:
                 raise SourceError(
                     f"{answered}: Retry-After of {wait:.0f} s exceeds the limit of {self._longest_wait:.0f} s. "
-                    "Try again later, or request fewer days"
+                    "Try again later, or request fewer days",
+                    wait,
                 )
             raise _Transient(answered, wait)
-        if response.status_code != 200:
+        if answer.status != 200:
             raise SourceError(f"{answered}. Check that FRAUD_SOURCE_URL is the base URL of the three APIs")
-        return _decode(response, path), response
+        return _decode(answer, path), answer
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A connection that no other thread uses."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = Connection(self._auth)
+        self._busy.add(connection)
+        try:
+            if self._aborted:
+                raise Aborted
+            yield connection
+        finally:
+            self._busy.discard(connection)
+            if self._aborted:
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     def _check_as_of(self, headers: httpx.Headers, as_of: dt.datetime) -> None:
         confirmed = headers.get("X-As-Of")
@@ -224,7 +330,7 @@ def _status(code: int) -> str:
     return f"{code} {httpx.codes.get_reason_phrase(code)}".rstrip()
 
 
-def _decode(response: httpx.Response, path: str) -> Any:
+def _decode(response: Answer, path: str) -> Any:
     # json reads what orjson rejects (lone surrogates) or rounds (integers above 64 bits): an odd row must not fail its page
     if _TWENTY_DIGITS not in response.content.translate(_DIGITS_AS_0):
         try:
@@ -317,20 +423,24 @@ def _address(url: str, following: str = "") -> httpx.URL:
     try:
         return httpx.URL(url).join(following) if following else httpx.URL(url)
     except httpx.InvalidURL as error:
-        public = _public(following or url)
-        raise SourceError(f"{public!r} is not a valid URL: {error}. Check FRAUD_SOURCE_URL") from None
+        shown = following or url
+        # the error may quote a part of a password
+        why = "" if "@" in shown else f": {error}"
+        raise SourceError(f"{public(shown)!r} is not a valid URL{why}. Check FRAUD_SOURCE_URL") from None
 
 
-def _server(url: str) -> tuple[str, str, int | None]:
-    parsed = httpx.URL(url)
-    return parsed.scheme, parsed.host, parsed.port
+def _with_params(url: httpx.URL, params: Mapping[str, str]) -> httpx.URL:
+    try:
+        return url.copy_merge_params(params)
+    except httpx.InvalidURL as error:
+        longest = max(params, key=lambda name: len(params[name]))
+        raise SourceError(
+            f"{url.path}: {longest} has {len(params[longest]):,} characters, which is too long for a URL ({error})"
+        ) from None
 
 
-def _public(url: str) -> str:
-    """A URL without user, password and query, which may be secret."""
-    start, slashes, rest = url.partition("?")[0].rpartition("//")
-    server, slash, path = rest.partition("/")
-    return start + slashes + server.rpartition("@")[2] + slash + path
+def _server(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _is_instant(text: str, instant: dt.datetime) -> bool:

@@ -6,9 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from fraud_assets.atomic_write import write_atomically
 from fraud_assets.errors import FraudError
+from hive_io.table import is_day
 
 _KEYS = {"cursor": "cursor", "day": "day", "reopened": "late_days"}
 """Keys of the file, and the attributes that they hold. Files of version 0.1 have the same keys."""
@@ -16,6 +20,33 @@ _KEYS = {"cursor": "cursor", "day": "day", "reopened": "late_days"}
 
 class BadCheckpoint(FraudError):
     """The checkpoint file cannot be read."""
+
+
+def _valid_day(text: str) -> str:
+    if not is_day(text):
+        raise ValueError(f"{text!r} is not a valid date; expected YYYY-MM-DD")
+    return text
+
+
+_Day: TypeAlias = Annotated[str, AfterValidator(_valid_day)]
+
+
+class _Stored(BaseModel):
+    """What the file holds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    cursor: str | None = None
+    day: _Day | None = None
+    reopened: list[_Day] = []
+
+
+def _reason(error: ValidationError | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 @dataclass(frozen=True)
@@ -40,19 +71,16 @@ class Checkpoint:
         Raises:
             BadCheckpoint: the file holds something else.
         """
-        if not file.exists():
-            return cls()
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(stored, dict):
-                raise TypeError(f"expected an object, found {type(stored).__name__}")
-            if unknown := stored.keys() - _KEYS:
-                raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
-        except (ValueError, TypeError) as error:
+            stored = _Stored.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except (ValidationError, OSError) as error:
             raise BadCheckpoint(
-                f"{file} is not a checkpoint of `fraud watch`: {error}. Delete it to read today again from its beginning"
+                f"{file} is not a checkpoint of `fraud watch`: {_reason(error)}. "
+                "Delete it to read today again from its beginning"
             ) from None
-        return cls(**{_KEYS[key]: value for key, value in stored.items()})
+        return cls(**{_KEYS[key]: value for key, value in stored})
 
     def write(self, file: Path) -> None:
         """Replace the checkpoint file atomically."""

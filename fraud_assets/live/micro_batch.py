@@ -7,20 +7,24 @@ The daily sums of the day in progress (its activity) are left to that run: rules
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
+from fraud_assets.engine.corrections import remove_moved
 from fraud_assets.engine.engine import Engine
 from fraud_assets.ingestion.batch import Row
 from fraud_assets.ingestion.http_source import SourceClient
-from fraud_assets.ingestion.load import load
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.live.checkpoint import Checkpoint
+from fraud_assets.live.day_tables import DayTables, description, spans_of_day
+from fraud_assets.live.pending import MissingTable, Pending
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import API_TABLES
@@ -31,6 +35,10 @@ TRANSACTIONS = API_TABLES["transactions"]
 
 MAX_SPANS = 3
 """Most spans of time per micro-batch. Rows further apart share a span, and the rows between them are judged again."""
+
+MAX_LATE_DAYS = 3
+"""Most days before yesterday per poll. Late transactions of further days are judged by later polls, the latest days first."""
+PENDING_FILE = "pending.json"
 
 GAP = dt.timedelta(minutes=10)
 """Longest time between rows that share a span: judging the rows between them costs less than another span."""
@@ -65,11 +73,14 @@ class MicroBatcher:
 
     Args:
         file: the checkpoint. It advances only after rows are loaded and judged, so a process that is killed in between
-            repeats the micro-batch, which is idempotent.
+            repeats the micro-batch, which is idempotent. `pending.json`, beside it, holds what is put off.
         first_day: first partition; older transactions are rejected.
         rejected_limit: largest share of rejected rows in the snapshots that are loaded when a day begins, as for `audit`.
         rejudge_within: time after a late row within which rules with lookback judge other transactions again at once. Later
             transactions wait for the next reconciliation run, which computes the whole day.
+        correction_days: how many days apart two versions of a transaction may be, as for `remove_moved`.
+        patience: seconds to wait, when a day begins, for its snapshots. Detection goes on with those of an earlier day.
+        clock: the time of their loads.
     """
 
     def __init__(
@@ -81,19 +92,44 @@ class MicroBatcher:
         first_day: dt.date,
         rejected_limit: float,
         rejudge_within: dt.timedelta = GAP,
+        correction_days: int = 7,
+        patience: float = 60.0,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._engine = engine
         self._source = source
         self._warehouse = warehouse
         self._file = file
+        self._pending_file = file.with_name(PENDING_FILE)
         self._first_day = first_day
-        self._rejected_limit = rejected_limit
+        self._day_tables = DayTables(source, warehouse, rejected_limit, patience, clock)
+        self._correction_days = correction_days
         self._lookbacks = {rule.name: min(rule.file.meta.lookback, rejudge_within) for rule in engine.book.evaluated}
         self._lookbacks[FRAUD_ALERTS.name] = max(self._lookbacks.values(), default=dt.timedelta())
         self._row_counts: dict[str, int] = {}
         """Transactions of each day after the last write of the live path."""
         self._features_are_complete = False
         self.checkpoint = Checkpoint.read(file)
+        self._pending = Pending.read(self._pending_file)
+        self._problems: dict[str, str] = {}
+        """Why each missing table could not be loaded, at the last attempt."""
+
+    @property
+    def missing(self) -> Mapping[str, MissingTable]:
+        """Tables of the current day that are not loaded, by name."""
+        return {missing.table: missing for missing in self._pending.missing}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """A description of each missing table, for people."""
+        return {
+            table: description(missing, self._problems.get(table, "is not loaded yet"))
+            for table, missing in self.missing.items()
+        }
+
+    def close(self) -> None:
+        """Give up what is being fetched."""
+        self._day_tables.close()
 
     def poll(self, today: dt.date) -> Iterator[MicroBatch]:
         """Load and judge everything that arrived since the last poll, page by page; the checkpoint advances with each page.
@@ -111,6 +147,12 @@ class MicroBatcher:
             yield batch
             if batch.concurrent_write:
                 return
+        self._judge_late()
+
+    @property
+    def unjudged_days(self) -> int:
+        """Days before yesterday with late transactions that wait to be judged, a few with each poll."""
+        return len(self._pending.unjudged)
 
     def concurrent_write(self) -> bool:
         """True if another writer has replaced the current day since the last write of the live path.
@@ -131,7 +173,10 @@ class MicroBatcher:
         self._row_counts.clear()
 
     def mark_reconciled(self, days: Sequence[str]) -> None:
-        """Remove days from the late days of the checkpoint after a reconciliation run has computed them."""
+        """Forget what is put off for days that a reconciliation run has loaded and computed."""
+        left = [missing for missing in self._pending.missing if missing.day.isoformat() not in days]
+        unjudged = [times for times in self._pending.unjudged if times[0].date().isoformat() not in days]
+        self._put_off(missing=tuple(left), unjudged=tuple(unjudged))
         self._save(replace(self.checkpoint, late_days=[day for day in self.checkpoint.late_days if day not in days]))
 
     def _row_count_differs(self, row_counts: Mapping[str, int]) -> bool:
@@ -142,23 +187,69 @@ class MicroBatcher:
         checkpoint.write(self._file)
         self.checkpoint = checkpoint
 
+    def _put_off(self, **changed: object) -> None:
+        pending = self._pending.model_copy(update=changed)
+        if pending != self._pending:
+            pending.write(self._pending_file)
+            self._pending = pending
+
     def _load_and_judge(self, rows: list[Row], today: dt.date) -> MicroBatch:
         # around midnight, the source's clock may be ahead
         allowed = Span.days(self._first_day, today + DAY)
-        batch = validate(TRANSACTIONS, rows, allowed, arrived_on=today)
+        batch = validate(TRANSACTIONS, rows, allowed, arrived_on=today, ahead=self._source.limits.ahead)
         self._warehouse.upsert(TRANSACTIONS.rejected, batch.rejected)
         receipt = self._warehouse.upsert(TRANSACTIONS.table, batch.rows)
         concurrent_write = self.checkpoint.day in receipt.before and self._row_count_differs(receipt.before)
         self._row_counts.update(receipt.partitions)
-        if receipt.partitions:
-            self._begin_day(min(max(receipt.partitions), today.isoformat()))
-        spans = self._judge(batch.rows.column("event_time"))
+        begun = self._begin_day(min(max(receipt.partitions), today.isoformat())) if receipt.partitions else None
+        times = batch.rows.column("event_time")
+        removed = self._remove_moved(times)
+        affected = pa.chunked_array([*times.chunks, *(pa.array(lost, times.type) for lost in removed.values())], times.type)
+        spans = self._judge(self._put_off_late(affected, today))
+        if begun and receipt.before.get(begun):
+            # judged before the day had its snapshots and profiles, because the source's clock is ahead
+            self._judge_day(dt.date.fromisoformat(begun), self._lookbacks)
         arrived = batch.rows.column("ingested_at")
-        return MicroBatch(len(rows), batch.rejected.num_rows, arrived, dict(receipt.partitions), spans, concurrent_write)
+        counts = {**receipt.partitions, **{day: self._row_counts[day] for day in removed}}
+        return MicroBatch(len(rows), batch.rejected.num_rows, arrived, counts, spans, concurrent_write)
 
-    def _judge(self, times: pa.ChunkedArray) -> list[Span]:
+    def _remove_moved(self, times: pa.ChunkedArray) -> dict[str, Sequence[dt.datetime]]:
+        """Remove what the rows at these times have moved to another day; return the times of the removed rows by day."""
+        removed: dict[str, Sequence[dt.datetime]] = {}
+        for span in spans_of(times, dt.timedelta()):
+            found = remove_moved(self._warehouse, self._engine.per_transaction, span, self._correction_days)
+            for day, lost in found.times.items():
+                removed[day] = [*removed.get(day, ()), *lost]
+        if removed:
+            row_counts = self._warehouse.partitions(TRANSACTIONS.table.full_name)
+            self._row_counts.update({day: row_counts.get(day, 0) for day in removed})
+        return removed
+
+    def _put_off_late(self, times: pa.ChunkedArray, today: dt.date) -> pa.ChunkedArray:
+        """Put off what happened before yesterday; return the other times.
+
+        Rows on hundreds of days would hold the live path up for minutes. `_judge_late` judges them, a few days with each poll.
+        """
+        since = pa.scalar(dt.datetime.combine(today - DAY, dt.time()), times.type)
+        late = pc.less(times, since)
+        unjudged = {start.date(): (start, end) for start, end in self._pending.unjudged}
+        for moment in times.filter(late).to_pylist():
+            moment = moment.replace(tzinfo=dt.UTC)
+            start, end = unjudged.get(moment.date(), (moment, moment))
+            unjudged[moment.date()] = min(start, moment), max(end, moment)
+        self._put_off(unjudged=tuple(unjudged[day] for day in sorted(unjudged, reverse=True)))
+        return times.filter(pc.invert(late))
+
+    def _judge_late(self) -> None:
+        """Judge some of the days that were put off."""
+        for times in self._pending.unjudged[:MAX_LATE_DAYS]:
+            edges = pa.array([time.replace(tzinfo=None) for time in times], pa.timestamp("us"))
+            self._judge(pa.chunked_array([edges]), limit=1)
+            self._put_off(unjudged=tuple(each for each in self._pending.unjudged if each != times))
+
+    def _judge(self, times: pa.ChunkedArray, limit: int = MAX_SPANS) -> list[Span]:
         """Compute every rule and the alerts for the times of the rows; return the spans of the alerts."""
-        by_lookback = {lookback: spans_of(times, lookback) for lookback in set(self._lookbacks.values())}
+        by_lookback = {lookback: spans_of(times, lookback, limit) for lookback in set(self._lookbacks.values())}
         per_customer = [table for table in self._lookbacks if self._engine.is_per_customer(table)]
         for table in self._lookbacks.keys() - per_customer:
             for span in by_lookback[self._lookbacks[table]]:
@@ -176,34 +267,92 @@ class MicroBatcher:
     def _compute(self, table: str, span: Span) -> None:
         self._warehouse.replace(self._engine.tables[table], self._engine.query(table, span), span)
 
-    def _begin_day(self, ds: str) -> None:
-        """With the first transaction of a day, compute its point-in-time tables before anything is judged.
+    def _begin_day(self, ds: str) -> str | None:
+        """With the first transaction of a day, compute its point-in-time tables before anything is judged; return the day.
 
-        Daily sums of yesterday are computed from what has arrived; yesterday becomes a late day, to be reconciled.
+        Daily sums of yesterday are computed from what has arrived; yesterday becomes a late day, to be reconciled. A snapshot
+        that is refused, late or not available is that of the latest earlier day, until `load_missing` has loaded it.
         """
         if self.checkpoint.day is not None and ds <= self.checkpoint.day:
             self._add_missing_features(dt.date.fromisoformat(self.checkpoint.day))
-            return
+            return None
         day = dt.date.fromisoformat(ds)
         yesterday = self._day_before(day)
-        for api in API_TABLES.values():
-            span = yesterday if api.day_column else Span.days(day, day)
-            if span is None:
-                self._warehouse.ensure_table(api.table)
-            elif api is not TRANSACTIONS:
-                load(api, self._source, self._warehouse, span, self._rejected_limit)
+        self._add_missing_columns()
+        self._problems = self._day_tables.begin(spans_of_day(Span.days(day, day), yesterday))
+        missing = [found for table in self._problems if (found := self._without(table, day))]
+        # before the tables: after a kill, the rows of the day are known to be those of an earlier one
+        self._put_off(missing=tuple(missing))
+        for each in missing:
+            self._day_tables.carry(each)
         self._compute_features(self._engine.upstream_features, day)
         late_days = set(self.checkpoint.late_days)
         if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(TRANSACTIONS.table.full_name):
             late_days.add(yesterday.first_ds)
         self._save(replace(self.checkpoint, day=ds, late_days=sorted(late_days)))
+        return ds
+
+    def _without(self, table: str, day: dt.date) -> MissingTable | None:
+        """What to use instead of a table's rows; None if another run has loaded the day's snapshot before."""
+        known = self.missing.get(table)
+        if known is not None and known.day == day:
+            return known
+        instead = self._day_tables.latest(table, day)
+        return None if instead == day else MissingTable(table=table, day=day, instead=instead)
+
+    def load_missing(self, ask: bool) -> list[str]:
+        """Load missing tables that the source has answered by now, and judge the day again; return their names.
+
+        Args:
+            ask: True to ask the source for the missing tables again, in the background.
+
+        Raises:
+            HiveIOError: call it again.
+        """
+        loaded = []
+        for table, missing in self.missing.items():
+            span = spans_of_day(Span.days(missing.day, missing.day), self._day_before(missing.day))[table]
+            if self._day_tables.is_fetched(table):
+                problem = self._day_tables.commit(table)
+                if problem:
+                    self._problems[table] = problem
+                    continue
+                self._judge_again(table, missing.day)
+                self._put_off(missing=tuple(each for each in self._pending.missing if each.table != table))
+                loaded.append(table)
+            elif ask:
+                self._day_tables.request({table: span})
+        return loaded
+
+    def _judge_again(self, table: str, day: dt.date) -> None:
+        """Compute what depends on a table, for the whole day."""
+        changed = {table}
+        for name in self._engine.order:
+            if changed & self._engine.reads(name).keys():
+                changed.add(name)
+        self._compute_features([name for name in self._engine.upstream_features if name in changed], day)
+        self._judge_day(day, changed)
+
+    def _judge_day(self, day: dt.date, tables: Collection[str]) -> None:
+        for table in self._lookbacks:
+            if table in tables:
+                self._compute(table, Span.days(day, day))
 
     def _add_missing_features(self, day: dt.date) -> None:
-        """Compute features that the warehouse lacks because an earlier release began the day: rules read them."""
+        """Add what the warehouse lacks because an earlier release began the day: rules read these features and columns."""
         if not self._features_are_complete:
             existing = set(self._warehouse.tables(DATABASE))
+            self._add_missing_columns()
             self._compute_features([name for name in self._engine.upstream_features if name not in existing], day)
             self._features_are_complete = True
+
+    def _add_missing_columns(self) -> None:
+        """Create the source tables that are missing, and add the columns that existing tables have gained."""
+        existing = set(self._warehouse.tables(DATABASE))
+        features = [self._engine.tables[name] for name in self._engine.upstream_features if name in existing]
+        sources = [table for api in API_TABLES.values() for table in (api.table, api.loads) if table]
+        for table in (*sources, *features):
+            self._warehouse.ensure_table(table)
 
     def _compute_features(self, features: Iterable[str], day: dt.date) -> None:
         """Compute point-in-time features of a day and the other features of the day before.

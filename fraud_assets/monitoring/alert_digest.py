@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic import AwareDatetime, BaseModel, TypeAdapter
 from sqlglot import exp
 
 from fraud_assets.atomic_write import write_atomically
+from fraud_assets.monitoring.incidents import LOCK_SECONDS
 from fraud_assets.monitoring.outbox import Message, Outbox
+from fraud_assets.monitoring.state_files import read_state
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.sql.windows import hiveql
 from hive_io import PARTITION, HiveQL
@@ -22,6 +25,16 @@ BETWEEN_DIGESTS = dt.timedelta(minutes=15)
 """Least time between two digests: at most four an hour, however many alerts there are."""
 _LISTED = 10
 """Alerts that a digest lists, the highest scores first."""
+
+
+class _Notified(BaseModel):
+    """When the last digest was written, and the alerts that were notified, by day."""
+
+    at: AwareDatetime | None = None
+    told: dict[str, list[str]] = {}
+
+
+_STATE = TypeAdapter(_Notified)
 
 
 class AlertDigest:
@@ -34,7 +47,7 @@ class AlertDigest:
     def __init__(self, file: Path, outbox: Outbox) -> None:
         self._file = file
         self._outbox = outbox
-        self._lock = FileLock(file.with_suffix(".lock"))
+        self._lock = FileLock(file.with_suffix(".lock"), timeout=LOCK_SECONDS)
 
     def notify(
         self, alerts: Iterable[Mapping[str, Any]], days: Sequence[str], now: dt.datetime, severity: str, link: str
@@ -48,10 +61,11 @@ class AlertDigest:
             link: the address of the alerts in Dagster.
         """
         with self._lock:
-            state = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {"at": None, "told": {}}
-            if state["at"] and now - dt.datetime.fromisoformat(state["at"]) < BETWEEN_DIGESTS:
+            state = read_state(self._file, _STATE, "alerts of the last two days may be notified again") or _Notified()
+            # a time in the future is that of a clock which was set back
+            if state.at and dt.timedelta() <= now - state.at < BETWEEN_DIGESTS:
                 return
-            notified = {day: set(state["told"].get(day, ())) for day in days}
+            notified = {day: set(state.told.get(day, ())) for day in days}
             new = [alert for alert in alerts if alert["transaction_id"] not in notified[alert[PARTITION]]]
             if not new:
                 return
@@ -60,8 +74,8 @@ class AlertDigest:
             for alert in new:
                 notified[alert[PARTITION]].add(alert["transaction_id"])
             # after the message: a process killed in between notifies twice rather than never
-            state = {"at": now.isoformat(), "told": {day: sorted(ids) for day, ids in notified.items()}}
-            write_atomically(self._file, json.dumps(state) + "\n")
+            stored = {"at": now.isoformat(), "told": {day: sorted(ids) for day, ids in notified.items()}}
+            write_atomically(self._file, json.dumps(stored) + "\n")
 
 
 def _digest(alerts: Sequence[Mapping[str, Any]], severity: str, link: str) -> Message:

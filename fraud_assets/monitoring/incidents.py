@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import TypeAdapter
 
 from fraud_assets.atomic_write import write_atomically
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.monitoring.outbox import Message, Outbox
+from fraud_assets.monitoring.state_files import read_state
 
+LOCK_SECONDS = 10.0
+"""Seconds to wait for another process that writes the same file."""
+_OPEN = TypeAdapter(dict[str, dict[str, str]])
 _NAMES, _LINES = 3, 20
 """Names in a title, and lines in a message, at most."""
 
@@ -45,7 +50,7 @@ class IncidentLog:
         self._outbox = outbox
         self._clock = clock
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(file.with_suffix(".lock"))
+        self._lock = FileLock(file.with_suffix(".lock"), timeout=LOCK_SECONDS)
 
     def update(
         self, kind: IncidentKind, failing: Mapping[str, Callable[[], str]], healthy: Collection[str] | None = None
@@ -55,11 +60,19 @@ class IncidentLog:
         Args:
             failing: for each name that fails, a function that describes the failure; called only for a new incident.
             healthy: names whose incidents are resolved; None for all names that are not failing.
+
+        Raises:
+            filelock.Timeout: another process holds the lock for more than `LOCK_SECONDS`; call it again.
         """
         with self._lock:
-            incidents = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
-            open_since: dict[str, str] = incidents.get(kind.name, {})
-            new = [name for name in failing if name not in open_since]
+            open_since = self._read().get(kind.name, {})
+        # without the lock, since a description may ask Dagster's records, which can take long
+        described = {name: failing[name]() for name in [name for name in failing if name not in open_since][:_LINES]}
+        with self._lock:
+            incidents = self._read()
+            open_since = incidents.get(kind.name, {})
+            # another process may have resolved one meanwhile; the next call opens it again
+            new = [name for name in failing if name not in open_since and (name in described or len(described) == _LINES)]
             resolved = {
                 name: since
                 for name, since in open_since.items()
@@ -68,7 +81,7 @@ class IncidentLog:
             if not new and not resolved:
                 return
             if new:
-                lines = [f"{name}: {failing[name]()}" for name in new[:_LINES]] + _more(len(new) - _LINES, "")
+                lines = [f"{name}: {described[name]}" for name in new if name in described] + _more(len(new) - _LINES, "")
                 self._outbox.put(Message(_title(kind.opened, new), "\n".join([*lines, kind.why])))
             if resolved:
                 lines = [f"{name}: failing since {since} (UTC)" for name, since in list(resolved.items())[:_LINES]]
@@ -79,6 +92,10 @@ class IncidentLog:
             still_open = {name: since for name, since in open_since.items() if name not in resolved}
             incidents[kind.name] = {**still_open, **dict.fromkeys(new, now)}
             write_atomically(self._file, json.dumps(incidents) + "\n")
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        """When each open incident was opened, by kind and name."""
+        return read_state(self._file, _OPEN, "incidents that are still open are reported again") or {}
 
 
 def _title(beginning: str, names: Sequence[str]) -> str:

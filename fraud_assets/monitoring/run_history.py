@@ -31,8 +31,10 @@ def what_failed(events: Iterable[dg.DagsterEvent]) -> str:
     for event in events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
-                errors.append(f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip())
+            line = f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip()
+            # a check of a range of days fails once on each of them, with one description
+            if not check.passed and line not in errors:
+                errors.append(line)
         elif event.is_step_failure:
             cause = _root_cause(event.step_failure_data.error)
             # skip steps that failed because of a check, which is listed already, and repetitions of the same cause

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from flask import Flask, Response
 
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
@@ -20,8 +22,9 @@ from fraud_assets.live.micro_batch import GAP, MicroBatch, MicroBatcher, spans_o
 from hive_io import EmbeddedWarehouse, HiveIOError, Receipt, Span, Table
 from hive_io.warehouse import Data
 from mock_sources import Faults, World, running
+from mock_sources.serving import serving
 from tests.e2e.lakes import Rows, assert_same, rows_of
-from tests.fraud_fixtures import book_with
+from tests.fraud_fixtures import book_with, served
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +39,7 @@ FAULTS = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 ENGINE = Engine(read_rule_book())
 LEFT_TO_A_RUN = {
     "customer_daily_activity", "customer_daily_anomalies", "merchant_daily_activity", "fraud_reports",
-    "fraud_reports_rejected", "service_levels", "latencies",
+    "fraud_reports_rejected", "fraud_reports_loads", "service_levels", "latencies",
 }  # fmt: skip
 """Tables whose rows of the day in progress only a run computes."""
 
@@ -309,6 +312,37 @@ def test_a_cursor_of_another_source_is_an_error(source: ClockedSource, tmp_path:
     Checkpoint(cursor="nonsense").write(tmp_path / "watch.json")
     with SourceClient(source.url) as client, pytest.raises(SourceError, match="400"):
         list(batcher_of(lake, client, tmp_path).poll(DAY))
+
+
+def test_late_rows_on_many_days_are_judged_a_few_days_with_each_poll(tmp_path: Path, lake: EmbeddedWarehouse) -> None:
+    """Forty days, each with a late payment that is over the limit of a rule."""
+    days = [DAY - dt.timedelta(days=number) for number in range(40)]
+    arrived = f"{DAY}T10:00:05Z"
+    rows = [
+        served("transactions", transaction_id=f"tx{day}", date_time=f"{day}T10:00:00Z", amount=50_000, ingested_at=arrived)
+        for day in days
+    ]
+    pages = [rows]
+    app = Flask("late")
+    app.get("/api/transactions")(lambda: Response(json.dumps(pages.pop() if pages else []), headers={"X-Cursor": "c"}))
+    app.get("/<path:path>", endpoint="others")(lambda path: Response("later", 503))
+    book = book_with(tmp_path / "book", {}, of_the_package=["high_value"])
+
+    def judged() -> set[str]:
+        return set(lake.read("fintech.fraud_alerts", ["transaction_id"]).column(0).to_pylist())
+
+    with serving(app) as url, SourceClient(url, attempts=1) as client:
+        batcher = MicroBatcher(Engine(book), client, lake, tmp_path / "watch.json", FIRST, 1.0)
+        [batch] = batcher.poll(DAY)
+        assert batch.served == 40 and lake.partitions("fintech.transactions").keys() == {str(day) for day in days}
+        assert judged() == {f"tx{day}" for day in days[:5]}, "today, yesterday, and three days"
+        assert batcher.unjudged_days == 35
+        # it survives a restart
+        batcher = MicroBatcher(Engine(book), client, lake, tmp_path / "watch.json", FIRST, 1.0)
+        assert list(batcher.poll(DAY)) == [] and batcher.unjudged_days == 32
+        batcher.mark_reconciled([str(day) for day in days[8:38]])
+        assert list(batcher.poll(DAY)) == [] and batcher.unjudged_days == 0
+    assert judged() == {f"tx{day}" for day in [*days[:8], *days[38:]]}
 
 
 # --- spans --------------------------------------------------------------------------------------------------------------

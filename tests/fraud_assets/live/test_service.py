@@ -25,8 +25,10 @@ import pytest
 from pydantic import SecretStr
 
 from fraud_assets.defs.asset_specs import key
+from fraud_assets.errors import SettingsError
 from fraud_assets.live import service as module
 from fraud_assets.live.service import KEPT_RUNS, LONGEST_PAUSE, REPORT_EVERY, SHARE_OF_RUNS, TAG, days_to_run
+from fraud_assets.monitoring.outbox import Outbox
 from fraud_assets.runs.batch import RunReport, run_days
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.runs.retention import delete_old_runs
@@ -172,12 +174,14 @@ def writes_of(table: Path, day: dt.date) -> int:
 
 
 def without_latencies(rows: Rows) -> Rows:
-    """The rows without what only a watch can count: latencies."""
+    """The rows without what only a watch can count, latencies, and without its loads of reports of the day before it began."""
+    days = {dict(row)["ds"] for row in rows["customers"]}
+    loads = Counter({row: n for row, n in rows["fraud_reports_loads"].items() if dict(row)["ds"] in days})
     counted = {"judged", "latency_p50", "latency_p95", "latency_max"}
     levels: Counter[tuple[object, ...]] = Counter()
     for row, times in rows["service_levels"].items():
         levels[tuple((name, value) for name, value in row if name not in counted)] += times  # type: ignore[misc]
-    return {**rows, "service_levels": levels, "latencies": Counter()}
+    return {**rows, "service_levels": levels, "latencies": Counter(), "fraud_reports_loads": loads}
 
 
 # --- pauses, intervals and failures ---------------------------------------------------------------------------------------
@@ -189,7 +193,8 @@ def test_a_source_that_fails_is_retried_after_longer_and_longer_pauses(tmp_path:
     world = loaded(MORNING)
 
     def story() -> Story:
-        yield lambda: len(now.pauses) >= 7
+        # a report to Dagster may interrupt a pause
+        yield lambda: now.seconds() >= 1 + 2 + 4 + 8 + 16 + LONGEST_PAUSE + LONGEST_PAUSE
         with running(world, port, now=now.now):
             yield lambda: rows_on(settings)
             now.pauses.clear()
@@ -340,6 +345,54 @@ def is_vacuumed(settings: Settings) -> bool:
     """True if a vacuum has set the retention of the commits of transactions."""
     table = deltalake.DeltaTable(f"{settings.warehouse}/fintech.db/transactions")
     return "delta.logRetentionDuration" in table.metadata().configuration
+
+
+def test_a_defect_in_a_step_is_an_incident_and_detection_goes_on(
+    tmp_path: Path, now: SimulatedTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Judging fails twice and deleting expired files fails three times; the thread that sends messages fails three times."""
+    failures = Counter({"poll": 2, "vacuum": 3, "send": 3})
+
+    def failing(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **more: object) -> object:
+            if failures[name] > 0:
+                failures[name] -= 1
+                raise ZeroDivisionError(f"a defect in {name}")
+            return real(*given, **more)
+
+        return call
+
+    monkeypatch.setattr(module.MicroBatcher, "poll", failing("poll", module.MicroBatcher.poll))
+    monkeypatch.setattr(module, "vacuum", failing("vacuum", module.vacuum))
+    monkeypatch.setattr(Outbox, "send", failing("send", Outbox.send))
+    receiver = Receiver()
+    with serving(receiver.app) as hook, running(loaded(MORNING), now=now.now) as url:
+        target = SecretStr(hook.replace("http://", "json://") + "/hook")
+        settings = settings_of(tmp_path, url)
+        settings = settings.model_copy(update={"notify": target, "notify_severity": "none", "scheduler": "airflow"})
+
+        def story() -> Story:
+            with logged() as messages:
+                yield has(messages, "a defect in poll")
+                yield lambda: failures["vacuum"] < 3
+                arrived = rows_on(settings)
+                yield lambda: rows_on(settings) > arrived
+                yield lambda: is_vacuumed(settings)
+                wait_until("the messages", lambda: len(receiver.titles) == 4, HANGS)
+
+        messages = simulate(settings, now, story(), every=5.0, reconcile=5.0)
+    steps = ["judging transactions", "deleting expired files"]
+    opened, resolved = (f"{title}: " for title in (module.FAILURES.opened, module.FAILURES.resolved))
+    assert sorted(receiver.titles) == sorted(beginning + step for beginning in (opened, resolved) for step in steps)
+    assert all("ZeroDivisionError: a defect in" in body for body in receiver.bodies[::2])
+    assert len([message for message in messages if "ZeroDivisionError: a defect in poll; retrying" in message]) == 2
+    assert len([message for message in messages if "ZeroDivisionError: a defect in vacuum; deleting" in message]) == 3
+
+
+def test_a_first_day_in_the_future_is_an_error(tmp_path: Path, now: SimulatedTime) -> None:
+    settings = settings_of(tmp_path, "http://127.0.0.1:9", NEXT + dt.timedelta(days=5))
+    with pytest.raises(SettingsError, match=f"FRAUD_FIRST_DAY is {NEXT}, after today, {DAY}"):
+        simulate(settings, now, (condition for condition in [lambda: False]))
 
 
 # --- processes ----------------------------------------------------------------------------------------------------------

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock, Timeout
 from flask import Flask, request
 from pydantic import SecretStr
 
 from fraud_assets.cli.main import main
 from fraud_assets.clock import Clock
+from fraud_assets.monitoring import incidents as incidents_module
 from fraud_assets.monitoring import outbox as outbox_module
+from fraud_assets.monitoring.alert_digest import AlertDigest
 from fraud_assets.monitoring.incidents import IncidentKind, IncidentLog
 from fraud_assets.monitoring.outbox import Message, NotSent, Outbox, try_targets
 from mock_sources.serving import serving
@@ -31,12 +34,14 @@ class Receiver:
     Attributes:
         titles, bodies: of the messages it has accepted.
         open: whether it accepts messages.
+        refuses: titles that it answers with status 400.
     """
 
     def __init__(self) -> None:
         self.titles: list[str] = []
         self.bodies: list[str] = []
         self.open = True
+        self.refuses: set[str] = set()
         self.app = Flask("receiver")
         self.app.post("/hook")(self._receive)
 
@@ -44,6 +49,8 @@ class Receiver:
         if not self.open:
             return "", 503
         message = request.get_json()
+        if message["title"] in self.refuses:
+            return "", 400
         self.titles.append(message["title"])
         self.bodies.append(message["message"])
         return "", 200
@@ -72,6 +79,59 @@ def test_each_target_gets_each_message_once_and_in_order(receiver: Receiver, tar
         outbox.put(Message(title, "…"))
     assert outbox.send() == [] == outbox.send()
     assert receiver.titles == ["one", "two", "three"] * 2 and not outbox.waiting
+
+
+def test_a_message_that_a_target_refuses_does_not_block_the_others(
+    receiver: Receiver, target: SecretStr, tmp_path: Path
+) -> None:
+    outbox = Outbox(tmp_path / "outbox", [target])
+    receiver.refuses = {"refused", "refused, too"}
+    for title in ("refused", "refused, too", "one", "two"):
+        outbox.put(Message(title, "…"))
+    for number in range(20):
+        outbox.send()
+        outbox.put(Message(f"later {number}", "…"))
+    for _ in range(50):
+        outbox.send()
+    assert set(receiver.titles) == {"one", "two", *(f"later {number}" for number in range(20))}
+    assert len(receiver.titles) == 22, "each once"
+    assert outbox.waiting == 0
+    given_up = [json.loads(file.read_text())["title"] for file in sorted((tmp_path / "outbox" / "refused").iterdir())]
+    assert given_up == ["refused", "refused, too"]
+
+
+def test_a_refused_message_is_kept_until_others_are_accepted(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox", [target])
+    receiver.refuses = {"refused"}
+    outbox.put(Message("refused", "…"))
+    for _ in range(10):
+        outbox.send()
+    assert outbox.waiting == 1 and not (tmp_path / "outbox" / "refused").exists()
+    receiver.open = False
+    outbox.put(Message("other", "…"))
+    for _ in range(10):
+        outbox.send()
+    assert outbox.waiting == 2 and not (tmp_path / "outbox" / "refused").exists(), "a target that is down refuses nothing"
+
+
+def test_descriptions_are_made_without_the_lock(tmp_path: Path) -> None:
+    file = tmp_path / "notices.json"
+    log, other = (IncidentLog(file, Outbox(tmp_path / "outbox", [])) for _ in range(2))
+
+    def describe() -> str:
+        with FileLock(file.with_suffix(".lock")).acquire(timeout=0):
+            return "it fails"
+
+    log.update(RUNS, {"a run": describe})
+    other.update(RUNS, {"a run": pytest.fail})
+    assert json.loads(file.read_text())["runs"].keys() == {"a run"}
+
+
+def test_a_lock_that_another_process_keeps_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incidents_module, "LOCK_SECONDS", 0.1)
+    file = tmp_path / "notices.json"
+    with FileLock(file.with_suffix(".lock")), pytest.raises(Timeout):
+        IncidentLog(file, Outbox(tmp_path / "outbox", [])).update(RUNS, {"a run": lambda: "it fails"})
 
 
 def test_a_message_that_cannot_be_sent_is_kept_and_sent_later_even_by_another_process(
@@ -166,6 +226,96 @@ def test_the_files_of_waiting_messages(tmp_path: Path) -> None:
     for file in files:
         message = json.loads(file.read_text(encoding="utf-8"))
         assert message == {"title": MESSAGE.title, "body": MESSAGE.body, "good": False}
+
+
+DAMAGED = {
+    "empty": b"",
+    "cut": b'{"title": "No tra',
+    "other bytes": b"\xff\xfe\x00",
+    "nested deep": b"[" * 100_000,
+    "a list": b"[]",
+    "null": b"null",
+    "other types": b'{"title": 5, "body": ["x"], "source": [], "told": 7}',
+    "types deep inside": b'{"source": {"a": 5}, "told": {"2026-01-05": 5}, "title": "x"}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_message_is_moved_aside_and_the_others_are_sent(
+    receiver: Receiver, target: SecretStr, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    outbox = Outbox(tmp_path / "outbox", [target])
+    for title in ("one", "damaged", "two"):
+        outbox.put(Message(title, "…"))
+    damaged = sorted((tmp_path / "outbox").glob("*.json"))[1]
+    damaged.write_bytes(content)
+    assert outbox.send() == []
+    assert receiver.titles == ["one", "two"] and outbox.waiting == 0
+    assert [file.name for file in (tmp_path / "outbox").glob("*.damaged")] == [damaged.name + ".damaged"]
+    assert (tmp_path / "outbox" / f"{damaged.name}.damaged").read_bytes() == content
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert str(damaged) in warning and ".damaged" in warning
+    assert outbox.send() == [] and len(receiver.titles) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"title": "readable", "body": "b"}',
+        '{"title": "readable", "body": "b", "good": "yes", "severity": 5}',
+        '{"title": "readable", "body": "\\ud800b", "good": null}',
+    ],
+)
+def test_a_message_that_can_be_read_is_sent(receiver: Receiver, target: SecretStr, tmp_path: Path, content: str) -> None:
+    outbox = Outbox(tmp_path / "outbox", [target])
+    outbox.put(MESSAGE)
+    (file,) = (tmp_path / "outbox").glob("*.json")
+    file.write_text(content, encoding="utf-8")
+    assert outbox.send() == []
+    assert receiver.titles == ["readable"] and receiver.bodies[0].endswith("b")
+    assert not list((tmp_path / "outbox").glob("*.json*"))
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_of_open_incidents_is_moved_aside_and_what_is_open_is_reported_again(
+    receiver: Receiver, target: SecretStr, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    file, outbox = tmp_path / "notices.json", Outbox(tmp_path / "outbox", [target])
+    for _ in range(2):
+        file.write_bytes(content)
+        IncidentLog(file, outbox, Clock(lambda: NOW)).update(SOURCE, {"transactions": lambda: "none"})
+    assert json.loads(file.read_text(encoding="utf-8")) == {"source": {"transactions": "2026-01-05 23:59:59"}}
+    outbox.send()
+    assert receiver.titles == ["Silent source: transactions"] * 2
+    kept = sorted(tmp_path.glob("*.damaged"))
+    assert [each.name for each in kept] == ["notices.json.2.damaged", "notices.json.damaged"]
+    assert {each.read_bytes() for each in kept} == {content}
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2 and all(str(file) in warning for warning in warnings)
+
+
+def an_alert(name: str) -> dict[str, object]:
+    time = dt.datetime(2026, 1, 5, 12)
+    return {"transaction_id": name, "ds": "2026-01-05", "score": 0.5, "severity": "high", "rules": ["r"], "event_time": time}
+
+
+@pytest.mark.parametrize("content", [*DAMAGED.values(), b'{"at": "yesterday"}', b'{"at": "2026-01-05T10:00:00"}', b'{"at": 5}'])
+def test_a_damaged_file_of_notified_alerts_is_moved_aside_and_no_alert_is_lost(tmp_path: Path, content: bytes) -> None:
+    target = SecretStr("json://127.0.0.1:9/hook")
+    file, outbox = tmp_path / "alerts_told.json", Outbox(tmp_path / "outbox", [target])
+    file.write_bytes(content)
+    AlertDigest(file, outbox).notify([an_alert("t1")], ["2026-01-05"], NOW, "high", "http://127.0.0.1/alerts")
+    assert json.loads(file.read_text(encoding="utf-8")) == {"at": NOW.isoformat(), "told": {"2026-01-05": ["t1"]}}
+    assert outbox.waiting == 1
+    assert (tmp_path / "alerts_told.json.damaged").read_bytes() == content
+
+
+def test_a_digest_is_due_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox", [SecretStr("json://127.0.0.1:9/hook")])
+    digest = AlertDigest(tmp_path / "alerts_told.json", outbox)
+    for hours, name in ((1, "t1"), (0, "t2")):
+        digest.notify([an_alert(name)], ["2026-01-05"], NOW + dt.timedelta(hours=hours), "high", "http://127.0.0.1")
+    assert outbox.waiting == 2
 
 
 def test_many_names_are_one_message_and_unknown_ones_stay_open(receiver: Receiver, target: SecretStr, tmp_path: Path) -> None:
