@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from functools import partial
+
 import dagster as dg
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
@@ -12,11 +15,16 @@ from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
 from fraud_assets.defs.latest_partition import latest_partition_checks
 from fraud_assets.defs.maintenance import maintenance_job
-from fraud_assets.defs.resources import SourceResource
+from fraud_assets.defs.resources import source_resource
 from fraud_assets.defs.schedules import schedules
 from fraud_assets.defs.service_levels import service_level_assets
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
+from fraud_assets.errors import SettingsError
+from fraud_assets.ingestion.http_source import Limits, SourceClient
+from fraud_assets.ingestion.load import Source
+from fraud_assets.ingestion.mapped_source import MappedSource
+from fraud_assets.ingestion.source_file import read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
 from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS
 from fraud_assets.settings import PREFIX, Settings, read_settings
@@ -43,7 +51,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
     maintenance = maintenance_job(engine, settings.keep_days, clock)
     return dg.Definitions(
         assets=[
-            *api_assets(partitions, settings.rejected_limit),
+            *api_assets(partitions, settings.rejected_limit, engine.per_transaction, settings.correction_days, clock),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
             *service_level_assets(engine, partitions),
@@ -55,15 +63,65 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
             "lake": lake,
-            "source": SourceResource(base_url=settings.source_url),
+            "source": source_resource(partial(open_source, settings)),
         },
         # a process for each step would cost seconds; the work itself happens in the warehouse
         executor=dg.in_process_executor,
     )
 
 
+def open_source(settings: Settings) -> Source:
+    """The source that runs read: what the source file describes, or else the three APIs.
+
+    Raises:
+        SourceFileError: the source file has mistakes.
+    """
+    if settings.source is None:
+        return source_client(settings)
+    key = settings.mask_key.get_secret_value() if settings.mask_key else None
+
+    def connect(url: str) -> SourceClient:
+        return source_client(settings.model_copy(update={"source_url": url}))
+
+    return MappedSource(read_source_file(settings.source), key, connect, dt.timedelta(seconds=settings.ahead_seconds))
+
+
+def live_settings(settings: Settings) -> Settings:
+    """Settings for `fraud watch`, which reads transactions from the three APIs.
+
+    Raises:
+        SettingsError: the source file takes transactions from elsewhere.
+        SourceFileError: it has mistakes.
+    """
+    if settings.source is None:
+        return settings
+    source = read_source_file(settings.source)
+    if source.apis is None or source.tables:
+        raise SettingsError(
+            f"{settings.source}: `fraud watch` reads the three APIs, and this describes {', '.join(source.tables)} as files. "
+            "Load files with `fraud run`, from a scheduler if they come every day"
+        )
+    return settings.model_copy(update={"source": None, "source_url": source.apis})
+
+
+def source_client(settings: Settings, attempts: int = 5) -> SourceClient:
+    """A client of the three APIs, with the limits of the settings.
+
+    Args:
+        attempts: maximum number of requests for a page.
+    """
+    limits = Limits(
+        settings.source_page_seconds,
+        settings.source_page_megabytes,
+        settings.source_load_seconds,
+        settings.source_max_pages,
+        settings.ahead_seconds,
+    )
+    return SourceClient(settings.source_url, attempts=attempts, limits=limits)
+
+
 def watched_tables(engine: Engine) -> list[str]:
-    """Names of the tables that are monitored: all but those of rejected rows and latency counts."""
+    """Names of the tables that are monitored: all but those of rejected rows, loads and latency counts."""
     return [*API_TABLES, *engine.order]
 
 

@@ -17,6 +17,10 @@ class SourceError(FraudError):
         self.wait = wait
 
 
+class RunCancelled(FraudError):
+    """A run was cancelled before it was complete. Running its days again completes it."""
+
+
 class RuleError(FraudError):
     """A rule or feature file is invalid; the message names file and line."""
 

@@ -7,15 +7,17 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import hive_io
+from fraud_assets.addresses import public
 from fraud_assets.errors import SettingsError
 
 PREFIX = "FRAUD_"
-_HAS_PASSWORD = re.compile(r"(?<=//)[^/@]*:[^/]*(?=@)")
+_ADDRESSES = {"dagster_url", "source_url", "warehouse"}
 
 
 class Settings(BaseSettings):
@@ -25,9 +27,18 @@ class Settings(BaseSettings):
         warehouse: folder of the embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`.
         warehouse_password: password of the HiveServer2 user, which the URL must not contain; None for no password.
         source_url: base URL of the three source APIs.
+        source: source file that says where each table comes from; None for the three APIs at `source_url`.
+        mask_key: secret of the keyed hashes of `mask: hash` in a source file; None if it has none.
+        source_page_seconds: seconds for a page of the source, from the request to its last byte.
+        source_page_megabytes: largest size of a page, after decompression.
+        source_load_seconds: seconds for all pages of a load.
+        source_max_pages: most pages of a load.
+        ahead_seconds: seconds by which a transaction may be later than its arrival at the source; beyond, it is rejected.
+        snapshot_patience: seconds for which detection waits for snapshots when a day begins.
         rules_file: YAML file with params, weights, severities and statuses that override the rule files; None for no overrides.
-        first_day: first partition of every asset, a UTC day.
+        first_day: first partition of every asset, a UTC day; by default that of the `first_day_file`, if there is one.
         rejected_limit: largest share of rejected rows in a load, 0 to 1; above it, the table keeps its previous rows.
+        correction_days: largest number of days by which a correction may move a transaction; 0 removes no earlier version.
         notify: notification targets as apprise URLs, separated by blanks; None sends nothing.
         notify_severity: lowest severity of alerts to notify about; `none` sends no alerts.
         dagster_url: base URL of the Dagster UI, for links in messages.
@@ -42,10 +53,19 @@ class Settings(BaseSettings):
 
     warehouse: str = "warehouse"
     warehouse_password: SecretStr | None = None
-    source_url: str = "http://127.0.0.1:5000"
+    source_url: Annotated[str, Field(repr=False)] = "http://127.0.0.1:5000"
+    source: Path | None = None
+    mask_key: SecretStr | None = None
+    source_page_seconds: Annotated[float, Field(gt=0)] = 60
+    source_page_megabytes: Annotated[int, Field(ge=1)] = 256
+    source_load_seconds: Annotated[float, Field(gt=0)] = 3600
+    source_max_pages: Annotated[int, Field(ge=1)] = 10_000
+    ahead_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
+    snapshot_patience: Annotated[float, Field(ge=0)] = 60
     rules_file: Path | None = None
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
+    correction_days: Annotated[int, Field(ge=0, le=90)] = 7
     notify: SecretStr | None = None
     notify_severity: Literal["low", "medium", "high", "critical", "none"] = "high"
     dagster_url: str = "http://127.0.0.1:3000"
@@ -62,6 +82,22 @@ class Settings(BaseSettings):
             raise ValueError("expected a URL that starts with http:// or https://")
         return value
 
+    @field_validator("source_url")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        if "?" in value or "#" in value:
+            raise ValueError(
+                "expected a base URL without ? and #; in a user or password, write %3F, %23, %2F and %40 for ? # / @"
+            )
+        try:
+            parts = urlsplit(value)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or "@" in parts.path or port == 0:
+            raise ValueError("expected http://host:port/…; in a user or password, write %2F and %40 for / @") from None
+        return value
+
     @field_validator("warehouse")
     @classmethod
     def _is_folder_or_server(cls, value: str) -> str:
@@ -69,7 +105,7 @@ class Settings(BaseSettings):
             try:
                 hive_io.HiveServer.of(value)
             except hive_io.NotAWarehouse as error:
-                where = f", as {PREFIX}WAREHOUSE_PASSWORD" if _HAS_PASSWORD.search(value) else ""
+                where = f", as {PREFIX}WAREHOUSE_PASSWORD" if re.search("//[^/@]*:[^/]*@", value) else ""
                 raise ValueError(f"{error}{where}") from None
         return value
 
@@ -95,6 +131,11 @@ class Settings(BaseSettings):
         """Folder of the checkpoint of `fraud watch`: that of the embedded warehouse, or Dagster's folder for a HiveServer2."""
         return self.dagster_home if "://" in self.warehouse else Path(self.warehouse).absolute()
 
+    @property
+    def first_day_file(self) -> Path:
+        """File with the first day of a warehouse, in its `state_folder`. Only `fraud demo` writes it, for its own warehouse."""
+        return self.state_folder / "first_day"
+
 
 def read_settings(**given: Any) -> Settings:
     """Read the settings from the environment.
@@ -110,10 +151,33 @@ def read_settings(**given: Any) -> Settings:
         if name.startswith(PREFIX) and name not in known:
             raise SettingsError(f"{name} is not a setting; the settings are {', '.join(sorted(known))}")
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return _with_own_first_day(Settings(**{name: value for name, value in given.items() if value is not None}))
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         message = first["msg"].removeprefix("Value error, ")
-        shown = _HAS_PASSWORD.sub("…", repr(first["input"]))
-        raise SettingsError(f"{name}: {message} (given: {shown})") from None
+        raise SettingsError(f"{name}: {message} (given: {_shown(str(first['loc'][0]), first['input'])})") from None
+
+
+def _with_own_first_day(settings: Settings) -> Settings:
+    if "first_day" in settings.model_fields_set:
+        return settings
+    try:
+        text = settings.first_day_file.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return settings
+    except OSError as error:
+        raise SettingsError(f"{settings.first_day_file} cannot be read: {error.strerror}; or set {PREFIX}FIRST_DAY") from None
+    try:
+        return settings.model_copy(update={"first_day": dt.date.fromisoformat(text)})
+    except ValueError:
+        raise SettingsError(
+            f"{settings.first_day_file}: {text[:40]!r} is not a valid date; write YYYY-MM-DD, or set {PREFIX}FIRST_DAY"
+        ) from None
+
+
+def _shown(setting: str, value: object) -> str:
+    """An invalid value, without what may be secret."""
+    if setting not in Settings.model_fields or Settings.model_fields[setting].annotation == SecretStr | None:
+        return "a value that is not shown"
+    return repr(public(value) if setting in _ADDRESSES and isinstance(value, str) else value)

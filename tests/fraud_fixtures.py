@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -35,7 +36,16 @@ def served(table: str, **changes: Any) -> dict[str, Any]:
         for key in outer:
             inner = inner[key]
         inner[last] = value
+    if "date_time" in changes and "ingested_at" not in changes:
+        # no transaction arrives before it happens
+        with suppress(ValueError, TypeError):
+            row["ingested_at"] = max(row["ingested_at"], changes["date_time"], key=_utc)
     return row
+
+
+def _utc(text: str) -> dt.datetime:
+    time = dt.datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 _SERVED: dict[str, Callable[[], dict[str, Any]]] = {

@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = ("airflow_bridge", "fraud_assets", "hive_io", "mock_sources")
 
 F = "fraud_assets."
-_DATA = {F + "errors", F + "schemas", F + "sql", "hive_io"}
-_ENGINE = {*_DATA, F + "detection", F + "engine", F + "ingestion"}
-_DEFS = {*_ENGINE, F + "clock", F + "defs", F + "evaluation"}
+_DATA = {F + "addresses", F + "errors", F + "schemas", F + "sql", "hive_io"}
+_ENGINE = {*_DATA, F + "clock", F + "detection", F + "engine", F + "ingestion"}
+_DEFS = {*_ENGINE, F + "defs", F + "evaluation"}
 _RUNS = {*_DEFS, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -28,16 +28,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "airflow_bridge": set(),
     "airflow_bridge.export": {"airflow_bridge"},
     "airflow_bridge.in_airflow": {"airflow_bridge"},
+    F + "addresses": set(),
     F + "atomic_write": set(),
     F + "checkout": set(),
     F + "clock": set(),
     F + "errors": set(),
     F + "local_hive": {"hive_io"},
     F + "logs": set(),
-    F + "settings": {F + "errors", "hive_io"},
+    F + "settings": {F + "addresses", F + "errors", "hive_io"},
     F + "schemas": {"hive_io"},
     F + "sql": _DATA,
-    F + "ingestion": _DATA,
+    F + "ingestion": {*_DATA, F + "clock"},
     F + "detection": {*_DATA, F + "checkout"},
     F + "engine": _ENGINE,
     F + "explain": _ENGINE,

@@ -2,77 +2,148 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
+from sqlglot import exp
 
-from fraud_assets.cli.lake import open_lake
-from fraud_assets.cli.options import console, end_option, first_option, format_option, plain, span_or_all, warehouse_option
+from fraud_assets.cli.lake import read_lake
+from fraud_assets.cli.options import (
+    SINCE,
+    console,
+    end_option,
+    first_option,
+    format_option,
+    plain,
+    span_or_all,
+    warehouse_option,
+)
+from fraud_assets.cli.records import print_record
+from fraud_assets.cli.safe_text import json_text, write_csv
+from fraud_assets.detection.rule import SEVERITIES
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.errors import RuleError
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.settings import Settings, read_settings
-from hive_io import Span
+from fraud_assets.sql.windows import hiveql
+from hive_io import PARTITION, HiveQL, Span, Warehouse
+from hive_io.dialect import literal
 
 ALERT_COLUMNS = [column.name for column in FRAUD_ALERTS.columns]
+
+
+@dataclass(frozen=True)
+class AlertFilter:
+    """Which alerts to list; the default lists all.
+
+    Attributes:
+        severities: any of them; empty for all.
+        since: time of the earliest transaction, aware.
+    """
+
+    span: Span | None = None
+    rule: str | None = None
+    severities: Sequence[str] = ()
+    customer: str | None = None
+    min_score: float | None = None
+    since: dt.datetime | None = None
 
 
 @click.command("alerts")
 @warehouse_option
 @first_option
 @end_option
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of alerts.")
+@click.option("--since", type=SINCE, help="Only transactions since this time, YYYY-MM-DDTHH:MMZ, or since a day (UTC).")
+@click.option("--rule", metavar="NAME", help="Only alerts with a hit of this rule.")
+@click.option("--severity", type=click.Choice(SEVERITIES), multiple=True, help="Only alerts of this severity. Can be repeated.")
+@click.option("--customer", metavar="ID", help="Only alerts of this customer.")
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Only alerts with at least this score.")
+@click.option("--limit", type=click.IntRange(1, 2**31 - 1), default=20, show_default=True, help="Maximum number of alerts.")
 @format_option
-def list_alerts(warehouse: str | None, first: dt.date | None, end: dt.date | None, limit: int, output: str) -> None:
+def list_alerts(
+    warehouse: str | None,
+    first: dt.date | None,
+    end: dt.date | None,
+    since: dt.datetime | None,
+    rule: str | None,
+    severity: Sequence[str],
+    customer: str | None,
+    min_score: float | None,
+    limit: int,
+    output: str,
+) -> None:
     """List alerts, highest score first."""
     settings = read_settings(warehouse=warehouse)
-    rows = top_alerts(settings, span_or_all(first, end), limit)
+    wanted = AlertFilter(span_or_all(first, end), rule, severity, customer, min_score, since)
+    rows = top_alerts(read_lake(settings), wanted, limit)
+    if not rows and rule is not None:
+        _check_rule(settings, rule)
     if output == "json":
-        click.echo(json.dumps(rows, default=plain, ensure_ascii=False, indent=2))
+        click.echo(json_text(rows, plain))
     elif output == "csv":
-        writer = csv.DictWriter(sys.stdout, fieldnames=ALERT_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: _csv_value(value) for name, value in row.items()})
+        write_csv(sys.stdout, ALERT_COLUMNS, [{name: _csv_value(value) for name, value in row.items()} for row in rows])
     else:
         print_alerts(console(), rows, "Alerts")
 
 
-def top_alerts(settings: Settings, span: Span | None, limit: int) -> list[dict[str, Any]]:
+def _check_rule(settings: Settings, name: str) -> None:
+    rules = read_rule_book(overrides=settings.rules_file).rules
+    if name not in rules:
+        raise RuleError(f"There is no rule {name}; the rules are {', '.join(rules)}")
+
+
+def top_alerts(lake: Warehouse, wanted: AlertFilter, limit: int) -> list[dict[str, Any]]:
     """The alerts with the highest scores; ties are ordered by time, then by transaction."""
-    rows = open_lake(settings).read(FRAUD_ALERTS.full_name, ALERT_COLUMNS, span)
-    order = [("score", "descending"), ("event_time", "ascending"), ("transaction_id", "ascending")]
-    return rows.sort_by(order).slice(0, limit).to_pylist()
+    schema = FRAUD_ALERTS.arrow_schema.empty_table().select(ALERT_COLUMNS).schema
+    return lake.query(alerts_query(wanted, limit)).cast(schema).to_pylist()
+
+
+def alerts_query(wanted: AlertFilter, limit: int) -> HiveQL:
+    """The query of `top_alerts`: the warehouse filters, orders and cuts."""
+    conditions: list[exp.Expr] = []
+    if wanted.span is not None:
+        conditions.append(exp.column(PARTITION).between(literal(wanted.span.first_ds), literal(wanted.span.last_ds)))
+    if wanted.since is not None:
+        since = wanted.since.astimezone(dt.UTC)
+        # the day is the partition: earlier ones are not read
+        conditions.append(exp.column(PARTITION) >= literal(since.date().isoformat()))
+        conditions.append(exp.column("event_time") >= literal(since))
+    if wanted.rule is not None:
+        conditions.append(exp.func("ARRAY_CONTAINS", exp.column("rules"), literal(wanted.rule)))
+    if wanted.severities:
+        conditions.append(exp.column("severity").isin(*map(literal, wanted.severities)))
+    if wanted.customer is not None:
+        conditions.append(exp.column("customer_id").eq(literal(wanted.customer)))
+    if wanted.min_score is not None:
+        conditions.append(exp.column("score") >= exp.cast(literal(repr(wanted.min_score)), "double"))
+    rows = exp.select(*map(exp.column, ALERT_COLUMNS)).from_(exp.table_(FRAUD_ALERTS.name, db=FRAUD_ALERTS.database))
+    order = [exp.column("score").desc(), exp.column("event_time").asc(), exp.column("transaction_id").asc()]
+    return hiveql(rows.where(*conditions).order_by(*order).limit(limit))
 
 
 def print_alerts(console: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print alerts as a table, each with the reasons of its hits."""
-    table = RichTable("Score", "Severity", "Transaction", "Time (UTC)", title=title, title_justify="left", show_lines=True)
-    table.add_column("Amount", justify="right")
-    table.add_column("Customer")
-    table.add_column("Reasons", overflow="fold", ratio=1)
+    """Print alerts, each with the reasons of its hits. A key is never cut, however narrow the terminal is."""
+    if not rows:
+        console.print("No alerts.")
+        return
+    console.print(title, style="italic", highlight=False)
     for row in rows:
-        reasons = [f"{rule}: {reason}" for rule, reason in zip(row["rules"], row["reasons"], strict=True)]
-        table.add_row(
+        fields = [
             f"{row['score']:.3f}",
             row["severity"],
-            escape(row["transaction_id"]),
+            row["transaction_id"],
             f"{row['event_time']:%Y-%m-%d %H:%M:%S}",
             f"{row['amount']:,} {row['currency'] or ''}".strip(),
-            escape(row["customer_id"]),
-            escape("\n".join(reasons)),
-        )
-    console.print(table if rows else "No alerts.")
+            row["customer_id"],
+        ]
+        reasons = [f"{rule}: {reason}" for rule, reason in zip(row["rules"], row["reasons"], strict=True)]
+        print_record(console, fields, reasons)
 
 
 def _csv_value(value: object) -> object:
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
-    return plain(value) if isinstance(value, (Decimal, dt.datetime)) else value
+    return plain(value) if isinstance(value, dt.datetime) else value

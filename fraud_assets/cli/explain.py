@@ -7,7 +7,7 @@ import datetime as dt
 import click
 
 from fraud_assets.cli.explanation import explanation, explanation_json
-from fraud_assets.cli.lake import open_lake
+from fraud_assets.cli.lake import read_lake
 from fraud_assets.cli.options import TIME, console, warehouse_option
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
@@ -32,7 +32,7 @@ def explain(transaction: str, warehouse: str | None, moment: dt.datetime | None,
     """
     settings = read_settings(warehouse=warehouse)
     engine = Engine(read_rule_book(overrides=settings.rules_file))
-    found = explain_transaction(engine, open_lake(settings), transaction, as_of=moment)
+    found = explain_transaction(engine, read_lake(settings), transaction, as_of=moment)
     if output == "json":
         click.echo(explanation_json(found))
     else:

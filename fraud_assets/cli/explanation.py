@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fraud_assets.cli.options import plain
+from fraud_assets.cli.safe_text import json_text, visible
 from fraud_assets.explain.comparisons import Condition, said, shown
 from fraud_assets.explain.explain import Customer, Explanation, Score
 from fraud_assets.explain.rule_outcome import RuleOutcome
@@ -30,7 +30,7 @@ _UNNAMED = "(currency not named)"
 
 def explanation_json(found: Explanation) -> str:
     """The explanation as one JSON object; amounts are strings, so that none is rounded."""
-    return json.dumps(_with_text_keys(dataclasses.asdict(found)), default=plain, ensure_ascii=False, indent=2)
+    return json_text(_with_text_keys(dataclasses.asdict(found)), plain)
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -98,7 +98,9 @@ def _print_profiles(console: Console, customer: Customer) -> None:
     table = _table("Currency", "Payments", "Mean", "Deviation", "Largest", "Last day", right=range(1, 5))
     for row in customer.profiles:
         numbers = (row["transactions"], row["amount_mean"], row["amount_deviation"], row["amount_max"])
-        table.add_row(row["currency"] or _UNNAMED, *(f"{n:,}" if n is not None else "" for n in numbers), row["last_day"])
+        table.add_row(
+            visible(row["currency"] or _UNNAMED), *(f"{n:,}" if n is not None else "" for n in numbers), row["last_day"]
+        )
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
@@ -108,7 +110,7 @@ def _print_preceding(console: Console, customer: Customer) -> None:
     for row in customer.before:
         merchant = row["merchant_name"] or row["merchant_id"]
         texts = (merchant, row["merchant_country"] or "", row["status"] or "", "yes" if row["flagged"] else "")
-        table.add_row(f"{row['event_time']:%Y-%m-%d %H:%M:%S}", _money(row), *map(Text, texts))
+        table.add_row(f"{row['event_time']:%Y-%m-%d %H:%M:%S}", visible(_money(row)), *map(Text, map(visible, texts)))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
@@ -141,9 +143,9 @@ def _print_condition(console: Console, condition: Condition, indent: int = 4) ->
         for part in condition.parts:
             _print_condition(console, part, indent + 2)
         return
-    line = Text(f"{condition.text}: ").append(said(condition.holds), style=_COLOURS[condition.holds])
+    line = Text(visible(f"{condition.text}: ")).append(said(condition.holds), style=_COLOURS[condition.holds])
     if condition.off:
-        line.append(f", by {condition.off}")
+        line.append(visible(f", by {condition.off}"))
     console.print(Padding(line, (0, 0, 0, indent), expand=False), highlight=False)
 
 
@@ -169,4 +171,4 @@ def _table(*columns: str, right: Collection[int]) -> RichTable:
 
 
 def _print(console: Console, text: str, indent: int = 0, style: str = "") -> None:
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False), highlight=False)
+    console.print(Padding(Text(visible(text), style=style), (0, 0, 0, indent), expand=False), highlight=False)

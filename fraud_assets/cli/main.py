@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
-from typing import Any
+from typing import IO, Any
 
 import click
+
+from fraud_assets.cli.one_interrupt import interrupted, one_interrupt
 
 _COMMANDS = {
     "airflow": ("airflow:airflow", "Export the asset graph to Airflow."),
@@ -19,7 +21,7 @@ _COMMANDS = {
     "replay": ("replay:replay", "Run the pipeline on a labelled Parquet FILE and evaluate the alerts."),
     "rules": ("rules:rules", "List, check, document and create rules."),
     "run": ("run:run", "Materialize every asset for a range of days."),
-    "sources": ("sources:sources", "Serve a synthetic world, or a labelled file, as a source."),
+    "sources": ("sources:sources", "Check a source file, propose one, or serve a synthetic world."),
     "ui": ("ui:ui", "Open the Dagster UI."),
     "upkeep": ("maintenance:upkeep", "Compact small files and delete files of replaced rows."),
     "watch": ("watch:watch_source", "Load and judge transactions as they arrive."),
@@ -44,15 +46,50 @@ class CommandGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in sorted(_COMMANDS.items())])
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        # now, since importing the command takes seconds, in which a signal may arrive
+        ctx.meta[_NAME] = args[0]
+        if args[0] in _CHANGING:
+            ctx.with_resource(one_interrupt())
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except KeyboardInterrupt:
+            raise Cancelled(ctx.meta.get(_NAME)) from None
         except Exception as error:
-            if isinstance(error, _user_errors()):
-                raise click.ClickException(str(error)) from error
-            raise
+            if interrupted() and ctx.meta.get(_NAME) in _CHANGING and not isinstance(error, click.exceptions.Exit):
+                raise Cancelled(ctx.meta.get(_NAME)) from None
+            if isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort)):
+                raise
+            if not isinstance(error, _user_errors()):
+                raise
+            from fraud_assets.cli.safe_text import visible
+            from fraud_assets.errors import RunCancelled
+
+            if isinstance(error, RunCancelled):
+                raise Cancelled(ctx.meta.get(_NAME)) from None
+            raise click.ClickException(visible(str(error))) from error
+
+
+_NAME = "fraud_assets.command"
+"""Key of the command's name in the context; click knows it only when the command has been imported, which takes seconds."""
+_CHANGING = {"demo", "rejected", "replay", "run", "upkeep"}
+"""Commands that write and can be repeated."""
+
+
+class Cancelled(click.ClickException):
+    """Ctrl-C or SIGTERM ended a command, with exit code 130, as shells report an interrupted command."""
+
+    exit_code = 130
+
+    def __init__(self, command: str | None) -> None:
+        again = " The same command, run again, completes it." if command in _CHANGING else ""
+        super().__init__(f"Cancelled.{again}")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.format_message(), file=file, err=file is None)
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
@@ -71,3 +108,5 @@ def main() -> None:
     """Fraud detection on Dagster, Hive and Airflow: from three source APIs to alerts with reasons."""
     # the HTTP client logs every request at INFO
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # an interruption while a connection is closed is logged with a traceback
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)

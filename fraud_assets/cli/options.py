@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from fraud_assets.cli.safe_text import SafeConsole
 from hive_io import Span
 
 
@@ -40,12 +43,30 @@ class _Time(click.ParamType[dt.datetime]):
         return time
 
 
+class _Since(click.ParamType[dt.datetime]):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        try:
+            day = dt.date.fromisoformat(str(value))
+        except ValueError:
+            return TIME.convert(value, param, ctx)
+        return dt.datetime.combine(day, dt.time(), dt.UTC)
+
+
 DAY = _Day()
 TIME = _Time()
+SINCE = _Since()
 from_option = click.option("--from", "first", type=DAY, required=True, help="First day, YYYY-MM-DD.")
 to_option = click.option("--to", "end", type=DAY, required=True, help="Day after the last day, YYYY-MM-DD.")
 warehouse_option = click.option(
     "--warehouse", metavar="DIR|URL", help="The warehouse. [default: FRAUD_WAREHOUSE, or ./warehouse]"
+)
+source_option = click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Source file that says where each table comes from. [default: FRAUD_SOURCE, or the APIs at FRAUD_SOURCE_URL]",
 )
 first_option = click.option("--from", "first", type=DAY, help="First day, YYYY-MM-DD. [default: the earliest]")
 end_option = click.option("--to", "end", type=DAY, help="Day after the last day, YYYY-MM-DD. [default: after the latest]")
@@ -76,8 +97,8 @@ def span_or_all(first: dt.date | None, end: dt.date | None) -> Span | None:
 
 
 def console() -> Console:
-    """A console on stdout. When piped, a table is as wide as it needs to be."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    """A console on stdout, as wide as the terminal. When piped, it is as wide as COLUMNS says, or else 160 characters."""
+    return SafeConsole() if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else SafeConsole(width=160)
 
 
 def plain(value: object) -> object:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,15 +11,20 @@ from typing import Any
 import click
 
 from fraud_assets.cli.command_clock import current_clock
-from fraud_assets.cli.lake import open_lake
+from fraud_assets.cli.lake import open_lake, read_lake
 from fraud_assets.cli.options import console, end_option, first_option, format_option, span_or_all, warehouse_option
 from fraud_assets.cli.quarantine_tables import print_counts, print_retries, print_rows
+from fraud_assets.cli.safe_text import json_text, shell_command, write_csv
+from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.engine.corrections import remove_moved
+from fraud_assets.engine.engine import Engine
 from fraud_assets.ingestion.quarantine import masked, overview, refused_rows
 from fraud_assets.ingestion.quarantine_retry import Retried, days_to_run
 from fraud_assets.ingestion.quarantine_retry import retry as retry_rows
-from fraud_assets.schemas.sources import API_TABLES
-from fraud_assets.settings import read_settings
-from hive_io import Span
+from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
+from fraud_assets.settings import Settings, read_settings
+from hive_io import Span, Warehouse
+from hive_io.table import ranges
 
 _TABLES = click.Choice([*API_TABLES])
 
@@ -80,7 +82,7 @@ def list_rejected(
     """
     if personal and (output != "json" or table is None):
         raise click.UsageError("--personal requires TABLE and --format json")
-    lake = open_lake(read_settings(warehouse=warehouse))
+    lake = read_lake(read_settings(warehouse=warehouse))
     span = span_or_all(first, end)
     if table is None:
         counts = overview(lake, API_TABLES.values(), span, claim)
@@ -101,12 +103,9 @@ def list_rejected(
 
 def _print_data(output: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     if output == "json":
-        click.echo(json.dumps([{name: row[name] for name in columns} for row in rows], ensure_ascii=False, indent=2))
-        return
-    writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else v for k, v in row.items()})
+        click.echo(json_text([{name: row[name] for name in columns} for row in rows]))
+    else:
+        write_csv(sys.stdout, columns, rows)
 
 
 @rejected.command()
@@ -127,10 +126,14 @@ def retry(table: str, warehouse: str | None, first: dt.date | None, end: dt.date
     partitions = Span.days(settings.first_day, today)
     # around midnight, the source's clock may be ahead
     allowed = Span.days(settings.first_day, today + dt.timedelta(days=1))
+    lake = open_lake(settings)
+    ahead = dt.timedelta(seconds=settings.ahead_seconds)
     done: list[Retried] = []
     try:
-        for retried in retry_rows(open_lake(settings), api, allowed, span_or_all(first, end)):
+        for retried in retry_rows(lake, api, allowed, span_or_all(first, end), current_clock(), ahead):
             done.append(retried)
+            if api is TRANSACTIONS:
+                _remove_moved(lake, settings, retried.changed)
     finally:
         # printed even if a later day fails: these days have changed
         changed = {day for retried in done for day in retried.changed}
@@ -138,6 +141,12 @@ def retry(table: str, warehouse: str | None, first: dt.date | None, end: dt.date
         print_retries(console(), table, done, commands)
 
 
+def _remove_moved(lake: Warehouse, settings: Settings, changed: Sequence[str]) -> None:
+    tables = Engine(read_rule_book(overrides=settings.rules_file)).per_transaction
+    for loaded in ranges(dt.date.fromisoformat(day) for day in changed):
+        remove_moved(lake, tables, loaded, settings.correction_days)
+
+
 def _run_command(span: Span, warehouse: str | None) -> str:
     words = ["fraud", "run", "--from", span.first_ds, "--to", (span.last_day + dt.timedelta(days=1)).isoformat()]
-    return shlex.join([*words, *(["--warehouse", warehouse] if warehouse else [])])
+    return shell_command([*words, *(["--warehouse", warehouse] if warehouse else [])])

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from fraud_assets.cli.records import print_record
+from fraud_assets.cli.safe_text import visible
 from fraud_assets.ingestion.quarantine import Refusals
 from fraud_assets.ingestion.quarantine_retry import Retried
 from hive_io.table import ranges
@@ -23,17 +25,18 @@ def print_counts(console: Console, counts: Sequence[Refusals]) -> None:
     table = RichTable("Table", "Day", "Claim", title="Rejected rows by day of arrival", title_justify="left")
     table.add_column("Rows", justify="right")
     for count in counts:
-        table.add_row(count.table, count.day, escape(count.claim), f"{count.rows:,}")
+        table.add_row(count.table, count.day, escape(visible(count.claim)), f"{count.rows:,}")
     console.print(table if counts else "No rejected rows.")
 
 
 def print_rows(console: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """Print rejected rows with the beginning of their payloads, which the caller has masked."""
-    table = RichTable("Day", "Row", "Claims", title=title, title_justify="left", show_lines=True)
-    table.add_column("Payload", overflow="fold", ratio=1)
+    if not rows:
+        console.print("No rejected rows.")
+        return
+    console.print(title, style="italic", markup=False, highlight=False)
     for row in rows:
-        table.add_row(row["day"], row["row_id"][:12], escape("\n".join(row["claims"])), escape(_shortened(row["payload"])))
-    console.print(table if rows else "No rejected rows.")
+        print_record(console, [row["day"], row["row_id"][:12], ", ".join(row["claims"])], [_shortened(row["payload"])])
 
 
 def print_retries(console: Console, table: str, done: Sequence[Retried], commands: Sequence[str]) -> None:
@@ -52,7 +55,7 @@ def print_retries(console: Console, table: str, done: Sequence[Retried], command
     if commands:
         console.print("Downstream tables are unchanged. Backfill them with:")
     for command in commands:
-        console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _ranges(days: Iterable[str]) -> str:

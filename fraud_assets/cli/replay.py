@@ -36,7 +36,7 @@ def replay(file: Path, first: dt.date, end: dt.date, warehouse: str | None) -> N
     span = span_between(first, end)
     settings = settings.model_copy(update={"first_day": min(first, settings.first_day)})
     with source_process(["replay", str(file)]) as url:
-        settings = settings.model_copy(update={"source_url": url})
+        settings = settings.model_copy(update={"source_url": url, "source": None})
         report = run_with_progress(settings, span)
         with SourceClient(url) as client:
             labels = client.labels(span)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,11 +15,14 @@ from rich.table import Table as RichTable
 
 from fraud_assets.checkout import CHECKOUT
 from fraud_assets.cli.command_clock import current_clock
-from fraud_assets.cli.lake import open_lake
-from fraud_assets.cli.options import DAY, console, warehouse_option
+from fraud_assets.cli.lake import read_lake
+from fraud_assets.cli.options import DAY, console, format_option, warehouse_option
+from fraud_assets.cli.records import print_record
+from fraud_assets.cli.safe_text import json_text, visible, write_csv
 from fraud_assets.detection import rule_facts
-from fraud_assets.detection.rule import Rule
+from fraud_assets.detection.rule import SEVERITIES, Rule
 from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
+from fraud_assets.detection.rule_check import orphaned_tables, orphans_named
 from fraud_assets.detection.rule_pages import lagging, pages, write_pages
 from fraud_assets.detection.scaffold import write_scaffold
 from fraud_assets.engine.engine import Engine
@@ -33,25 +39,51 @@ def rules() -> None:
 
 
 @rules.command("list")
-def list_rules() -> None:
+@click.option(
+    "--status",
+    type=click.Choice(["active", "shadow", "retired"]),
+    multiple=True,
+    help="Only rules of this status. Can be repeated.",
+)
+@click.option("--severity", type=click.Choice(SEVERITIES), multiple=True, help="Only rules of this severity. Can be repeated.")
+@format_option
+def list_rules(status: Sequence[str], severity: Sequence[str], output: str) -> None:
     """List the rules, with their params in force."""
-    _print_rules(console(), read_rule_book(overrides=read_settings().rules_file))
+    book = read_rule_book(overrides=read_settings().rules_file)
+    chosen = [
+        rule
+        for rule in book.rules.values()
+        if (not status or rule.status in status) and (not severity or rule.severity in severity)
+    ]
+    if output == "table":
+        _print_rules(console(), chosen)
+        return
+    rows = [
+        {
+            "rule": rule.name,
+            "severity": rule.severity,
+            "status": rule.status,
+            "weight": str(rule.weight),
+            "version": rule.version,
+            "params": {name: _param_value(value) for name, value in rule.file.values.items()},
+            "description": rule.file.meta.description,
+        }
+        for rule in chosen
+    ]
+    if output == "json":
+        click.echo(json_text(rows))
+    else:
+        columns = ["rule", "severity", "status", "weight", "version", "params", "description"]
+        write_csv(sys.stdout, columns, [{**row, "params": json.dumps(row["params"], ensure_ascii=False)} for row in rows])
 
 
-def _print_rules(console: Console, book: RuleBook) -> None:
-    table = RichTable("Rule", "Severity", "Status", "Weight", "Version", "Params in force", "What it finds")
-    for rule in book.rules.values():
-        params = "\n".join(f"{name}: {_param_value(value)}" for name, value in rule.file.values.items())
-        table.add_row(
-            rule.name,
-            rule.severity,
-            rule.status,
-            f"{rule.weight}",
-            rule.version,
-            escape(params),
-            escape(rule.file.meta.description),
-        )
-    console.print(table)
+def _print_rules(console: Console, rules: Sequence[Rule]) -> None:
+    for rule in rules:
+        params = ", ".join(f"{name}: {_param_value(value)}" for name, value in rule.file.values.items())
+        fields = [rule.name, rule.severity, rule.status, f"weight {rule.weight}", f"version {rule.version}"]
+        print_record(console, fields, [rule.file.meta.description, *([params] if params else [])])
+    if not rules:
+        console.print("No rules.")
 
 
 def _param_value(value: object) -> str:
@@ -69,7 +101,7 @@ def show_rule(name: str, day: dt.date | None) -> None:
     _print_rule(console(), _named(book, name))
     day = day or current_clock().today()
     click.echo(f"HiveQL for {day}, as sent to the warehouse:\n")
-    click.echo(str(Engine(book).query(name, Span.days(day, day))))
+    click.echo(visible(str(Engine(book).query(name, Span.days(day, day)))))
 
 
 def _named(book: RuleBook, name: str) -> Rule:
@@ -80,9 +112,9 @@ def _named(book: RuleBook, name: str) -> Rule:
 
 def _print_rule(console: Console, rule: Rule) -> None:
     meta = rule.file.meta
-    console.print(f"[bold]{escape(meta.title)}[/bold] ({rule.name})", highlight=False)
-    console.print(escape(meta.description), highlight=False)
-    console.print(f"Blind spot: {escape(meta.blind_spot)}", highlight=False)
+    console.print(f"[bold]{escape(visible(meta.title))}[/bold] ({rule.name})", highlight=False)
+    console.print(escape(visible(meta.description)), highlight=False)
+    console.print(f"Blind spot: {escape(visible(meta.blind_spot))}", highlight=False)
     facts = RichTable(show_header=False, box=None)
     for label, value, default in (
         ("Status", rule.status, meta.status),
@@ -91,14 +123,15 @@ def _print_rule(console: Console, rule: Rule) -> None:
     ):
         facts.add_row(label, f"{value}" if value == default else f"{value} (set by the rules file; default: {default})")
     facts.add_row("Version", rule.version)
-    facts.add_row("Source", escape(meta.source))
-    facts.add_row("File", escape(str(rule.file.path)))
+    facts.add_row("Source", escape(visible(meta.source)))
+    facts.add_row("File", escape(visible(str(rule.file.path))))
     console.print(facts)
-    params = RichTable("Param", "In force", "Set by", "Default", "Bounds", "Meaning")
     for param in rule_facts.params(rule):
         set_by = "rules file" if param.is_overridden else "default"
-        params.add_row(param.name, escape(param.value), set_by, escape(param.default), param.bounds, escape(param.description))
-    console.print(params if params.rows else "No params.")
+        fields = [param.name, f"{param.value} ({set_by})", f"default {param.default}", f"bounds {param.bounds}"]
+        print_record(console, fields, [param.description])
+    if not rule.file.values:
+        console.print("No params.")
     reads = RichTable("Reads", "Rows")
     for table, rows in rule_facts.reads(rule).items():
         reads.add_row(table, rows)
@@ -118,7 +151,11 @@ def check(folder: Path | None, warehouse: str | None) -> None:
     if not warehouse_exists(settings.warehouse):
         click.echo(f"No warehouse in {settings.warehouse}: no query was planned", err=True)
     else:
-        found = check_plans(Engine(book), open_lake(settings), current_clock().today())
+        lake = read_lake(settings)
+        found = check_plans(Engine(book), lake, current_clock().today())
+        # another folder may hold a part of the rules
+        if folder is None and (orphans := orphaned_tables(lake, book.rules)):
+            click.echo(orphans_named(orphans), err=True)
         if found.wrong:
             raise RuleError("\n".join(found.wrong))
         if found.waiting:

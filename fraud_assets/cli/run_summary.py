@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import resource
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from fraud_assets.cli.lake import open_lake
+from fraud_assets.cli.lake import read_lake
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.evaluation.protocol import Evaluation
-from fraud_assets.runs.batch import RunReport
 from fraud_assets.schemas.catalog import FEATURE_TABLES
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.sources import API_TABLES
 from fraud_assets.settings import Settings
 from hive_io import Span, Warehouse
 
+if TYPE_CHECKING:  # Dagster takes seconds to import
+    from fraud_assets.runs.batch import RunReport
+
 
 def print_row_counts(console: Console, settings: Settings, span: Span) -> None:
     """Print the number of rows of each table in the span, and of its rejected rows."""
-    warehouse = open_lake(settings)
+    warehouse = read_lake(settings)
     table = RichTable("Table", title=f"Rows of {span}", title_justify="left")
     table.add_column("Loaded", justify="right")
     table.add_column("Rejected", justify="right")
@@ -40,7 +43,7 @@ def _row_count(warehouse: Warehouse, table: str, span: Span) -> str:
 
 def print_hits(console: Console, settings: Settings, span: Span) -> None:
     """Print, for each rule, its hits and how many transactions it judged and could not judge."""
-    warehouse = open_lake(settings)
+    warehouse = read_lake(settings)
     engine = Engine(read_rule_book(overrides=settings.rules_file))
     table = RichTable("Rule", "Severity", title="Hits per rule", title_justify="left")
     for column in ("Hits", "Judged", "Not judged"):
@@ -58,7 +61,7 @@ def print_hits(console: Console, settings: Settings, span: Span) -> None:
 
 def print_totals(console: Console, settings: Settings, span: Span) -> None:
     """Print the count and sum of the loaded transactions, to compare with the file, and the flagged share."""
-    warehouse = open_lake(settings)
+    warehouse = read_lake(settings)
     amounts = warehouse.read("fintech.transactions", ["amount"], span)
     flagged = warehouse.read(FRAUD_ALERTS.full_name, ["transaction_id"], span).num_rows
     count = amounts.num_rows

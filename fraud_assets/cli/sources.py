@@ -1,7 +1,8 @@
-"""`fraud sources`: a synthetic world, or a labelled file, behind the three APIs."""
+"""`fraud sources`: check a source file, propose one, or serve a synthetic world or a labelled file behind the three APIs."""
 
 from __future__ import annotations
 
+import datetime as dt
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from fraud_assets.cli.command_clock import current_clock
+from fraud_assets.cli.one_interrupt import unblock
 
 SYNTHETIC_PORT = 5000
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -34,9 +36,10 @@ _REQUEST_FAULTS = {
 
 @click.group()
 def sources() -> None:
-    """Serve a synthetic world, or a labelled file, as a source."""
+    """Check a source file, propose one, or serve a synthetic world."""
     # a parent that ignores SIGTERM hands that on: Dagster does if SIGINT is ignored, as in a background job of a shell
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    unblock()
 
 
 _port_option = click.option(
@@ -124,6 +127,75 @@ def serve_replay(file: Path, port: int) -> None:
     from mock_sources import serve as serve_source
 
     serve_source(LabelledReplay(file), port=port, ready=_print_address)
+
+
+@sources.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--rows", type=click.IntRange(1), default=20_000, show_default=True, help="Size of the sample, spread over the files."
+)
+def check(file: Path, rows: int) -> None:
+    """Check a source FILE before anything is loaded.
+
+    Prints a sample of the rows as they would land, the rows that are rejected and why, the fields that are not mapped, and
+    which rules will be able to judge. The exit code is 1 if a run would fail.
+    """
+    from fraud_assets.cli.options import console
+    from fraud_assets.cli.source_report import print_outlooks, print_table
+    from fraud_assets.cli.source_rules import filled_columns, outlooks
+    from fraud_assets.detection.rule_book import read_rule_book
+    from fraud_assets.ingestion.mapped_source import MappedSource
+    from fraud_assets.ingestion.source_check import check_table
+    from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
+    from fraud_assets.settings import read_settings
+
+    settings = read_settings(source=file)
+    out = console()
+    key = settings.mask_key.get_secret_value() if settings.mask_key else None
+    faults: list[str] = []
+    with MappedSource.of(file, key) as source:
+        reports = {}
+        for name, table in source.file.tables.items():
+            report = reports[name] = check_table(source, name, rows, current_clock().now())
+            print_table(out, report, table, settings.rejected_limit)
+            if report.rejected_share > settings.rejected_limit:
+                faults.append(
+                    f"{name}: {report.rejected_share:.0%} of the rows are rejected; the limit is {settings.rejected_limit:.0%}"
+                )
+            elif not report.valid and name == TRANSACTIONS.table.name:
+                faults.append(f"{name}: no row would be loaded")
+        transactions = reports.get(TRANSACTIONS.table.name)
+        if transactions is not None and transactions.rows is not None and transactions.valid:
+            absent = {name for name in API_TABLES if name not in source.file.tables} if source.apis is None else set()
+            empty = set(TRANSACTIONS.paths) - filled_columns(transactions.null_shares)
+            currencies = transactions.rows.column("currency").unique().to_pylist()
+            print_outlooks(out, outlooks(read_rule_book(overrides=settings.rules_file), absent, empty, currencies))
+        if faults:
+            raise click.ClickException(f"{file} would not run: " + "; ".join(faults))
+        # of all rows: the sample may not reach the last day
+        counts = source.row_counts(TRANSACTIONS) if transactions is not None else {}
+    if counts:
+        today = current_clock().today().isoformat()
+        days = [day for day in sorted(counts) if day <= today]
+        later = sum(rows for day, rows in counts.items() if day > today)
+        out.print(f"Transactions: {sum(counts.values()):,} rows of {min(counts)} to {max(counts)}, on {len(counts):,} days.")
+        if later:
+            out.print(f"[yellow]Warning:[/] {later:,} of them are of days after today, which no run can load.")
+        if days:
+            end = dt.date.fromisoformat(days[-1]) + dt.timedelta(days=1)
+            out.print(f"Next: fraud run --source {file} --from {days[0]} --to {end}", soft_wrap=True)
+
+
+@sources.command()
+@click.argument("data")
+def guess(data: str) -> None:
+    """Propose a source file for DATA, a file or a glob pattern in quotes.
+
+    The proposal is printed; CHOOSE marks what only you can know. Save it, edit it, then `fraud sources check` it.
+    """
+    from fraud_assets.ingestion.source_guess import guess_source
+
+    click.echo(guess_source(data), nl=False)
 
 
 def _print_address(url: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from fraud_assets.schemas.names import DATABASE
+from fraud_assets.schemas.sources import API_TABLES
 from hive_io import Span, Table
 from hive_io.dagster.table_slices import asset_metadata
 
@@ -31,9 +32,13 @@ def span_of(context: dg.AssetExecutionContext) -> Span:
     return Span(window.start, window.end)
 
 
+_WRITTEN_WITH = {api.loads.name: name for name, api in API_TABLES.items() if api.loads}
+"""Records of loads, each with the table whose asset writes it."""
+
+
 def key(table: str) -> dg.AssetKey:
-    """The asset key of a table, given without its database."""
-    return dg.AssetKey([DATABASE, table])
+    """The key of the asset that writes a table, given without its database."""
+    return dg.AssetKey([DATABASE, _WRITTEN_WITH.get(table, table)])
 
 
 def deps(reads: Mapping[str, dt.timedelta | None]) -> list[dg.AssetDep]:
@@ -42,7 +47,8 @@ def deps(reads: Mapping[str, dt.timedelta | None]) -> list[dg.AssetDep]:
     Args:
         reads: for each table, how many days before each day are read; None for the same day.
     """
-    return [dg.AssetDep(key(table), partition_mapping=_mapping(lookback)) for table, lookback in reads.items()]
+    lookbacks = {key(table): lookback for table, lookback in reads.items()}
+    return [dg.AssetDep(asset, partition_mapping=_mapping(lookback)) for asset, lookback in lookbacks.items()]
 
 
 def _mapping(lookback: dt.timedelta | None) -> dg.TimeWindowPartitionMapping:
@@ -64,10 +70,20 @@ def previews() -> Iterator[None]:
         yield
 
 
-def spec(table: Table, *, group: str, kinds: set[str], owner: str, upsert: bool = False, **more: object) -> dg.AssetSpec:
+def spec(
+    table: Table,
+    *,
+    group: str,
+    kinds: set[str],
+    owner: str,
+    upsert: bool = False,
+    facts: Mapping[str, dg.MetadataValue] | None = None,
+    **more: object,
+) -> dg.AssetSpec:
     """The spec of a table's asset: columns, description, group and owner.
 
     Args:
+        facts: metadata for people, which the asset's page shows.
         upsert: True for a table of rejected rows, which gets upserts by key and has no freshness policy.
         more: further arguments of `dg.AssetSpec`.
     """
@@ -77,7 +93,7 @@ def spec(table: Table, *, group: str, kinds: set[str], owner: str, upsert: bool 
         group_name=group,
         owners=[owner],
         kinds=kinds,
-        metadata=asset_metadata(table, upsert=upsert),
+        metadata={**asset_metadata(table, upsert=upsert), **(facts or {})},
         freshness_policy=None if upsert else FRESHNESS,
         **more,  # type: ignore[arg-type]
     )

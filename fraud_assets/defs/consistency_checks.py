@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ from sqlglot import exp
 
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.checks import advisory, blocking
+from fraud_assets.defs.daily_results import DailyResult
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
 from fraud_assets.sql.windows import hiveql, union_all, within
@@ -23,10 +25,14 @@ HITS = "hits_have_transactions"
 ALERTS = "alerts_are_the_active_hits"
 CUSTOMERS_KNOWN = "customers_are_known"
 
+STARTED_BY = "fraud/started_by"
+"""Tag of a run that names the command which started it."""
 PAUSES: Sequence[float] = (1, 2, 4, 8, 16)
 """Seconds between two attempts of a check that finds a violation. The live path, or another run, writes its tables one after
 the other, and a query reads them at different moments: rows written in between look inconsistent once. A real violation is
 found by every attempt."""
+PAUSES_LIVE: Sequence[float] = (1, 2)
+"""The same in a run that `fraud watch` started: the live path writes nothing meanwhile, and waits for the run."""
 NAMED = 3
 """Transactions that a failed check names at most."""
 
@@ -42,17 +48,28 @@ def hits_spec(rule: Table, partitions: dg.PartitionsDefinition) -> dg.AssetCheck
     return blocking(rule, HITS, description, partitions)
 
 
-def hits_have_transactions(warehouse: Warehouse, rules: Sequence[Table], span: Span) -> Iterator[dg.AssetCheckResult]:
-    """Check the hits of all these rules with one query; yields one result for each rule."""
+def pauses_of(tags: Mapping[str, str]) -> Sequence[float]:
+    """Pauses between two attempts of a check in a run with these tags."""
+    return PAUSES_LIVE if tags.get(STARTED_BY) == "watch" else PAUSES
+
+
+def hits_have_transactions(
+    warehouse: Warehouse, rules: Sequence[Table], span: Span, pauses: Sequence[float] | None = None
+) -> Iterator[DailyResult]:
+    """Check the hits of all these rules with one query; yields one result for each rule.
+
+    Args:
+        pauses: seconds between two attempts; by default `PAUSES`.
+    """
     query = hits_without_transaction_query(rules, span)
-    violations = _confirmed(lambda: _rows(warehouse, query))
+    violations = _confirmed(lambda: _rows(warehouse, query), pauses)
     for rule in rules:
         own = [row for row in violations if row[0] == rule.name]
         description = f"{_count(own, 'hit')} of {span} without a transaction{_named(own)}. {_RERUN}" if own else None
-        yield dg.AssetCheckResult(
+        yield DailyResult(
             check_name=HITS,
             asset_key=key(rule.name),
-            passed=not own,
+            failed_days=_days(own),
             description=description,
             metadata={"hits without a transaction": len(own)},
         )
@@ -78,14 +95,17 @@ def alerts_spec(partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
     return blocking(FRAUD_ALERTS, ALERTS, description, partitions)
 
 
-def alerts_are_the_active_hits(warehouse: Warehouse, rules: Sequence[Table], span: Span) -> dg.AssetCheckResult:
+def alerts_are_the_active_hits(
+    warehouse: Warehouse, rules: Sequence[Table], span: Span, pauses: Sequence[float] | None = None
+) -> DailyResult:
     """Compare the alerts with the hits.
 
     Args:
         rules: the tables of the active rules.
+        pauses: seconds between two attempts; by default `PAUSES`.
     """
     query = alerts_that_differ_query(rules, span)
-    different = _confirmed(lambda: _rows(warehouse, query))
+    different = _confirmed(lambda: _rows(warehouse, query), pauses)
     hits = [row for row in different if row[0] == "hit"]
     alerts = [row for row in different if row[0] == "alert"]
     description = (
@@ -93,10 +113,10 @@ def alerts_are_the_active_hits(warehouse: Warehouse, rules: Sequence[Table], spa
         f"{_count(alerts, 'alert')} without a hit{_named(alerts)}. {_RERUN} "
         "If the check fails again, a running `fraud watch` may have been started with other rules."
     )
-    return dg.AssetCheckResult(
+    return DailyResult(
         check_name=ALERTS,
         asset_key=key(FRAUD_ALERTS.name),
-        passed=not different,
+        failed_days=_days(different),
         description=description if different else None,
         metadata={"hits without an alert": len(hits), "alerts without a hit": len(alerts)},
     )
@@ -126,7 +146,7 @@ def customers_spec(partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
     return advisory(CUSTOMERS.table.name, CUSTOMERS_KNOWN, description, partitions)
 
 
-def customers_are_known(warehouse: Warehouse, span: Span) -> dg.AssetCheckResult:
+def customers_are_known(warehouse: Warehouse, span: Span) -> DailyResult:
     """Check each snapshot of the span against the transactions of the day before; a failure stops nothing.
 
     One attempt is enough, since snapshots do not change while transactions arrive.
@@ -143,10 +163,10 @@ def customers_are_known(warehouse: Warehouse, span: Span) -> dg.AssetCheckResult
     else:
         description = f"Nothing to check: no snapshot of customers on {span}, an empty one, or no transactions on {before}."
         metadata = {"transactions": 0}
-    return dg.AssetCheckResult(
+    return DailyResult(
         check_name=CUSTOMERS_KNOWN,
         asset_key=key(CUSTOMERS.table.name),
-        passed=not unknown,
+        failed_days=[_day_after(day[PARTITION]) for day in days if day["unknown"]],
         severity=dg.AssetCheckSeverity.WARN,
         description=description,
         metadata=metadata,
@@ -166,10 +186,10 @@ _RETRIES = "Repeated for half a minute before it fails, since other writers may 
 _RERUN = "Rerun these days."
 
 
-def _confirmed(find: Callable[[], set[_Row]]) -> list[_Row]:
+def _confirmed(find: Callable[[], set[_Row]], pauses: Sequence[float] | None) -> list[_Row]:
     """The violations that every attempt finds, sorted."""
     violations = find()
-    for pause in PAUSES:
+    for pause in PAUSES if pauses is None else pauses:
         if not violations:
             break
         time.sleep(pause)
@@ -184,6 +204,14 @@ def _rows(warehouse: Warehouse, query: HiveQL) -> set[_Row]:
 def _ids(table: Table, span: Span, *more: exp.Expr) -> exp.Select:
     rows = exp.select(*more, PARTITION, "transaction_id").from_(exp.table_(table.name, db=table.database))
     return within(rows, table, span.whole_days())
+
+
+def _days(rows: Iterable[_Row]) -> set[str]:
+    return {day for _, day, _ in rows}
+
+
+def _day_after(ds: str) -> str:
+    return (dt.date.fromisoformat(ds) + DAY).isoformat()
 
 
 def _count(rows: Sequence[_Row], noun: str) -> str:

@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.checks import advisory
+from fraud_assets.defs.daily_results import DailyResult
 from fraud_assets.detection.rule import Rule
 from fraud_assets.schemas.sources import TRANSACTIONS
 from fraud_assets.sql.windows import hiveql, within
@@ -101,7 +102,7 @@ def could_judge_spec(rule: Rule, partitions: dg.PartitionsDefinition) -> dg.Asse
     return advisory(rule.name, COULD_JUDGE, description, partitions)
 
 
-def could_judge(instance: dg.DagsterInstance, rule: str, coverage: Sequence[Mapping[str, int | str]]) -> dg.AssetCheckResult:
+def could_judge(instance: dg.DagsterInstance, rule: str, coverage: Sequence[Mapping[str, int | str]]) -> DailyResult:
     """Check that a rule could judge enough transactions on each day of a run; a failure stops nothing.
 
     Args:
@@ -123,10 +124,10 @@ def could_judge(instance: dg.DagsterInstance, rule: str, coverage: Sequence[Mapp
             f"{ds}: {days[ds].share:.0%} of the transactions could be judged, compared with {dropped[ds]:.0%} on average over "
             f"the {BASELINE_DAYS} days before. Check whether a table that the rule reads lacks rows."
         )
-    return dg.AssetCheckResult(
+    return DailyResult(
         check_name=COULD_JUDGE,
         asset_key=key(rule),
-        passed=not dropped,
+        failed_days=dropped.keys(),
         severity=dg.AssetCheckSeverity.WARN,
         description=description,
         metadata={"share judged": judged / transactions if transactions else 1.0, "days that are worse": len(dropped)},

@@ -1,5 +1,6 @@
 """Rules, one asset each and one step for all of them, and the alerts made of their hits."""
 
+import re
 from collections.abc import Iterator
 
 import dagster as dg
@@ -7,7 +8,10 @@ import dagster as dg
 from fraud_assets.defs import checks, consistency_checks, coverage_checks
 from fraud_assets.defs.asset_specs import BACKFILL, deps, key, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
+from fraud_assets.defs.daily_results import DailyRecorder
+from fraud_assets.detection import rule_facts
 from fraud_assets.detection.rule import Rule
+from fraud_assets.detection.rule_check import orphaned_tables, orphans_named
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from hive_io.dagster.io_manager import WarehouseResource
@@ -40,16 +44,21 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
         span = span_of(context)
         selected = [rule for rule in rules if rule.name in context.op_execution_context.selected_output_names]
         transactions = coverage_checks.transactions_by_day(lake.warehouse, span)
+        record = DailyRecorder(context)
         for rule in selected:
             recorder = coverage_checks.CoverageRecorder(context, rule.name, transactions)
             query = engine.counted_hits(rule.name, span)
             query.then = recorder
             yield dg.Output(query, rule.name, metadata=lineage_metadata(engine, rule.name))
-            yield from checks.results(lake.warehouse, rule.table, span)
-            yield checks.has_hit(lake.warehouse, rule.table, recorder.hits, recorder.judged, span)
-            yield coverage_checks.could_judge(context.instance, rule.name, recorder.days)
+            for result in checks.results(lake.warehouse, rule.table, span):
+                yield from record(result)
+            yield from record(checks.has_hit(lake.warehouse, rule.table, recorder.hits, recorder.judged, span))
+            yield from record(coverage_checks.could_judge(context.instance, rule.name, recorder.days))
         # one query for all rules, after all are written
-        yield from consistency_checks.hits_have_transactions(lake.warehouse, [rule.table for rule in selected], span)
+        pauses = consistency_checks.pauses_of(context.run.tags)
+        tables = [rule.table for rule in selected]
+        for result in consistency_checks.hits_have_transactions(lake.warehouse, tables, span, pauses):
+            yield from record(result)
 
     return asset
 
@@ -71,9 +80,27 @@ def _rule_spec(rule: Rule) -> dg.AssetSpec:
         group=GROUP,
         kinds={"hive", "sql"},
         owner=OWNER,
+        facts=_facts(rule),
         code_version=rule.version,
         tags={"severity": rule.severity, "status": rule.status},
     )
+
+
+def _facts(rule: Rule) -> dict[str, dg.MetadataValue]:
+    """What the page of a rule shows besides its table: blind spot, params in force, and SQL."""
+    names = ("param", "in force", "default", "bounds", "meaning")
+    params = [
+        dg.TableRecord(dict(zip(names, (each.name, each.value, each.default, each.bounds, each.description), strict=True)))
+        for each in rule_facts.params(rule)
+    ]
+    facts: dict[str, dg.MetadataValue] = {"blind spot": dg.MetadataValue.text(rule.file.meta.blind_spot)}
+    if params:
+        columns = dg.TableSchema([dg.TableColumn(name) for name in names])
+        facts["params in force"] = dg.MetadataValue.table(params, schema=columns)
+    # a fence that is longer than any in the file: the text stays code
+    fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", rule.file.text)), default=0))
+    facts["SQL"] = dg.MetadataValue.md(f"{fence}sql\n{rule.file.text.strip()}\n{fence}")
+    return facts
 
 
 def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -89,8 +116,14 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
     )
     def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
+        if orphans := orphaned_tables(lake.warehouse, engine.book.rules):
+            context.log.warning(orphans_named(orphans))
         yield dg.Output(engine.query(name, span), name)
-        yield from checks.results(lake.warehouse, FRAUD_ALERTS, span)
-        yield consistency_checks.alerts_are_the_active_hits(lake.warehouse, [rule.table for rule in engine.book.alerting], span)
+        record = DailyRecorder(context)
+        for result in checks.results(lake.warehouse, FRAUD_ALERTS, span):
+            yield from record(result)
+        alerting = [rule.table for rule in engine.book.alerting]
+        pauses = consistency_checks.pauses_of(context.run.tags)
+        yield from record(consistency_checks.alerts_are_the_active_hits(lake.warehouse, alerting, span, pauses))
 
     return asset

@@ -7,6 +7,7 @@ import dagster as dg
 from fraud_assets.defs import checks
 from fraud_assets.defs.asset_specs import BACKFILL, deps, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
+from fraud_assets.defs.daily_results import DailyRecorder
 from fraud_assets.engine.engine import Engine
 from hive_io import HiveQL
 from hive_io.dagster.io_manager import WarehouseResource
@@ -36,6 +37,8 @@ def _feature_asset(engine: Engine, name: str, partitions: dg.PartitionsDefinitio
         span = span_of(context)
         query: HiveQL = engine.query(name, span)
         yield dg.Output(query, name, metadata=lineage_metadata(engine, name))
-        yield from checks.results(lake.warehouse, table, span)
+        record = DailyRecorder(context)
+        for result in checks.results(lake.warehouse, table, span):
+            yield from record(result)
 
     return asset

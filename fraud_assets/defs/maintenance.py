@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import dagster as dg
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
-from fraud_assets.defs.asset_specs import key
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.maintenance import TableMaintenance, maintain
+from fraud_assets.schemas.names import DATABASE
 from hive_io.dagster.io_manager import WarehouseResource
 
 MAINTENANCE = "lake_upkeep"
@@ -31,7 +31,7 @@ def maintenance_job(engine: Engine, keep_days: int, clock: Clock = SYSTEM_CLOCK)
     def all_tables(context: dg.OpExecutionContext, lake: WarehouseResource) -> None:
         for result in maintain(engine, lake.warehouse, keep_days, clock.today()):
             figures = figures_of(result, _last_observed(context.instance, result.table))
-            context.log_event(dg.AssetObservation(key(result.table), metadata=dict(figures)))
+            context.log_event(dg.AssetObservation(_own_key(result.table), metadata=dict(figures)))
             context.log.info("%s: %s", result.table, ", ".join(f"{name} {value}" for name, value in figures.items()))
 
     @dg.job(
@@ -65,9 +65,14 @@ def figures_of(result: TableMaintenance, last: Mapping[str, dg.MetadataValue]) -
 
 
 def _last_observed(instance: dg.DagsterInstance, table: str) -> Mapping[str, dg.MetadataValue]:
-    records = instance.fetch_observations(key(table), limit=1).records
+    records = instance.fetch_observations(_own_key(table), limit=1).records
     observation = records[0].asset_observation if records else None
     return observation.metadata if observation else {}
+
+
+def _own_key(table: str) -> dg.AssetKey:
+    """A key for each table, also for a record of loads, which the asset of another table writes."""
+    return dg.AssetKey([DATABASE, table])
 
 
 def _mib(size: int) -> float:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import dagster as dg
-from pydantic import PrivateAttr
 
-from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.ingestion.load import Source
 
 
-class SourceResource(dg.ConfigurableResource[SourceClient]):
-    """The source APIs."""
+def source_resource(connect: Callable[[], Source]) -> dg.ResourceDefinition:
+    """The source, opened for each run.
 
-    base_url: str
+    It has no config, since Dagster shows and stores config, and the address of a source may hold a password.
+    """
 
-    _client: SourceClient | None = PrivateAttr(default=None)
+    @dg.resource(description="What FRAUD_SOURCE describes, or the three APIs at FRAUD_SOURCE_URL.")
+    def source(_: dg.InitResourceContext) -> Iterator[Source]:
+        with connect() as client:
+            yield client
 
-    @property
-    def client(self) -> SourceClient:
-        """The HTTP client of this run."""
-        if self._client is None:
-            self._client = SourceClient(self.base_url)
-        return self._client
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        if self._client is not None:
-            self._client.close()
+    return source

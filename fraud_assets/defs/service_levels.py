@@ -10,6 +10,7 @@ import pyarrow as pa
 from fraud_assets.defs import checks
 from fraud_assets.defs.asset_specs import BACKFILL, deps, key, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
+from fraud_assets.defs.daily_results import DailyRecorder
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.monitoring import LATENCIES, SERVICE_LEVELS
 from hive_io import Span
@@ -70,6 +71,8 @@ def _levels_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
             partition_key=span.last_ds,
         )
         yield dg.Output(levels, name, metadata=lineage_metadata(engine, name))
-        yield from checks.results(lake.warehouse, SERVICE_LEVELS, span)
+        record = DailyRecorder(context)
+        for result in checks.results(lake.warehouse, SERVICE_LEVELS, span):
+            yield from record(result)
 
     return asset

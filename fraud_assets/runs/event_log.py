@@ -4,22 +4,27 @@ Dagster 1.13 opens its SQLite databases again for every event, and SQLAlchemy th
 per event, with two events for each asset and day. Persistent connections are 4 to 5 times faster (see docs/decisions). Files
 and schema are those of the parent class, so either class can read what the other wrote.
 
-The overridden method is private to Dagster; this was written for 1.13, the version that `constraints.txt` pins.
+Evaluations of a check on many days are stored together, where the parent class commits every one by itself.
+
+The overridden methods are private to Dagster; this was written for 1.13, the version that `constraints.txt` pins.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dagster import AssetCheckEvaluation, AssetCheckKey, DagsterEventType, EventLogEntry
 from dagster._core.instance import RUNLESS_RUN_ID
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import create_engine
+from sqlalchemy import bindparam, create_engine, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
@@ -51,6 +56,33 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             with engine.connect() as connection, connection.begin():
                 yield connection
 
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store evaluations of one check in one run, which were planned by day, with a few statements; others one by one."""
+        about = {(event.run_id, event.dagster_event_type, _check_of(event)) for event in events}
+        run_id, kind, check = about.pop() if len(about) == 1 else ("", None, None)
+        if kind is not DagsterEventType.ASSET_CHECK_EVALUATION or check is None:
+            super().store_event_batch(events)
+            return
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        insert = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+        table = AssetCheckExecutionsTable
+        of_run = (
+            (table.c.asset_key == check.asset_key.to_string()) & (table.c.check_name == check.name) & (table.c.run_id == run_id)
+        )
+        with self.index_connection() as connection:
+            ids = connection.execute(insert, rows).scalars().all()
+            records = [_execution(event, row, event_id) for event, row, event_id in zip(events, rows, ids, strict=True)]
+            planned = set(connection.execute(select(table.c.partition).where(of_run)).scalars())
+            update = table.update().where(of_run, table.c.partition == bindparam("planned_partition"))
+            if known := [
+                {**record, "planned_partition": record["partition"]} for record in records if record["partition"] in planned
+            ]:
+                connection.execute(update, known)
+            if unplanned := [record for record in records if record["partition"] not in planned]:
+                connection.execute(table.insert(), unplanned)
+
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:
             self._engines[shard] = create_engine(
@@ -78,3 +110,27 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             while self._engines:
                 self._engines.popitem()[1].dispose()
         super().dispose()
+
+
+def _check_of(event: EventLogEntry) -> AssetCheckKey | None:
+    data = event.dagster_event.event_specific_data if event.dagster_event else None
+    return data.asset_check_key if isinstance(data, AssetCheckEvaluation) else None
+
+
+def _execution(event: EventLogEntry, row: Mapping[str, Any], event_id: int) -> dict[str, Any]:
+    """The row of `AssetCheckExecutionsTable` for an evaluation that is stored under this id."""
+    assert event.dagster_event is not None
+    evaluation = event.dagster_event.asset_check_evaluation_data
+    status = AssetCheckExecutionRecordStatus.SUCCEEDED if evaluation.passed else AssetCheckExecutionRecordStatus.FAILED
+    target = evaluation.target_materialization_data
+    return {
+        "asset_key": evaluation.asset_key.to_string(),
+        "check_name": evaluation.check_name,
+        "partition": evaluation.partition,
+        "run_id": event.run_id,
+        "execution_status": status.value,
+        "evaluation_event": row["event"],
+        "evaluation_event_timestamp": row["timestamp"],
+        "evaluation_event_storage_id": event_id,
+        "materialization_event_storage_id": target.storage_id if target else None,
+    }

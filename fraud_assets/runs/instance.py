@@ -7,12 +7,16 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from filelock import FileLock
 
 from fraud_assets.errors import SettingsError
 from fraud_assets.runs.event_log import KeptSqliteEventLogStorage
+from fraud_assets.runs.interrupts import held_interrupts
 from fraud_assets.settings import Settings
 from hive_io.locations import open_warehouse
 
+_STARTED_WITHIN = 120
+"""Seconds to wait for other processes that open the same instance for the first time."""
 _OURS = "# Written by the fraud command; delete this line to keep your own changes.\n"
 
 
@@ -35,7 +39,11 @@ def dagster_instance(settings: Settings) -> dg.DagsterInstance:
         raise SettingsError(
             f"{home} cannot store Dagster's records: {error.strerror}; set DAGSTER_HOME to another folder"
         ) from None
-    return dg.DagsterInstance.from_config(str(home))
+    # of several first starts at once, or of one that is interrupted, none may leave half a database
+    with held_interrupts(), FileLock(home / "starting.lock", timeout=_STARTED_WITHIN):
+        instance = dg.DagsterInstance.from_config(str(home))
+        instance.get_runs_count()
+    return instance
 
 
 def _dagster_config(home: Path) -> dict[str, Any]:

@@ -39,3 +39,19 @@ def delete_old_runs(
     for run_id in superseded:
         instance.delete_run(run_id)
     return len(superseded)
+
+
+def cancel_abandoned_runs(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> int:
+    """Close the records of runs whose process has ended: they would be shown as running for ever.
+
+    Args:
+        tags: tags of runs that no living process executes.
+
+    Returns:
+        The number of runs.
+    """
+    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    runs = instance.get_runs(dg.RunsFilter(tags=dict(tags), statuses=unfinished))
+    for run in runs:
+        instance.report_run_canceled(run, "Its process ended before the run was complete. Run its days again.")
+    return len(runs)

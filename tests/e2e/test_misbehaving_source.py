@@ -23,6 +23,7 @@ from flask import Flask
 from fraud_assets.ingestion.batch import Counts
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.load import fetch, load
+from fraud_assets.ingestion.normal_form import normal
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.sources import API_TABLES, ApiTable
 from hive_io import EmbeddedWarehouse, Span
@@ -190,11 +191,17 @@ def _by_key(name: str, rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str], 
 
 def _as_in_the_table(api: ApiTable, row: dict[str, Any], ds: str) -> dict[str, Any]:
     result: dict[str, Any] = {"ds": ds}
-    for column in api.table.columns:
+    for column in api.read_columns:
         value: Any = row
         for key in api.paths[column.name]:
             value = value.get(key)  # an optional field that the source lacks is NULL
         result[column.name] = None if value is None else _READ.get(column.arrow_type, lambda same: same)(value)
+    for name, parts in api.normal_forms.items():
+        texts = [normal(result[part] or "") for part in parts]
+        result[name] = ", ".join(filter(None, texts)) if texts[-1] else None
+    if api.first_seen:
+        # a first load takes the time of the row
+        result[api.first_seen] = result[str(api.day_column)]
     return result
 
 

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from fraud_assets.errors import SettingsError
+from fraud_assets.monitoring.outbox import NotSent, Outbox
 from fraud_assets.settings import Settings, read_settings
 
 
@@ -17,10 +18,19 @@ def test_defaults() -> None:
     assert read_settings().model_dump() == {
         "warehouse": "warehouse",
         "warehouse_password": None,
+        "source": None,
+        "mask_key": None,
         "source_url": "http://127.0.0.1:5000",
+        "source_page_seconds": 60.0,
+        "source_page_megabytes": 256,
+        "source_load_seconds": 3600.0,
+        "source_max_pages": 10_000,
+        "ahead_seconds": 600.0,
+        "snapshot_patience": 60.0,
         "rules_file": None,
         "first_day": dt.date(2025, 1, 1),
         "rejected_limit": 0.2,
+        "correction_days": 7,
         "notify": None,
         "notify_severity": "high",
         "dagster_url": "http://127.0.0.1:3000",
@@ -36,10 +46,19 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
     values: dict[str, tuple[str, Any]] = {
         "warehouse": ("/data/lake", "/data/lake"),
         "warehouse_password": ("secret", SecretStr("secret")),
+        "source": ("sources.yaml", Path("sources.yaml")),
+        "mask_key": ("secret", SecretStr("secret")),
         "source_url": ("https://sources:8443/v1", "https://sources:8443/v1"),
+        "source_page_seconds": ("30", 30.0),
+        "source_page_megabytes": ("64", 64),
+        "source_load_seconds": ("600", 600.0),
+        "source_max_pages": ("50", 50),
+        "ahead_seconds": ("60", 60.0),
+        "snapshot_patience": ("10", 10.0),
         "rules_file": ("rules.yaml", Path("rules.yaml")),
         "first_day": ("2018-04-01", dt.date(2018, 4, 1)),
         "rejected_limit": ("0.05", 0.05),
+        "correction_days": ("3", 3),
         "notify": ("json://a json://b", SecretStr("json://a json://b")),
         "notify_severity": ("critical", "critical"),
         "dagster_url": ("https://dagster", "https://dagster"),
@@ -91,6 +110,10 @@ def test_variables_without_the_prefix_are_ignored(monkeypatch: pytest.MonkeyPatc
         ("FRAUD_WAREHOUSE", "s3://bucket/lake", ["s3://", "hive://"]),
         ("FRAUD_WAREHOUSE", "hive://me@host/fintech", ["hive://user@host:10000"]),
         ("FRAUD_SOURCE_URL", "", ["http:// or https://", "''"]),
+        ("FRAUD_SOURCE_URL", "http://:5000", ["http://host:port"]),
+        ("FRAUD_SOURCE_URL", "http://source:99999", ["http://host:port", "source:99999"]),
+        ("FRAUD_SOURCE_MAX_PAGES", "0", ["greater than or equal to 1", "'0'"]),
+        ("FRAUD_SOURCE_PAGE_SECONDS", "0", ["greater than 0", "'0'"]),
     ],
 )
 def test_an_invalid_value_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, value: str, facts: list[str]) -> None:
@@ -131,6 +154,60 @@ def test_a_password_in_the_url_is_an_error_that_does_not_repeat_it(monkeypatch: 
     assert "sesame" not in str(error.value)
 
 
+_PASSWORDS = [
+    "s3same",
+    "open/s3same",
+    "s3same?x",
+    "s3same#x",
+    "s3same@x",
+    "s3same:x",
+    "/s3same",
+    "s3same//x",
+    "s3same x",
+    "s3same\nx",
+]
+
+
+@pytest.mark.parametrize("password", _PASSWORDS)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("FRAUD_SOURCE_URL", "ftp://me:{}@host"),
+        ("FRAUD_SOURCE_URL", "http://me:{}@host:port"),
+        ("FRAUD_SOURCE_URL", "http://me:{}@host?token=s3same"),
+        ("FRAUD_SOURCE_URL", "me:{}@host"),
+        ("FRAUD_SOURCE_URL", "//host?token=s3same"),
+        ("FRAUD_SOURCE_URL", "http://host/#s3same"),
+        ("FRAUD_DAGSTER_URL", "ftp://me:{}@host"),
+        ("FRAUD_DAGSTER_URL", "//host?token=s3same"),
+        ("FRAUD_WAREHOUSE", "hive://me:{}@host/fintech"),
+        ("FRAUD_WAREHOUSE", "hive://me:{}@host/fintech?staging=/lake&token=s3same"),
+        ("FRAUD_WAREHOUSE", "s3://me:{}@host/fintech"),
+    ],
+)
+def test_an_error_shows_no_part_of_a_password(monkeypatch: pytest.MonkeyPatch, name: str, form: str, password: str) -> None:
+    monkeypatch.setenv(name, form.format(password))
+    with pytest.raises(SettingsError, match=f"^{name}: ") as error:
+        read_settings()
+    assert "s3same" not in str(error.value) and "me:" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["s3same", "json//s3same", "s3same:", "json:s3same", "nosuch://s3same", "  s3same  json://a "]
+)
+def test_an_error_about_a_target_shows_no_part_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str) -> None:
+    monkeypatch.setenv("FRAUD_NOTIFY", value)
+    with pytest.raises(NotSent, match="FRAUD_NOTIFY") as error:
+        Outbox(tmp_path, read_settings().notify_targets)
+    assert "s3same" not in str(error.value)
+
+
+def test_a_password_with_percent_escapes_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_SOURCE_URL", "https://me:a%2Fb%40c@host:8443/v1")
+    settings = read_settings()
+    assert settings.source_url == "https://me:a%2Fb%40c@host:8443/v1" and "a%2Fb" not in repr(settings)
+
+
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAUD_WAREHOUSE_PASSWORD", "open-sesame")
     assert "sesame" not in f"{read_settings()!r} {read_settings().model_dump_json()}"
@@ -141,3 +218,14 @@ def test_dagster_keeps_its_records_of_a_server_on_a_local_disk(monkeypatch: pyte
     assert read_settings(warehouse="hive://me@host/fintech?staging=/lake").dagster_home == tmp_path / "dagster"
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
     assert read_settings(warehouse="hive://me@host/fintech?staging=/lake").dagster_home == Path("/elsewhere")
+
+
+def test_a_warehouse_may_have_a_first_day_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings(warehouse=str(tmp_path)).first_day == dt.date(2025, 1, 1)
+    (tmp_path / "first_day").write_text("2026-10-25\n")
+    assert read_settings(warehouse=str(tmp_path)).first_day == dt.date(2026, 10, 25)
+    (tmp_path / "first_day").write_text("soon")
+    with pytest.raises(SettingsError, match=r"'soon'.*YYYY-MM-DD.*FRAUD_FIRST_DAY"):
+        read_settings(warehouse=str(tmp_path))
+    monkeypatch.setenv("FRAUD_FIRST_DAY", "2026-02-01")
+    assert read_settings(warehouse=str(tmp_path)).first_day == dt.date(2026, 2, 1)

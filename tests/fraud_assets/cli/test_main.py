@@ -313,6 +313,7 @@ def test_a_warehouse_that_cannot_be_one(tmp_path: Path) -> None:
 
 
 def test_a_warehouse_without_tables(tmp_path: Path) -> None:
+    EmbeddedWarehouse(tmp_path / "lake")
     assert "fintech.fraud_alerts" in refused(fraud("alerts", "--warehouse", tmp_path / "lake"))
 
 

@@ -18,6 +18,7 @@ from fraud_assets.detection.rule_book import RULES_FOLDER, read_rule_book
 from fraud_assets.detection.rule_facts import length, reads
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.catalog import fixed_tables
+from fraud_assets.schemas.detection import rule_table
 from hive_io import EmbeddedWarehouse, HiveQL
 from tests.fraud_assets.cli.test_main import fraud, refused
 from tests.fraud_fixtures import DAY, SPAN, all_tables, fill, transaction
@@ -40,13 +41,15 @@ def test_show_prints_what_is_in_force_and_what_set_it(tmp_path: Path, monkeypatc
     printed = fraud("rules", "show", "high_risk_activity", "--day", "2026-01-05").output
     lines = [" ".join(line.replace("│", " ").split()) for line in printed.splitlines()]
     assert lines[0] == f"{stated.title} (high_risk_activity)"
-    assert lines[1] == stated.description and lines[2].endswith(f": {stated.blind_spot}")
+    assert max(map(len, printed[: printed.index("HiveQL for ")].splitlines())) <= 80
+    unwrapped = " ".join(lines)
+    assert stated.description in unwrapped and f": {stated.blind_spot}" in unwrapped
     [weight] = [line for line in lines if line.startswith("Weight 0.9 ")]
     assert "rules file" in weight and f"{stated.weight}" in weight
     assert f"Severity {stated.severity}" in lines
     [param] = [line for line in lines if line.startswith("times_mean")]
     default = stated.params["times_mean"].default
-    assert param.startswith(f"times_mean 5 rules file {default} ")
+    assert param.startswith(f"times_mean 5 (rules file) default {default} ")
     assert {f"{table} {rows}" for table, rows in reads(read_rule_book().rules["high_risk_activity"]).items()} <= {*lines}
 
 
@@ -123,6 +126,19 @@ def test_check_finds_errors_that_only_the_warehouse_can_find(lake: EmbeddedWareh
     line = (RULES_FOLDER / "high_value.sql").read_text().splitlines().index("SELECT") + 1
     assert f"high_value.sql:{line}: " in said and "amount" in said
     assert "velocity.sql" not in said  # it reads no amount
+
+
+def test_check_names_tables_whose_rule_is_gone(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
+    all_tables(lake, read_rule_book())
+    for name in ("night_owls", "velocity_old"):
+        lake.ensure_table(rule_table(name))
+    result = checked(lake)
+    assert result.exit_code == 0
+    [line] = [line for line in result.stderr.splitlines() if "night_owls" in line]
+    assert "No rule file for night_owls, velocity_old in fintech" in line and "no alerts" in line
+    # the rules of another folder may be a part of them
+    other = fraud("rules", "check", str(RULES_FOLDER), "--warehouse", str(lake.root))
+    assert other.exit_code == 0 and "night_owls" not in other.stderr
 
 
 def test_check_creates_no_warehouse(tmp_path: Path) -> None:

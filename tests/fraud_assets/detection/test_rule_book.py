@@ -255,7 +255,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("high_risk_activity.params.times_mean: ", "found -1"),
         ("unknown table", "fintech.nosuch"),
         ("weight: ", "less than 1", "found 7"),
-        ("must return place, transactions, reports, reports_7, reports_1, ds; it returns merchant_id",),
+        ("must return place, transactions, reports, ", "merchant_key, place_key, ds; it returns merchant_id"),
         ("FEATURE_TABLES",),
         ("customer_profiles.sql is missing",),
         ("velocity: no rule or feature",),

@@ -1,0 +1,136 @@
+"""The interface of a connector, and the pages of raw rows that it yields."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from hive_io import Span
+
+FILE = "_file"
+"""Column with the place of a raw row: the name of its file, or the path of an API."""
+ROW = "_row"
+"""Column with the number of a raw row in its place, from 1."""
+LINE = "_line"
+"""Column with the text of a row that could not be split into fields; NULL for all others."""
+OWN = (FILE, ROW, LINE)
+
+
+@dataclass(frozen=True)
+class RawPage:
+    """Raw rows in the order of the source.
+
+    Attributes:
+        rows: one text column for each field, NULL where a row has no value, and the columns `_file`, `_row` and `_line`.
+            An object or array inside a field is its JSON text.
+        day: the day that the source itself gives to the rows, such as the day in the name of their file; None if it gives none.
+        optional: True if a row need not have every field, as in JSON. In a CSV or Parquet file, a missing column is an error.
+    """
+
+    rows: pa.Table
+    day: dt.date | None = None
+    optional: bool = False
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the fields, without the connector's own columns."""
+        return [name for name in self.rows.column_names if name not in OWN]
+
+
+class Connector(Protocol):
+    """Reads one table of a source. A connector knows fields, never columns of a table."""
+
+    looks_back: bool
+    """True if rows of past days can be read again; False if the source only has what arrives from now on."""
+
+    def pages(self, span: Span | None = None) -> Iterator[RawPage]:
+        """Every raw row that may belong to the span, in pages; rows of other times may be among them.
+
+        Args:
+            span: None for everything that the source has.
+
+        Raises:
+            SourceError: the source cannot be read; names the place.
+        """
+
+    def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+        """Raw rows after a cursor, in pages, each with the cursor of its last row.
+
+        Args:
+            cursor: of an earlier page; None for the beginning.
+
+        Raises:
+            SourceError: as above, or a cursor whose rows the source no longer has.
+        """
+
+    def sample(self, rows: int) -> Iterator[tuple[RawPage, bool]]:
+        """About this many raw rows, spread over the places of the source, each page with whether its place was read to the end.
+
+        Raises:
+            SourceError: as above.
+        """
+
+    def places(self) -> list[str]:
+        """What the connector reads: files, or paths of an API."""
+
+    def snapshot(self, day: dt.date) -> Iterator[RawPage]:
+        """Every raw row as of the start of a day, for tables of snapshots; no page if the source has none for that day.
+
+        Raises:
+            SourceError: as above, or a day as of which the source cannot answer.
+        """
+
+
+def page_of(
+    fields: Mapping[str, Sequence[str | None] | pa.Array | pa.ChunkedArray],
+    place: str,
+    numbers: Sequence[int] | pa.Array,
+    lines: Sequence[str | None] | None = None,
+    *,
+    day: dt.date | None = None,
+    optional: bool = False,
+) -> RawPage:
+    """A page from text columns of equal length."""
+    count = len(numbers)
+    columns: dict[str, Any] = {
+        name: values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, pa.string())
+        for name, values in fields.items()
+    }
+    columns[FILE] = pa.repeat(pa.scalar(place, pa.string()), count)
+    columns[ROW] = pa.array(numbers, pa.int64())
+    columns[LINE] = pa.nulls(count, pa.string()) if lines is None else pa.array(lines, pa.string())
+    return RawPage(pa.table(columns), day, optional)
+
+
+def page_of_records(
+    records: Sequence[Any], place: str, numbers: Sequence[int], lines: Sequence[str | None], *, day: dt.date | None = None
+) -> RawPage:
+    """A page from decoded JSON values; one that is no object is a broken row.
+
+    Args:
+        lines: JSON text of each broken row, NULL for the others.
+    """
+    names: dict[str, None] = {}
+    for record in records:
+        if isinstance(record, dict):
+            names.update(dict.fromkeys(record))
+    fields = {
+        name: [_text(record.get(name)) if isinstance(record, dict) else None for record in records]
+        for name in names
+        if name not in OWN
+    }
+    return page_of(fields, place, numbers, lines, day=day, optional=True)
+
+
+def _text(value: Any) -> str | None:
+    """A JSON value as text: a text as it is, a number as it was written, an object or array as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else repr(value)

@@ -1,0 +1,412 @@
+"""Files as a source: CSV, TSV, JSON lines and Parquet; one or many, compressed or not, in a file or folder per day or not.
+
+Every field is text: a card number keeps its last digit, and leading zeros stay.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import glob
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from fraud_assets.errors import SourceError
+from fraud_assets.ingestion.connectors.base import OWN, RawPage, page_of, page_of_records
+from hive_io import Span
+from hive_io.table import DAY
+
+Format = Literal["csv", "tsv", "jsonl", "parquet"]
+
+BLOCK = 8 << 20
+"""Bytes of a CSV file that are parsed at once."""
+LEAST_SAMPLE = 100
+"""Fewest rows of each file in a sample."""
+PAGE_ROWS = 50_000
+"""Rows of a page of JSON lines or Parquet."""
+_DAY = re.compile(r"\{day(?::(?P<pattern>[^}]+))?\}")
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """How the files of a table are written.
+
+    Attributes:
+        path: a path, or a glob pattern; `{day}` stands for a day like 2026-01-31, `{day:%Y%m%d}` for another way to write it.
+        format: None to take it from the file's name.
+        delimiter: None for a comma, or a tab in a TSV file.
+        header: False if the first row is data; the fields are then `column1`, `column2` and so on.
+        spill: largest number of days between the day in a path and the times of its rows.
+        valid_from: for snapshots without `{day}`: first day for which the rows hold.
+    """
+
+    path: Path
+    format: Format | None = None
+    delimiter: str | None = None
+    quote: str | None = '"'
+    encoding: str = "utf-8"
+    header: bool = True
+    spill: int = 1
+    valid_from: dt.date | None = None
+
+    @property
+    def by_day(self) -> bool:
+        """True if the path has a day in it."""
+        return _DAY.search(str(self.path)) is not None
+
+
+class FilesConnector:
+    """Reads the files of one table."""
+
+    looks_back = True
+
+    def __init__(self, layout: FileLayout) -> None:
+        self.layout = layout
+
+    def pages(self, span: Span | None = None) -> Iterator[RawPage]:
+        for file, day in self._files(span):
+            for page, _ in self._read(file, day, 0):
+                yield page
+
+    def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+        read: dict[str, int] = json.loads(cursor) if cursor else {}
+        files = {self._place(file): (file, day) for file, day in self._files(None)}
+        if gone := sorted(read.keys() - files.keys()):
+            raise SourceError(
+                f"{self.layout.path}: the cursor names {', '.join(gone)}, which is gone. Rows that were appended to it since "
+                "the last poll cannot be read; restore it, or start again without a checkpoint"
+            )
+        for name, (file, day) in files.items():
+            for page, last in self._read(file, day, read.get(name, 0)):
+                read[name] = last
+                yield page, json.dumps(read, sort_keys=True)
+
+    def snapshot(self, day: dt.date) -> Iterator[RawPage]:
+        if not self.layout.by_day:
+            if self.layout.valid_from is None or day >= self.layout.valid_from:
+                yield from self.pages()
+            return
+        for file in self._of_day(day, required=True):
+            for page, _ in self._read(file, day, 0):
+                yield page
+
+    def sample(self, rows: int) -> Iterator[tuple[RawPage, bool]]:
+        files = self._files(None)
+        # of each file at least a few rows: one that differs from the others must be found
+        each = max(LEAST_SAMPLE, rows // len(files))
+        for file, day in files:
+            left = each
+            for page, _ in self._read(file, day, 0):
+                if left <= 0:
+                    # there is more than was asked for
+                    yield RawPage(page.rows.slice(0, 0), page.day, page.optional), False
+                    break
+                yield RawPage(page.rows.slice(0, left), page.day, page.optional), page.rows.num_rows <= left
+                left -= page.rows.num_rows
+
+    def places(self) -> list[str]:
+        return [str(file) for file, _ in self._files(None)]
+
+    # --- which files --------------------------------------------------------------------------------------------------
+
+    def _files(self, span: Span | None) -> list[tuple[Path, dt.date | None]]:
+        if not self.layout.by_day:
+            found = _glob(str(self.layout.path))
+            if not found:
+                raise SourceError(f"{self.layout.path}: no such file. A relative path starts at the folder of the source file")
+            return [(file, None) for file in found]
+        if span is None:
+            found_by_day = self._all_days()
+            if not found_by_day:
+                raise SourceError(
+                    f"{self.layout.path}: no file of any day. A relative path starts at the folder of the source file"
+                )
+            return found_by_day
+        spill = self.layout.spill * DAY
+        around = Span.days(span.first_day - spill, span.last_day + spill)
+        inside = set(span.each_day())
+        return [(file, day) for day in around.each_day() for file in self._of_day(day, required=day in inside)]
+
+    def _of_day(self, day: dt.date, *, required: bool) -> list[Path]:
+        pattern = _DAY.sub(lambda match: day.strftime(match["pattern"] or "%Y-%m-%d"), str(self.layout.path))
+        found = _glob(pattern)
+        if required and not found:
+            raise SourceError(f"No file of {day}: expected {pattern}. For a day without rows, the source writes an empty file")
+        return found
+
+    def _all_days(self) -> list[tuple[Path, dt.date | None]]:
+        """Every file whose path has a readable day, sorted by day."""
+        parts = _DAY.split(str(self.layout.path))
+        # texts and patterns take turns
+        patterns = [pattern or "%Y-%m-%d" for pattern in parts[1::2]]
+        anything = "*".join(parts[0::2])
+        expression = "(.+?)".join(_glob_expression(text) for text in parts[0::2])
+        found: list[tuple[Path, dt.date | None]] = []
+        for file in _glob(anything):
+            match = re.fullmatch(expression, str(file))
+            days: set[dt.date | None] = set()
+            for text, pattern in zip(match.groups() if match else (), patterns, strict=bool(match)):
+                try:
+                    days.add(dt.datetime.strptime(text, pattern).date())
+                except ValueError:
+                    days.add(None)
+            if len(days) == 1 and None not in days:
+                found += [(file, day) for day in days]
+        return sorted(found, key=lambda pair: (str(pair[1]), pair[0]))
+
+    def _place(self, file: Path) -> str:
+        """The name of a file, with the folders that differ between the files."""
+        fixed = Path(re.split(r"[*?\[{]", str(self.layout.path), maxsplit=1)[0] + "_").parent
+        return file.name if file == self.layout.path else str(file.relative_to(fixed))
+
+    # --- one file -----------------------------------------------------------------------------------------------------
+
+    def _read(self, file: Path, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
+        """Pages of the rows with a number above `after`, each with the number of its last row."""
+        kind = self.layout.format or format_of(file)
+        try:
+            if kind in ("csv", "tsv"):
+                yield from self._read_csv(file, day, after, self.layout.delimiter or ("\t" if kind == "tsv" else ","))
+            elif kind == "jsonl":
+                yield from self._read_lines(file, day, after)
+            else:
+                yield from self._read_parquet(file, day, after)
+        except (pa.ArrowException, OSError, UnicodeError) as error:
+            raise SourceError(_explained(file, kind, self.layout, error)) from error
+
+    def _read_csv(self, file: Path, day: dt.date | None, after: int, delimiter: str) -> Iterator[tuple[RawPage, int]]:
+        names = self.header(file, delimiter)
+        if names is None:
+            return
+        ragged: list[tuple[int, str]] = []
+
+        def keep(row: Any) -> str:
+            ragged.append((row.number, f"{row.text}"))
+            return "skip"
+
+        offset = 1 if self.layout.header else 0
+        reader = pyarrow.csv.open_csv(
+            _stream(file),
+            # in one thread, so that ragged rows have numbers
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=BLOCK, column_names=names, skip_rows=offset, encoding=self.layout.encoding
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=self.layout.quote or False,
+                newlines_in_values=self.layout.quote is not None,
+                invalid_row_handler=keep,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+        last = 0
+        while True:
+            batch = _next(reader)
+            rows = batch.num_rows if batch is not None else 0
+            # what the parser has skipped so far; it may have read ahead of this batch
+            broken = [number - offset for number, _ in ragged]
+            numbers = _numbers(last, rows, broken) if batch is not None else np.empty(0, np.int64)
+            end = int(numbers[-1]) if rows else last
+            due = [(number - offset, text) for number, text in ragged if number - offset <= end or batch is None]
+            ragged = [(number, text) for number, text in ragged if number - offset > end and batch is not None]
+            fields = dict(
+                zip(names, batch.columns if batch is not None else [pa.nulls(0, pa.string())] * len(names), strict=True)
+            )
+            if rows or due:
+                page = _with_broken(fields, numbers, due, self._place(file), day)
+                last = max([end, *(number for number, _ in due)])
+                if last > after:
+                    yield _after(page, after), last
+            if batch is None:
+                return
+
+    def header(self, file: Path, delimiter: str) -> list[str] | None:
+        """The fields of a CSV file; None if it is empty.
+
+        Raises:
+            SourceError: two columns have the same name.
+        """
+        first = self.first_line(file, delimiter)
+        if first is None:
+            return None
+        names = [
+            (name.strip() if self.layout.header else "") or f"column{number}" for number, name in enumerate(first, start=1)
+        ]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise SourceError(
+                f"{file}: two columns are called {', '.join(map(repr, twice))}; expected one name for each column"
+            )
+        if own := sorted(set(names) & set(OWN)):
+            raise SourceError(f"{file}: a column is called {', '.join(own)}, a name that is reserved; rename it")
+        return names
+
+    def first_line(self, file: Path, delimiter: str) -> list[str] | None:
+        """The first row of a CSV file, split into fields."""
+        import csv
+
+        with _stream(file) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding, newline="") as text:
+            rows = csv.reader(text, delimiter=delimiter, quotechar=self.layout.quote or None)
+            for row in rows:
+                if row:
+                    return [name.removeprefix("\ufeff") for name in row]
+        return None
+
+    def _read_lines(self, file: Path, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
+        records: list[Any] = []
+        lines: list[str | None] = []
+        numbers: list[int] = []
+        with _stream(file) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding) as text:
+            number = 0
+            for line in text:
+                if not (stripped := line.strip("\ufeff\r\n\t ")):
+                    continue
+                number += 1
+                if number <= after:
+                    continue
+                record = _decoded(stripped)
+                records.append(record)
+                lines.append(None if isinstance(record, dict) else stripped)
+                numbers.append(number)
+                if len(numbers) == PAGE_ROWS:
+                    yield page_of_records(records, self._place(file), numbers, lines, day=day), number
+                    records, lines, numbers = [], [], []
+        if numbers:
+            yield page_of_records(records, self._place(file), numbers, lines, day=day), numbers[-1]
+
+    def _read_parquet(self, file: Path, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
+        last = 0
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(batch_size=PAGE_ROWS):
+                numbers = np.arange(last + 1, last + 1 + batch.num_rows)
+                last += batch.num_rows
+                if last > after:
+                    fields = {name: _as_text(batch.column(name)) for name in batch.schema.names}
+                    yield _after(page_of(fields, self._place(file), numbers, day=day), after), last
+
+
+def format_of(file: Path) -> Format:
+    """The format that a file's name says.
+
+    Raises:
+        SourceError: a name that says none.
+    """
+    suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() not in _COMPRESSED]
+    for suffix in reversed(suffixes):
+        if suffix in _SUFFIXES:
+            return _SUFFIXES[suffix]
+    raise SourceError(f"{file}: the name does not say the format; state `format: csv`, tsv, jsonl or parquet")
+
+
+def _glob(pattern: str) -> list[Path]:
+    # Path.glob needs a folder to start from, and a pattern may be anywhere
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207
+    return sorted(Path(name) for name in names if Path(name).is_file())
+
+
+def _glob_expression(text: str) -> str:
+    """A regular expression for a part of a glob pattern."""
+    return re.escape(text).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+
+
+def _stream(file: Path) -> Any:
+    return pa.input_stream(str(file), compression="detect")
+
+
+def _next(reader: Any) -> pa.RecordBatch | None:
+    try:
+        return reader.read_next_batch()
+    except StopIteration:
+        return None
+
+
+def _numbers(last: int, rows: int, broken: list[int]) -> Any:
+    """The numbers of the next rows after `last`, leaving out those of broken rows."""
+    candidates = np.arange(last + 1, last + 1 + rows + len(broken))
+    return candidates[~np.isin(candidates, broken)][:rows]
+
+
+def _with_broken(
+    fields: dict[str, Any], numbers: Any, broken: list[tuple[int, str]], place: str, day: dt.date | None
+) -> RawPage:
+    """A page with its broken rows at their places."""
+    if not broken:
+        return page_of(fields, place, numbers, day=day)
+    good = page_of(fields, place, numbers, day=day).rows
+    blank = {name: [None] * len(broken) for name in fields}
+    bad = page_of(blank, place, [number for number, _ in broken], [text for _, text in broken]).rows
+    return RawPage(pa.concat_tables([good, bad]).sort_by("_row"), day)
+
+
+def _after(page: RawPage, after: int) -> RawPage:
+    if not after:
+        return page
+    return RawPage(page.rows.filter(pc.greater(page.rows.column("_row"), after)), page.day, page.optional)
+
+
+def _decoded(line: str) -> Any:
+    """A line as JSON with every number as its own text; None if it is not JSON."""
+    try:
+        return json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(values.dictionary_decode())
+    if pa.types.is_string(kind) or pa.types.is_null(kind):
+        return values.cast(pa.string())
+    if pa.types.is_floating(kind):
+        # the shortest text that reads as the same number (Arrow writes 1e+06 for a million); NaN is how pandas writes "none"
+        return pa.array([None if v is None or v != v else _plain(v) for v in values.to_pylist()], pa.string())
+    if pa.types.is_nested(kind):
+        return pa.array([None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values.to_pylist()])
+    if pa.types.is_timestamp(kind) and kind.tz:
+        return pc.strftime(values.cast(pa.timestamp("us", "UTC")), "%Y-%m-%dT%H:%M:%SZ")
+    return values.cast(pa.string())
+
+
+def _plain(value: float) -> str:
+    text = repr(value)
+    return text.removesuffix(".0") if "e" not in text else format(Decimal(text), "f").removesuffix(".0")
+
+
+def _explained(file: Path, kind: str, layout: FileLayout, error: Exception) -> str:
+    """What is wrong with a file, and what to write in the source file."""
+    text = str(error).split("\n")[0][:300]
+    if isinstance(error, FileNotFoundError):
+        return f"{file}: no such file"
+    if isinstance(error, UnicodeError) or "UTF8" in text or "UTF-8" in text or "codec" in text:
+        return (
+            f"{file}: not {layout.encoding} ({text}). State the file's encoding, such as `encoding: windows-1252` or "
+            "`encoding: utf-16`"
+        )
+    return f"{file}: cannot be read as {kind}: {text}. Check `format` and, for CSV, `delimiter` and `quote`"

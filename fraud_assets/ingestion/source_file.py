@@ -1,0 +1,501 @@
+"""The source file: one YAML file that says where each table comes from and how its columns are made.
+
+Every mistake is reported at once, with file and line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import pyarrow as pa
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from fraud_assets.errors import FraudError
+from fraud_assets.ingestion.connectors.base import Connector
+from fraud_assets.ingestion.connectors.files import FileLayout, FilesConnector, Format
+from fraud_assets.schemas.sources import API_TABLES, ApiTable
+
+_Loc = tuple[str | int, ...]
+_SPAN = re.compile(r"([+-]?\d+)\s*(d|h|m|s)")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+SHOWN = 40
+"""Most characters of a wrong value in a message."""
+
+
+class SourceFileError(FraudError):
+    """A source file has mistakes; the message names each with file and line."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+
+class ColumnSource(_Strict):
+    """How a column is made from a raw row: exactly one of a field, a constant or an expression, then what becomes of its text.
+
+    Attributes:
+        field: name of a field, or a path into the JSON of one, such as `merchant.city`.
+        constant: the same text for every row.
+        expression: a DuckDB SQL expression over the fields, which are all text.
+        empty: texts that mean "no value", besides the empty field.
+        values: what each raw text becomes.
+        unmapped: effect of a text that `values` does not have: reject the row, keep the text, or leave the column empty.
+    """
+
+    field: str | None = Field(None, alias="from")
+    constant: str | None = None
+    expression: str | None = None
+    empty: list[str] = []
+    values: dict[str, str] = {}
+    unmapped: Literal["reject", "keep", "empty"] = "reject"
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> ColumnSource:
+        given = [name for name in ("field", "constant", "expression") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join("from" if name == "field" else name for name in given) or "none of them"
+            raise ValueError(f"expected one of from, constant and expression; found {found}")
+        return self
+
+
+class TextColumn(ColumnSource):
+    """A text.
+
+    Attributes:
+        mask: `hash` replaces the text by a keyed hash, `last4` all but its last four characters.
+    """
+
+    mask: Literal["hash", "last4"] | None = None
+
+
+class NumberColumn(ColumnSource):
+    """A number.
+
+    Attributes:
+        decimal: the decimal mark.
+        thousands: mark between groups of digits, which is removed; None if there is none.
+    """
+
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[".", ",", " ", "'", "_"] | None = None
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> NumberColumn:
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}; expected two different marks")
+        return self
+
+
+class AmountColumn(NumberColumn):
+    """An amount of money. In the table it is never negative; `transaction_type` says which way it goes.
+
+    Attributes:
+        sign: what a sign means. `none`: amounts have no sign, and a negative one is rejected. `debits_negative`,
+            `debits_positive`: the sign is removed, and the field `_direction` is `debit` or `credit`.
+        minor_units: True if amounts are in the smallest unit of their currency, such as cents.
+        digits: digits after the point by currency, where they differ from ISO 4217; `default` for a currency not named.
+        round: True to round to two digits; otherwise a third digit makes an amount unreadable.
+    """
+
+    sign: Literal["none", "debits_negative", "debits_positive"] = "none"
+    minor_units: bool = False
+    digits: dict[str, int] = {}
+    round: bool = False
+
+
+class TimeColumn(ColumnSource):
+    """A time.
+
+    Attributes:
+        format: `iso`, `epoch_s`, `epoch_ms`, `epoch_us`, `counter`, or patterns of strptime such as `%d.%m.%Y %H:%M`.
+        unit, since: with `counter`: the unit that is counted, and the instant of 0.
+        zone: zone of times that name none.
+        ambiguous: reading of a local time that occurs twice, when clocks go back.
+        nonexistent: reading of a local time that is skipped, when clocks go forward; `shift` moves it forward by the gap.
+        plus: duration that is added, such as `7d`, `12h` or `-30m`.
+    """
+
+    format: str | list[str] = "iso"
+    unit: Literal["seconds", "minutes", "hours", "days"] | None = None
+    since: dt.datetime | None = None
+    zone: str = "UTC"
+    ambiguous: Literal["earlier", "later", "reject"] = "earlier"
+    nonexistent: Literal["shift", "reject"] = "reject"
+    plus: dt.timedelta = dt.timedelta()
+
+    @field_validator("zone")
+    @classmethod
+    def _is_known(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(
+                f"unknown time zone; {_suggestion(zone, available_timezones()) or 'expected a name like Europe/Berlin'}"
+            )
+        return zone
+
+    @field_validator("plus", mode="before")
+    @classmethod
+    def _is_duration(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            match = _SPAN.fullmatch(value.strip())
+            if not match:
+                raise ValueError("expected a number and a unit: 7d, 12h, 30m or 45s")
+            return dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return value
+
+    @model_validator(mode="after")
+    def _counter_has_a_start(self) -> TimeColumn:
+        given = (self.unit is not None, self.since is not None)
+        if self.format == "counter" and not all(given):
+            raise ValueError(
+                "a counter needs `unit` (what it counts) and `since` (the instant of 0, such as 2026-01-01T00:00:00)"
+            )
+        if self.format != "counter" and any(given):
+            raise ValueError("unit and since belong to `format: counter`")
+        for pattern in self.patterns:
+            if "%" not in pattern:
+                known = ["iso", "epoch_s", "epoch_ms", "epoch_us", "counter"]
+                raise ValueError(
+                    f"unknown format {pattern!r}; {_suggestion(pattern, known) or 'expected one of ' + ', '.join(known)}, or a "
+                    "pattern such as %d.%m.%Y %H:%M"
+                )
+        return self
+
+    @property
+    def patterns(self) -> list[str]:
+        """The strptime patterns; empty for the named formats."""
+        given = [self.format] if isinstance(self.format, str) else self.format
+        return [] if self.format in ("iso", "epoch_s", "epoch_ms", "epoch_us", "counter") else given
+
+    @property
+    def origin(self) -> dt.datetime:
+        """The instant of a counter's 0, UTC without a zone."""
+        since = self.since or dt.datetime(1970, 1, 1)
+        aware = since if since.tzinfo else since.replace(tzinfo=ZoneInfo(self.zone))
+        return aware.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+class ListColumn(ColumnSource):
+    """A list of texts, from a JSON array or from a text with a separator."""
+
+    separator: str = ","
+
+
+class Files(_Strict):
+    """The files of a table; see `FileLayout`."""
+
+    path: str
+    format: Format | None = None
+    delimiter: str | None = None
+    quote: str = '"'
+    encoding: str = "utf-8"
+    header: bool = True
+    spill_days: int = Field(1, ge=0, le=31)
+    valid_from: dt.date | None = None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t"}.get(value or "", value)
+        if value is not None and len(value) != 1:
+            raise ValueError("expected one character, or `tab`")
+        return value
+
+    @field_validator("quote")
+    @classmethod
+    def _is_quote(cls, value: str) -> str:
+        if value != "none" and len(value) != 1:
+            raise ValueError("expected one character, or `none`")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_codec(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError(
+                "unknown encoding; expected one that Python knows, such as utf-8, windows-1252 or utf-16"
+            ) from None
+        return value
+
+    def layout(self, folder: Path) -> FileLayout:
+        """The layout, with a relative path taken from `folder`."""
+        return FileLayout(
+            folder / self.path,
+            self.format,
+            self.delimiter,
+            None if self.quote == "none" else self.quote,
+            self.encoding,
+            self.header,
+            self.spill_days,
+            self.valid_from,
+        )
+
+
+class Apis(_Strict):
+    """The three APIs: they fill every table that the source file does not describe."""
+
+    url: str
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("expected a URL that starts with http:// or https://")
+        return value
+
+
+class _Table(_Strict):
+    files: Files
+    where: str | None = None
+    columns: dict[str, Any] = {}
+    unused: list[str] = []
+    personal: list[str] = []
+
+
+class _Top(_Strict):
+    version: Literal["1"] = "1"
+    apis: Apis | None = None
+    tables: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where a table comes from.
+
+    Attributes:
+        columns: for each column of the table, how it is made; columns that are not named are NULL.
+        where: expression over the raw row; rows for which it does not hold are no rows of this table.
+        unused: fields that are not needed, as names or patterns such as `V*`.
+        personal: fields whose values are masked in quarantine.
+        lines: line of each column in the source file.
+    """
+
+    api: ApiTable
+    files: FileLayout
+    columns: Mapping[str, ColumnSource]
+    where: str | None
+    unused: frozenset[str]
+    personal: frozenset[str]
+    lines: Mapping[str, int]
+    file: Path
+
+    def connector(self) -> Connector:
+        """A connector that reads the table."""
+        return FilesConnector(self.files)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A source file without mistakes.
+
+    Attributes:
+        apis: base URL of the three APIs, which fill the tables that are not in `tables`; None if those tables stay empty.
+    """
+
+    path: Path
+    apis: str | None
+    tables: Mapping[str, TableSource]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake in a source file."""
+
+    line: int
+    message: str
+
+
+def read_source_file(path: Path) -> SourceFile:
+    """Read and check a source file.
+
+    Raises:
+        SourceFileError: with every mistake, in the order of their lines.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SourceFileError(
+            f"{path}: no such file. `fraud sources guess DATA` proposes a source file for your data"
+        ) from None
+    except (OSError, UnicodeError) as error:
+        raise SourceFileError(f"{path}: cannot be read: {error}") from None
+    reading = _Reading(path, text)
+    source = reading.source()
+    if reading.mistakes or source is None:
+        found = sorted(set(reading.mistakes), key=lambda mistake: (mistake.line, mistake.message))
+        raise SourceFileError("\n".join(f"{path}:{mistake.line}: {mistake.message}" for mistake in found))
+    return source
+
+
+class _Reading:
+    """A source file being checked: its content, the line of each part, and the mistakes found so far."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.mistakes: list[Mistake] = []
+        self._lines: dict[_Loc, int] = {(): 1}
+        self._content: Any = None
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self.mistakes.append(Mistake(mark.line + 1 if mark else 1, f"not valid YAML: {error.problem}"))
+        except yaml.YAMLError as error:
+            self.mistakes.append(Mistake(1, f"not valid YAML: {error}"))
+        else:
+            self._content = self._plain(node, ()) if node is not None else {}
+
+    def source(self) -> SourceFile | None:
+        """The source, as far as it could be read; None if nothing could."""
+        if self.mistakes and self._content is None:
+            return None
+        top = self._checked(_Top, self._content, ())
+        named = self._content.get("tables") if isinstance(self._content, dict) else None
+        tables = {
+            name: table
+            for name, content in (named.items() if isinstance(named, dict) else ())
+            if (table := self._table(name, content)) is not None
+        }
+        if top is None:
+            return None
+        if "transactions" not in (named or {}) and top.apis is None:
+            self._add(("tables",), "nothing says where `transactions` come from; describe them under `tables`, or name `apis`")
+        return SourceFile(self.path, top.apis.url if top.apis else None, tables)
+
+    def _table(self, name: str, content: Any) -> TableSource | None:
+        loc: _Loc = ("tables", name)
+        if name not in API_TABLES:
+            self._add(
+                loc, f"unknown table {name!r}; {_suggestion(name, API_TABLES) or 'the tables are ' + ', '.join(API_TABLES)}"
+            )
+            return None
+        api = API_TABLES[name]
+        given = self._checked(_Table, content, loc)
+        raw = content.get("columns") if isinstance(content, dict) else None
+        columns: dict[str, ColumnSource] = {}
+        types = {column.name: column.arrow_type for column in api.read_columns}
+        for column, spec in raw.items() if isinstance(raw, dict) else ():
+            at = (*loc, "columns", column)
+            if column not in types:
+                hint = _suggestion(column, types) or f"the columns are {', '.join(types)}"
+                self._add(at, f"unknown column {column!r} of {name}; {hint}")
+                continue
+            read = self._checked(_model_of(types[column]), {"from": spec} if isinstance(spec, str) else spec, at)
+            if read is not None:
+                columns[column] = read
+        required = [claim.column for claim in api.claims if claim.on_null]
+        for column in required:
+            if not isinstance(raw, dict) or column not in raw:
+                self._add((*loc, "columns"), f"{name} needs a column {column!r}; say where it comes from")
+        if given is None:
+            return None
+        layout = given.files.layout(self.path.parent)
+        if api.day_column is None and not layout.by_day and layout.valid_from is None:
+            self._add(
+                (*loc, "files"),
+                f"{name} is a snapshot of each day: put {{day}} into the path, or state the first day for which the file "
+                "holds, as `valid_from: 2026-01-01`",
+            )
+        lines = {column: self._line((*loc, "columns", column)) for column in columns}
+        lines["where"] = self._line((*loc, "where"))
+        return TableSource(
+            api, layout, columns, given.where, frozenset(given.unused), frozenset(given.personal), lines, self.path
+        )
+
+    def _checked(self, model: type[Any], content: Any, loc: _Loc) -> Any:
+        """The content as the model; None if it does not fit, with the mistakes recorded."""
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            for detail in error.errors():
+                self._add((*loc, *detail["loc"]), _message(detail, model))
+            return None
+
+    def _add(self, loc: _Loc, message: str) -> None:
+        self.mistakes.append(Mistake(self._line(loc), message))
+
+    def _line(self, loc: _Loc) -> int:
+        while loc not in self._lines:
+            loc = loc[:-1]
+        return self._lines[loc]
+
+    def _plain(self, node: Any, loc: _Loc) -> Any:
+        """A YAML node as dicts, lists and texts. Every scalar stays the text it is: NO is Norway, 007 keeps its zeros."""
+        self._lines.setdefault(loc, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            result: dict[str, Any] = {}
+            for key, value in node.value:
+                name = str(key.value)
+                at = (*loc, name)
+                if name in result:
+                    self.mistakes.append(Mistake(key.start_mark.line + 1, f"{name!r} is given twice"))
+                self._lines[at] = key.start_mark.line + 1
+                result[name] = self._plain(value, at)
+            return result
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, (*loc, number)) for number, item in enumerate(node.value)]
+        return None if node.tag == "tag:yaml.org,2002:null" and node.value == "" else node.value
+
+
+def _model_of(kind: pa.DataType) -> type[ColumnSource]:
+    if pa.types.is_timestamp(kind):
+        return TimeColumn
+    if pa.types.is_decimal(kind):
+        return AmountColumn
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        return NumberColumn
+    return ListColumn if pa.types.is_list(kind) else TextColumn
+
+
+def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """A mistake that pydantic found, in words."""
+    place = str(detail["loc"][-1]) if detail["loc"] else ""
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        known = _keys(_model_at(model, detail["loc"][:-1]))
+        return f"unknown key {place!r}; {_suggestion(place, known) or 'the keys are ' + ', '.join(known)}"
+    if kind == "missing":
+        return f"{place!r} is missing"
+    text = detail["msg"].removeprefix("Value error, ")
+    if kind in ("model_type", "dict_type"):
+        text = "expected keys with values"
+    given = detail["input"]
+    found = "" if isinstance(given, dict) else f" (found: {str(given)[:SHOWN]!r})"
+    prefix = f"{place}: " if place else ""
+    return f"{prefix}{text[0].lower()}{text[1:]}{found}"
+
+
+def _model_at(model: type[BaseModel], loc: Iterable[str | int]) -> type[BaseModel]:
+    """The model of the part of a model at a place."""
+    for name in loc:
+        for key, info in model.model_fields.items():
+            if name in (key, info.alias):
+                inner = list(_models(info.annotation))
+                model = inner[0] if inner else model
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models(inner)
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _suggestion(given: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
