@@ -37,6 +37,7 @@ def query_of(output: str) -> str:
 def test_show_prints_what_is_in_force_and_what_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rules.yaml").write_text("high_risk_activity: {params: {times_mean: 5}, weight: 0.9}\n")
     monkeypatch.setenv("FRAUD_RULES_FILE", str(tmp_path / "rules.yaml"))
+    monkeypatch.setenv("COLUMNS", "80")
     stated = read_rule_book().rules["high_risk_activity"].file.meta
     printed = fraud("rules", "show", "high_risk_activity", "--day", "2026-01-05").output
     lines = [" ".join(line.replace("│", " ").split()) for line in printed.splitlines()]
