@@ -6,6 +6,7 @@ import _thread
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ def one_interrupt() -> Iterator[None]:
         yield
         return
     _delivered.clear()
+    before_hook, sys.unraisablehook = sys.unraisablehook, _report_unraisable
     before_term = signal.signal(signal.SIGTERM, _terminate)
     # a shell starts a background job with SIGINT ignored
     wanted = {signal.SIGINT} if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN else set()
@@ -53,6 +55,13 @@ def one_interrupt() -> Iterator[None]:
         if not interrupted():
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             signal.signal(signal.SIGTERM, before_term)
+            sys.unraisablehook = before_hook
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    # raised in a callback of the garbage collector, which loses it; `interrupted` tells of it
+    if not (interrupted() and isinstance(unraisable.exc_value, KeyboardInterrupt)):
+        sys.__unraisablehook__(unraisable)
 
 
 def _terminate(*_: object) -> None:

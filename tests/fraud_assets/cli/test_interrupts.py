@@ -33,7 +33,14 @@ def source() -> Iterator[str]:
 def start(lake: Path, source: str, arguments: list[str] = RUN) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "fraud_assets", *arguments, "--warehouse", str(lake)]
     env = {**os.environ, "FRAUD_SOURCE_URL": source}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=_accept_interrupts
+    )
+
+
+def _accept_interrupts() -> None:
+    """Undo what a child of a background job inherits: a shell starts such a job with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_run(lake: Path) -> None:

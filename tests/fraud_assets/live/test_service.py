@@ -174,9 +174,16 @@ def writes_of(table: Path, day: dt.date) -> int:
 
 
 def without_latencies(rows: Rows) -> Rows:
-    """The rows without what only a watch can count, latencies, and without its loads of reports of the day before it began."""
+    """The rows without latencies, which only a watch can count.
+
+    Without its loads of reports of the day before it began, too, and without the time of a load, which lies within the day in
+    progress.
+    """
     days = {dict(row)["ds"] for row in rows["customers"]}
-    loads = Counter({row: n for row, n in rows["fraud_reports_loads"].items() if dict(row)["ds"] in days})
+    loads: Counter[tuple[object, ...]] = Counter()
+    for row, times in rows["fraud_reports_loads"].items():
+        if dict(row)["ds"] in days:
+            loads[tuple((name, value) for name, value in row if name != "loaded_until")] += times  # type: ignore[misc]
     counted = {"judged", "latency_p50", "latency_p95", "latency_max"}
     levels: Counter[tuple[object, ...]] = Counter()
     for row, times in rows["service_levels"].items():
