@@ -30,7 +30,7 @@ from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.errors import RuleError
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.settings import Settings, read_settings
-from fraud_assets.sql.windows import hiveql
+from fraud_assets.sql.windows import hiveql, table_node
 from hive_io import PARTITION, HiveQL, Span, Warehouse
 from hive_io.dialect import literal
 
@@ -121,7 +121,7 @@ def alerts_query(wanted: AlertFilter, limit: int) -> HiveQL:
         conditions.append(exp.column("customer_id").eq(literal(wanted.customer)))
     if wanted.min_score is not None:
         conditions.append(exp.column("score") >= exp.cast(literal(repr(wanted.min_score)), "double"))
-    rows = exp.select(*map(exp.column, ALERT_COLUMNS)).from_(exp.table_(FRAUD_ALERTS.name, db=FRAUD_ALERTS.database))
+    rows = exp.select(*map(exp.column, ALERT_COLUMNS)).from_(table_node(FRAUD_ALERTS))
     order = [exp.column("score").desc(), exp.column("event_time").asc(), exp.column("transaction_id").asc()]
     return hiveql(rows.where(*conditions).order_by(*order).limit(limit))
 

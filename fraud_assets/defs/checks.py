@@ -10,7 +10,7 @@ from sqlglot import exp
 from fraud_assets.defs.asset_specs import key, previews
 from fraud_assets.defs.daily_results import DailyResult
 from fraud_assets.schemas.sources import TRANSACTIONS
-from fraud_assets.sql.windows import hiveql, within
+from fraud_assets.sql.windows import hiveql, table_node, within
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 
 HAS_HIT = "has_hit_lately"
@@ -105,6 +105,6 @@ def days_of(span: Span) -> list[str]:
 def repeated_keys_query(table: Table, span: Span) -> HiveQL:
     """A row for each day of the span with keys that occur more than once: `ds`, and how many (`keys`)."""
     count = exp.func("COUNT", exp.Star())
-    rows = within(exp.select(PARTITION, *table.key).from_(exp.table_(table.name, db=table.database)), table, span.whole_days())
+    rows = within(exp.select(PARTITION, *table.key).from_(table_node(table)), table, span.whole_days())
     repeated = rows.group_by(PARTITION, *table.key).having(count > 1)
     return hiveql(exp.select(PARTITION, count.as_("keys")).from_(repeated.subquery("repeated")).group_by(PARTITION))

@@ -16,7 +16,7 @@ from fraud_assets.defs.checks import advisory, blocking
 from fraud_assets.defs.daily_results import DailyResult
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
-from fraud_assets.sql.windows import hiveql, union_all, within
+from fraud_assets.sql.windows import hiveql, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
 from hive_io.table import DAY
@@ -202,7 +202,7 @@ def _rows(warehouse: Warehouse, query: HiveQL) -> set[_Row]:
 
 
 def _ids(table: Table, span: Span, *more: exp.Expr) -> exp.Select:
-    rows = exp.select(*more, PARTITION, "transaction_id").from_(exp.table_(table.name, db=table.database))
+    rows = exp.select(*more, PARTITION, "transaction_id").from_(table_node(table))
     return within(rows, table, span.whole_days())
 
 

@@ -14,7 +14,7 @@ from fraud_assets.defs.checks import advisory
 from fraud_assets.defs.daily_results import DailyResult
 from fraud_assets.detection.rule import Rule
 from fraud_assets.schemas.sources import TRANSACTIONS
-from fraud_assets.sql.windows import hiveql, within
+from fraud_assets.sql.windows import hiveql, table_node, within
 from hive_io import PARTITION, Span, Warehouse
 from hive_io.table import DAY
 
@@ -48,7 +48,7 @@ def transactions_by_day(warehouse: Warehouse, span: Span) -> dict[str, int]:
     table = TRANSACTIONS.table
     warehouse.ensure_table(table)
     number = exp.Count(this=exp.Star()).as_("transactions")
-    days = within(exp.select(PARTITION, number).from_(exp.table_(table.name, db=table.database)), table, span)
+    days = within(exp.select(PARTITION, number).from_(table_node(table)), table, span)
     counted = warehouse.query(hiveql(days.group_by(PARTITION))).to_pylist()
     return {row[PARTITION]: int(row["transactions"]) for row in counted}
 

@@ -10,7 +10,7 @@ from fraud_assets.detection.rule import SEVERITIES, Rule
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.features import HIGH_RISK_CUSTOMERS
 from fraud_assets.schemas.names import DATABASE
-from fraud_assets.sql.windows import hiveql, union_all, within
+from fraud_assets.sql.windows import hiveql, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -91,7 +91,7 @@ def score_of(weights: Mapping[str, float], high_risk: bool) -> float:
 
 
 def _rows(table: Table, span: Span) -> exp.Select:
-    return within(exp.select("*").from_(exp.table_(table.name, db=table.database)), table, span)
+    return within(exp.select("*").from_(table_node(table)), table, span)
 
 
 def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp.Query:

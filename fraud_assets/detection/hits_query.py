@@ -9,7 +9,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from fraud_assets.detection.rule import JUDGED, SPECIAL_COLUMNS, Rule
-from fraud_assets.sql.windows import as_cte, between, hiveql, window_query, with_ctes, within
+from fraud_assets.sql.windows import as_cte, between, hiveql, table_node, window_query, with_ctes, within
 from hive_io import PARTITION, CountedFilter, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -58,7 +58,7 @@ def coverage_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQ
     )
     transactions = tables["transactions"]
     everything = exp.select(PARTITION, literal(1).as_("transactions"), literal(0).as_("judged"), literal(0).as_("hits")).from_(
-        exp.table_(transactions.name, db=transactions.database)
+        table_node(transactions)
     )
     union = exp.union(_timed(rows.from_(judged), span), within(everything, transactions, span), distinct=False)
     sums = [exp.func("SUM", exp.column(name)).as_(name) for name in ("transactions", "judged", "hits")]

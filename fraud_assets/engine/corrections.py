@@ -15,7 +15,7 @@ from typing import Any
 from sqlglot import exp
 
 from fraud_assets.schemas.sources import TRANSACTIONS
-from fraud_assets.sql.windows import between, hiveql, union_all, within
+from fraud_assets.sql.windows import between, hiveql, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
 from hive_io.table import DAY
@@ -148,4 +148,4 @@ def _is_one_of(ids: Sequence[str]) -> exp.Expr:
 
 
 def _select(*columns: str | exp.Expr, source: Table = _TABLE) -> exp.Select:
-    return exp.select(*columns).from_(exp.table_(source.name, db=source.database))
+    return exp.select(*columns).from_(table_node(source))

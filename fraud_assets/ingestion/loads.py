@@ -65,7 +65,7 @@ def load_records(api: ApiTable, warehouse: Warehouse, batch: Batch, span: Span, 
         if api.day_column is not None:
             until = max(whole.start, min(batch.asked_at, span.end, whole.end))
         ds = day.isoformat()
-        last = max(_naive(until), before.get(ds, dt.datetime.min)) if api.day_column is not None else _naive(until)
+        last = max(_naive(until), before.get(ds, dt.datetime.min))
         records.append({"rows_loaded": counts.get(ds, 0), "loaded_until": last, PARTITION: ds})
     return pa.Table.from_pylist(records, schema=api.loads.arrow_schema)
 

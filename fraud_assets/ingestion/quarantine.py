@@ -16,7 +16,7 @@ from fraud_assets.errors import FraudError
 from fraud_assets.ingestion.batch import payload
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import ApiTable
-from fraud_assets.sql.windows import hiveql
+from fraud_assets.sql.windows import hiveql, table_node
 from hive_io import PARTITION, Span, Table, Warehouse
 from hive_io.dialect import literal
 
@@ -171,8 +171,3 @@ def rows_where(
         rows = rows.where(exp.column(PARTITION).eq(literal(day)), exp.column(column).isin(*some))
         found.append(warehouse.query(hiveql(rows)).cast(found[0].schema))
     return pa.concat_tables(found)
-
-
-def table_node(table: Table) -> exp.Table:
-    """The table in FROM of a query."""
-    return exp.table_(table.name, db=table.database)

@@ -16,10 +16,10 @@ from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.ingestion.batch import row_id
 from fraud_assets.ingestion.connectors.base import FILE, ROW
 from fraud_assets.ingestion.loads import with_first_seen
-from fraud_assets.ingestion.quarantine import UNREADABLE, decoded, rows_where, table_node
+from fraud_assets.ingestion.quarantine import UNREADABLE, decoded, rows_where
 from fraud_assets.ingestion.validate import AHEAD, validate
 from fraud_assets.schemas.sources import ApiTable
-from fraud_assets.sql.windows import hiveql
+from fraud_assets.sql.windows import hiveql, table_node
 from hive_io import PARTITION, PartitionConflict, Span, Table, Warehouse
 from hive_io.dialect import literal
 from hive_io.table import DAY, ranges

@@ -40,7 +40,7 @@ class _Strict(BaseModel):
 
 
 class ColumnSource(_Strict):
-    """How a column is made from a raw row: exactly one of a field, a constant or an expression, then what becomes of its text.
+    """How a column is made from a raw row: its origin (exactly one of a field, a constant or an expression) and its conversion.
 
     Attributes:
         field: name of a field, or a path into the JSON of one, such as `merchant.city`.

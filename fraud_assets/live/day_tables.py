@@ -16,7 +16,7 @@ from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.load import RejectedShareTooHigh, fetch, write
 from fraud_assets.live.pending import MissingTable
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable
-from fraud_assets.sql.windows import hiveql
+from fraud_assets.sql.windows import hiveql, table_node
 from hive_io import PARTITION, Span, Table, Warehouse
 from hive_io.dialect import literal
 
@@ -59,10 +59,6 @@ class DayTables:
         for table, span in spans.items():
             if table not in self._fetching or self._fetching[table][0] != span:
                 self._fetching[table] = span, self._executor.submit(fetch, API_TABLES[table], self._source, span, self._clock)
-
-    def is_fetching(self, table: str) -> bool:
-        """True until a table that was requested is fetched."""
-        return table in self._fetching and not self._fetching[table][1].done()
 
     def is_fetched(self, table: str) -> bool:
         """True if `commit` has a result of a request."""
@@ -108,7 +104,7 @@ class DayTables:
         for table in _tables_of(API_TABLES[missing.table]):
             columns = [name for name in table.arrow_schema.names if name != PARTITION]
             rows = exp.select(*columns, literal(missing.day.isoformat()).as_(PARTITION))
-            rows = rows.from_(exp.table_(table.name, db=table.database))
+            rows = rows.from_(table_node(table))
             query = hiveql(rows.where(exp.column(PARTITION).eq(literal(missing.instead.isoformat()))))
             self._warehouse.replace(table, query, Span.days(missing.day, missing.day))
 

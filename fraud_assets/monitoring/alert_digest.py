@@ -17,7 +17,7 @@ from fraud_assets.monitoring.incidents import LOCK_SECONDS
 from fraud_assets.monitoring.outbox import Message, Outbox
 from fraud_assets.monitoring.state_files import read_state
 from fraud_assets.schemas.detection import FRAUD_ALERTS
-from fraud_assets.sql.windows import hiveql
+from fraud_assets.sql.windows import hiveql, table_node
 from hive_io import PARTITION, HiveQL
 from hive_io.dialect import literal
 
@@ -94,7 +94,7 @@ def alerts_query(days: Sequence[str], severities: Sequence[str]) -> HiveQL:
     """Alerts of these days and severities."""
     tree = (
         exp.select("transaction_id", "event_time", "score", "severity", "rules", PARTITION)
-        .from_(exp.table_(FRAUD_ALERTS.name, db=FRAUD_ALERTS.database))
+        .from_(table_node(FRAUD_ALERTS))
         .where(exp.column(PARTITION).isin(*map(literal, days)), exp.column("severity").isin(*map(literal, severities)))
     )
     return hiveql(tree)

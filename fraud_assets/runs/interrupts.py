@@ -13,7 +13,7 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 @contextmanager
 def noticed_interrupts() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether SIGINT or SIGTERM has arrived in the block, whoever handled it.
+    """Yield a function that says whether SIGINT or SIGTERM has arrived in the block, even if a library handled it.
 
     Libraries turn a signal into errors of their own: DuckDB fails with "Query interrupted". Outside the main thread, which
     alone gets signals, it always says no.

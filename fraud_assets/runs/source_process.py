@@ -40,7 +40,7 @@ def source_process(arguments: Sequence[str]) -> Iterator[str]:
         readers[-1].start()
 
     try:
-        # a pipe that nobody reads fills, and its writer stops
+        # an unread pipe fills up, and then blocks its writer
         drain(process.stderr, errors)
         line = process.stdout.readline()
         if not line:

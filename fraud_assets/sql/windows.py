@@ -73,6 +73,11 @@ def with_ctes(tree: exp.Select, ctes: Iterable[exp.CTE]) -> exp.Select:
     return tree
 
 
+def table_node(table: Table) -> exp.Table:
+    """The table in FROM of a query."""
+    return exp.table_(table.name, db=table.database)
+
+
 def hiveql(tree: exp.Query) -> HiveQL:
     """The tree as a query that a warehouse runs."""
     return HiveQL.of(tree)
@@ -109,7 +114,7 @@ def with_lookback(table: Table, span: Span, lookback: dt.timedelta, before_only:
     start = span.start - lookback
     last = (span.last_day - dt.timedelta(days=1)).isoformat() if before_only else span.last_ds
     ds = exp.column(PARTITION)
-    tree = exp.select("*").from_(exp.table_(table.name, db=table.database))
+    tree = exp.select("*").from_(table_node(table))
     tree = tree.where(ds >= literal(start.date().isoformat()), ds <= literal(last), copy=False)
     if table.time_column is not None and not before_only and not (span.is_whole_days and start.time() == dt.time.min):
         tree = tree.where(*between(exp.column(table.time_column), start, span.end), copy=False)
@@ -118,9 +123,7 @@ def with_lookback(table: Table, span: Span, lookback: dt.timedelta, before_only:
 
 def of_customers_in(span: Span, rows: exp.Select, transactions: Table) -> exp.Select:
     """The rows whose customer has a transaction in the span. A span of seconds has few customers, so few rows remain."""
-    customers = within(
-        exp.select("customer_id").distinct().from_(exp.table_(transactions.name, db=transactions.database)), transactions, span
-    )
+    customers = within(exp.select("customer_id").distinct().from_(table_node(transactions)), transactions, span)
     same = exp.column("customer_id", table="w").eq(exp.column("customer_id", table="s"))
     return exp.select("w.*").from_(rows.subquery("w")).join(customers.subquery("s"), on=same, join_type="left semi", copy=False)
 

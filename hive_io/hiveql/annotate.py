@@ -572,6 +572,12 @@ _HINTS = {
 }
 
 
+def chosen(signatures: Sequence[Signature], args: Sequence[exp.Expr]) -> Signature:
+    """The first signature that the arguments fit, or else the first."""
+    fitting = [s for s in signatures if all(fits(s.letter(n), arg) for n, arg in enumerate(args))]
+    return (fitting or signatures)[0]
+
+
 def fits(letter: str, arg: exp.Expr) -> bool:
     kind = type_of(arg)
     inner = arg.unnest()

@@ -74,6 +74,15 @@ def is_subtraction(node: exp.Expr) -> bool:
     )
 
 
+def is_implied(node: exp.Expr) -> bool:
+    """True for a conversion that sqlglot put around an argument, and the author did not write."""
+    return (
+        isinstance(node, (exp.TsOrDsToDate, exp.TimeStrToTime))
+        and WRITTEN not in node.meta
+        and isinstance(node.parent, (exp.DateDiff, exp.TimeToStr, exp.Day, exp.Month, exp.Year))
+    )
+
+
 _T, _TE = _arguments("this"), _arguments("this", "expression")
 _CALLS: Mapping[type[exp.Expr], tuple[str, _Args]] = {
     exp.Abs: ("abs", _T),

@@ -9,11 +9,11 @@ from sqlglot import exp
 
 from hive_io.errors import QueryError
 from hive_io.hiveql.aggregates import mean, moment, over, percentile
-from hive_io.hiveql.annotate import Annotator, ColumnsOf, exact_digits, fits, is_partition
-from hive_io.hiveql.calls import call_of, is_subtraction
+from hive_io.hiveql.annotate import Annotator, ColumnsOf, chosen, exact_digits, is_partition
+from hive_io.hiveql.calls import call_of, is_implied, is_subtraction
 from hive_io.hiveql.patterns import PatternError
 from hive_io.hiveql.rewrite import bracketed, fill, rewrite
-from hive_io.hiveql.signatures import SIGNATURES, Signature, number_of
+from hive_io.hiveql.signatures import SIGNATURES, number_of
 from hive_io.hiveql.syntax import line_of
 from hive_io.hiveql.types import (
     BIGINT,
@@ -403,7 +403,7 @@ def _in_type(node: exp.Expr, wanted: Type) -> exp.Expr:
 
 def _call(node: exp.Expr) -> exp.Expr | None:
     call = call_of(node)
-    if call is None or (isinstance(node, (exp.TsOrDsToDate, exp.TimeStrToTime)) and not _is_written(node)):
+    if call is None or is_implied(node):
         return None
     name, args = call
     signatures = [s for s in SIGNATURES.get(name, ()) if s.takes(len(args))]
@@ -414,7 +414,7 @@ def _call(node: exp.Expr) -> exp.Expr | None:
     build = _BUILT.get(signatures[0].name)
     if build is not None:
         return build(node, args)
-    signature = _chosen(signatures, args)
+    signature = chosen(signatures, args)
     template = signature.duckdb
     if template is None:
         return None
@@ -423,18 +423,6 @@ def _call(node: exp.Expr) -> exp.Expr | None:
     except PatternError:
         return None  # of a tree that the project built itself, and compared
     return fill(text, args, "duckdb", day, time)
-
-
-def _is_written(node: exp.Expr) -> bool:
-    """True if the author wrote this conversion; sqlglot puts some around arguments."""
-    return "hiveql_written" in node.meta or not isinstance(
-        node.parent, (exp.DateDiff, exp.TimeToStr, exp.Day, exp.Month, exp.Year)
-    )
-
-
-def _chosen(signatures: list[Signature], args: list[exp.Expr]) -> Signature:
-    fitting = [s for s in signatures if all(fits(s.letter(n), arg) for n, arg in enumerate(args))]
-    return (fitting or signatures)[0]
 
 
 def _concat(node: exp.Expr, args: list[exp.Expr]) -> exp.Expr:

@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 from sqlglot import exp
 
 from hive_io.hiveql.aggregates import mean, moment, over, percentile
-from hive_io.hiveql.annotate import Annotator, ColumnsOf, fits, is_partition
-from hive_io.hiveql.calls import call_of
+from hive_io.hiveql.annotate import Annotator, ColumnsOf, chosen, is_partition
+from hive_io.hiveql.calls import call_of, is_implied
 from hive_io.hiveql.frames import for_hive
 from hive_io.hiveql.patterns import PatternError
 from hive_io.hiveql.rewrite import fill, rewrite
-from hive_io.hiveql.signatures import SIGNATURES, Signature
+from hive_io.hiveql.signatures import SIGNATURES
 from hive_io.hiveql.types import (
     BIGINT,
     BOOLEAN,
@@ -201,7 +201,7 @@ class _Translator:
 
     def _call(self, node: exp.Expr) -> exp.Expr | None:
         call = call_of(node)
-        if call is None or (isinstance(node, (exp.TsOrDsToDate, exp.TimeStrToTime)) and not _is_written(node)):
+        if call is None or is_implied(node):
             return None
         known = [s for s in SIGNATURES.get(call.name, ()) if s.takes(len(call.args))]
         if not known:
@@ -216,7 +216,7 @@ class _Translator:
         if name == "round" and type_of(node).kind == "DECIMAL":
             # Spark keeps fewer digits than Hive where there are none to round
             return self._template(f"CAST(_0 AS {type_of(node)})", args[0])
-        signature = _chosen(known, args)
+        signature = chosen(known, args)
         template = signature.spark if self._spark and signature.spark is not None else signature.hive
         if template is None:
             return None
@@ -349,15 +349,3 @@ def _times(node: exp.Expr) -> exp.Expr | None:
                 kind = "TIMESTAMP" if TIMESTAMP in kinds or len(inner.name) > 10 else "DATE"
                 side.replace(exp.cast(exp.Literal.string(inner.name), kind))
     return None
-
-
-def _is_written(node: exp.Expr) -> bool:
-    """True if the author wrote this conversion; sqlglot puts some around arguments."""
-    return "hiveql_written" in node.meta or not isinstance(
-        node.parent, (exp.DateDiff, exp.TimeToStr, exp.Day, exp.Month, exp.Year)
-    )
-
-
-def _chosen(signatures: list[Signature], args: list[exp.Expr]) -> Signature:
-    fitting = [s for s in signatures if all(fits(s.letter(n), arg) for n, arg in enumerate(args))]
-    return (fitting or signatures)[0]

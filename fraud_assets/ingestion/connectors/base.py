@@ -82,7 +82,7 @@ class Connector(Protocol):
         """Every raw row as of the start of a day, for tables of snapshots; no page if the source has none for that day.
 
         Raises:
-            SourceError: as above, or a day as of which the source cannot answer.
+            SourceError: as above, or the source cannot answer as of a day.
         """
 
 

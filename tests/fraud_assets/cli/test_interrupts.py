@@ -1,4 +1,4 @@
-"""Commands that are interrupted or killed: what they print, what becomes of the run's record, and what running again does."""
+"""Commands that are interrupted or killed: their output, the record of the run, and the next run."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def test_a_table_that_stays_refused_stays_missing(source: Source, folder: Path, 
         list(batcher.poll(DAY))
         assert batcher.load_missing(ask=True) == []
         problem = batcher.problems["blacklist"]
-        wait_until("an answer", lambda: not batcher._day_tables.is_fetching("blacklist"), HANGS, every=0.05)
+        wait_until("an answer", lambda: batcher._day_tables.is_fetched("blacklist"), HANGS, every=0.05)
         assert batcher.load_missing(ask=False) == []
         assert batcher.problems["blacklist"] == problem and "merchant_id_is_given" in problem and "20%" in problem
         batcher.mark_reconciled([str(DAY)])
