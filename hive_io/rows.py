@@ -19,18 +19,21 @@ _LISTS = (
 )
 
 
-def gained_fields(table: Table, have: pa.Schema, advice: str) -> list[pa.Field]:
+def gained_fields(table: Table, have: pa.Schema, advice: str, *, to_write: bool = True) -> list[pa.Field]:
     """Return the columns of the description that the table in the lake lacks.
 
     Args:
         have: columns in the lake.
         advice: what to do in this warehouse about a column of another type.
+        to_write: False if the table is only read, so that one that `is_open` may have other columns.
 
     Raises:
         SchemaMismatch: the description lacks a column, or gives it another type.
     """
     for field in have:
         if field.name not in table.arrow_schema.names:
+            if table.is_open and not to_write:
+                continue
             raise SchemaMismatch(
                 f"{table.full_name} has a column {field.name} in the lake that its description lacks; "
                 f"add the column to the description, or {advice}"

@@ -89,6 +89,8 @@ class Table:
         columns: all columns but the partition column.
         key: columns that identify a row; `Warehouse.upsert` matches rows by day and key.
         time_column: TIMESTAMP column by which a part of a day can be replaced, or None if only whole days can be.
+        is_open: True if the table in the lake may have more columns than described. Only a description with all of them can
+            be written by.
     """
 
     database: str
@@ -97,6 +99,7 @@ class Table:
     key: tuple[str, ...] = ()
     time_column: str | None = None
     description: str = ""
+    is_open: bool = False
 
     @property
     def full_name(self) -> str:

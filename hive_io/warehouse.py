@@ -144,7 +144,7 @@ class Warehouse(Reader):
         """Create the table, empty, if it is missing; add the columns that its description gained.
 
         Raises:
-            SchemaMismatch: a column exists with another type, or is missing from the description.
+            SchemaMismatch: a column exists with another type, or is missing from the description of a table that is not open.
         """
 
     @abstractmethod

@@ -41,7 +41,9 @@ def what_failed(events: Iterable[dg.DagsterEvent]) -> str:
             if _FAILED_CHECK not in cause and not any(line.endswith(cause) for line in errors):
                 errors.append(f"{event.step_key}: {cause}")
         elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not errors:
-            errors.append(f"{event.message} {_root_cause(event.job_failure_data.error)}")
+            # a run whose process was killed is closed with a message, without an error
+            cause = _root_cause(event.job_failure_data.error) if event.event_specific_data is not None else ""
+            errors.append(f"{event.message} {cause}".strip())
     return "\n".join(errors) or "The run did not succeed; its records contain no error"
 
 

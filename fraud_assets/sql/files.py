@@ -22,6 +22,7 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from fraud_assets.errors import RuleError
 from fraud_assets.schemas.names import DATABASE, MONEY
+from fraud_assets.sql import bounded_yaml
 from fraud_assets.sql.params import Amounts, Lookback, Param
 from hive_io import PARTITION, Column, QueryError, Table
 from hive_io.dialect import Value, bind, check, parse
@@ -36,6 +37,9 @@ WINDOW_PARAMS = ("window_start", "window_end")
 """Params that every file may use without declaring them: the bounds of the span."""
 
 _ANY_WINDOW = dict.fromkeys(WINDOW_PARAMS, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+
+_MOST_SHOWN = 1000
+"""Characters of a message; names that an author made up can have thousands."""
 
 
 class FrontMatter(BaseModel):
@@ -94,7 +98,8 @@ class SqlFile(Generic[M_co]):
 
     def error(self, message: str, line: int | None = None) -> RuleError:
         """An error that names the file and the line."""
-        return RuleError(f"{self.path}:{line or 1}: {message}")
+        cut = message if len(message) <= _MOST_SHOWN else f"{message[:_MOST_SHOWN]}…"
+        return RuleError(f"{self.path}:{line or 1}: {cut}")
 
     def tree(self) -> exp.Query:
         """The syntax tree, in which every table has a database. Callers must not change it.
@@ -201,11 +206,11 @@ def read_file(path: Path, model: type[M]) -> SqlFile[M]:
     except UnicodeDecodeError as error:
         raise RuleError(f"{path}:1: the file is not UTF-8: {error.reason} at byte {error.start}") from None
     try:
-        data = yaml.safe_load(header)
+        data = bounded_yaml.load(header)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        raise RuleError(f"{path}:{line}: the front matter is not valid YAML: {getattr(error, 'problem', error)}") from None
+        raise RuleError(f"{path}:{line}: the front matter is not valid YAML: {bounded_yaml.problem(error)}") from None
     if not isinstance(data, dict):
         raise RuleError(f"{path}:1: no front matter; begin the file with lines such as `-- title: …`")
     try:
@@ -235,12 +240,12 @@ def validation_message(error: ErrorDetails) -> str:
     expected = "expected a number" if error["type"] in ("less_than", "greater_than") else "expected"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", expected)
     # the messages of params name the value; their input is the whole param
-    return message if isinstance(error["input"], Mapping) else f"{message}, found {error['input']!r}"
+    return message if isinstance(error["input"], Mapping) else f"{message}, found {bounded_yaml.shown(error['input'])}"
 
 
 def line_of_key(header: str, keys: Iterable[str]) -> int:
     """Number of the line with the innermost of the nested keys that exists."""
-    node = yaml.compose(header, Loader=yaml.SafeLoader)
+    node = bounded_yaml.compose(header)
     line = 1
     for name in keys:
         pairs = node.value if isinstance(node, yaml.MappingNode) else []

@@ -113,9 +113,13 @@ class PastReader(DeltaReader):
         return HistoryGone(f"The version of {table} at {in_seconds(self._moment)} is no longer retained; {kept}")
 
 
+_ALMOST_A_SECOND = dt.timedelta(microseconds=999_999)
+
+
 def in_seconds(moment: dt.datetime) -> str:
     """Return a moment as text, rounded up to a whole second: a version at the moment can also be read at that second."""
-    return f"{moment.astimezone(dt.UTC) + dt.timedelta(microseconds=999_999):%Y-%m-%dT%H:%M:%SZ}"
+    last = dt.datetime.max.replace(tzinfo=dt.UTC) - _ALMOST_A_SECOND
+    return f"{min(moment.astimezone(dt.UTC), last) + _ALMOST_A_SECOND:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _written(table: str, path: Path, version: int) -> dt.datetime:

@@ -107,12 +107,12 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
     # --- tables -------------------------------------------------------------------------------------------------------
 
     def ensure_table(self, table: Table) -> None:
-        self._ensured(table)
+        self._ensured(table, to_write=False)
 
-    def _ensured(self, table: Table) -> deltalake.DeltaTable:
-        return self._retried_on_conflict(self._ensure_once, table)
+    def _ensured(self, table: Table, to_write: bool = True) -> deltalake.DeltaTable:
+        return self._retried_on_conflict(self._ensure_once, table, to_write)
 
-    def _ensure_once(self, table: Table) -> deltalake.DeltaTable:
+    def _ensure_once(self, table: Table, to_write: bool) -> deltalake.DeltaTable:
         path = self._path(table.full_name)
         delta = self._current(path)
         if delta is None:
@@ -121,7 +121,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         have = arrow_schema(delta)
         gained = [
             deltalake.Field.from_arrow(f)
-            for f in gained_fields(table, have, "move its folder away and materialize the table again")
+            for f in gained_fields(table, have, "move its folder away and materialize the table again", to_write=to_write)
         ]
         if gained:
             with _errors_of(table.full_name):

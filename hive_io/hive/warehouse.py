@@ -75,21 +75,25 @@ class HiveServer2Warehouse(Warehouse):
     # --- tables -------------------------------------------------------------------------------------------------------
 
     def ensure_table(self, table: Table) -> None:
+        self._ensure(table, to_write=False)
+
+    def _ensure(self, table: Table, *, to_write: bool) -> None:
         self._run(f"CREATE DATABASE IF NOT EXISTS {quoted(table.database)}")
         self._run(statements.create_table(table, table.name, self._folder(table).path / "default", external=False))
-        if gained := self._gained(table):
+        if gained := self._gained(table, to_write):
             # an Apache Hive partition has columns of its own, which would hide the values written into it from now on
             statement = statements.add_columns(table, gained, cascade=self._connection.engine == HIVE)
             try:
-                self._connection.run(statement, has_run=lambda: not self._gained(table))
+                self._connection.run(statement, has_run=lambda: not self._gained(table, to_write))
             except StatementRefused:
                 # another writer may have added them first
-                if self._gained(table):
+                if self._gained(table, to_write):
                     raise
 
-    def _gained(self, table: Table) -> list[str]:
+    def _gained(self, table: Table, to_write: bool) -> list[str]:
         have = self.schema(table.full_name)
-        return [field.name for field in gained_fields(table, have, "drop or rename the table and materialize it again")]
+        advice = "drop or rename the table and materialize it again"
+        return [field.name for field in gained_fields(table, have, advice, to_write=to_write)]
 
     def tables(self, database: str) -> list[str]:
         if database not in {row[0] for row in self._rows("SHOW DATABASES")}:
@@ -112,7 +116,7 @@ class HiveServer2Warehouse(Warehouse):
         check_replaceable(table, span)
         days = [day.isoformat() for day in span.each_day()]
         with self._write(table) as write:
-            self.ensure_table(table)
+            self._ensure(table, to_write=True)
             if isinstance(data, HiveQL):
                 folder = self._computed(table, write, data, days, span)
             else:
@@ -122,7 +126,7 @@ class HiveServer2Warehouse(Warehouse):
 
     def upsert(self, table: Table, rows: pa.Table) -> Receipt:
         with self._write(table) as write:
-            self.ensure_table(table)
+            self._ensure(table, to_write=True)
             rows = upsertable(table, rows)
             if not rows.num_rows:
                 return Receipt(table.full_name, {}, {})

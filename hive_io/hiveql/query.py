@@ -16,6 +16,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from hive_io.errors import QueryError
 from hive_io.hiveql.annotate import Annotator, ColumnsOf, list_problems
+from hive_io.hiveql.bounds import check_depth, check_tokens
 from hive_io.hiveql.calls import FORMAT, WRITTEN
 from hive_io.hiveql.syntax import problems
 from hive_io.hiveql.types import Columns, parse_type
@@ -78,16 +79,18 @@ def parse(text: str) -> exp.Query:
     """
     try:
         tokens = list(Hive().tokenize(text))
+        check_tokens(tokens)
         trees = [tree for tree in sqlglot.parse(text, read="hive") if tree is not None]
     except ParseError as error:
         first = error.errors[0]
-        where = f"{first['start_context'][-30:]}>>{first['highlight']}<<".strip()
+        where = f"{first['start_context'][-30:]}>>{first['highlight'][:60]}<<".strip()
         raise QueryError(f"{first['description']} near {where!r}", first["line"]) from None
     except TokenError as error:
-        raise QueryError(f"The text cannot be read as SQL: {error}") from None
+        raise QueryError(f"The text cannot be read as SQL: {str(error)[:200]}") from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise QueryError("A query is one SELECT; statements that write are built by the warehouse", 1)
     tree = trees[0]
+    check_depth(tree)
     _remember_spelling(tree, text, tokens)
     for problem in _problems_of_tokens(text, tokens):
         raise problem

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from typing import cast
 
 import sqlglot
 from sqlglot import exp
 
+from hive_io.errors import QueryError
 from hive_io.hiveql.types import mark, type_of
 
 _PLAIN = (
@@ -24,6 +27,8 @@ _PLAIN = (
     exp.Anonymous,
     exp.Case,
 )
+MOST_REPEATED = 10_000
+"""Nodes of an argument that a template has more than once. Each function around another multiplies them."""
 _AS_DAY, _AS_TIME = re.compile(r"@D(\d)"), re.compile(r"@T(\d)")
 
 
@@ -80,7 +85,11 @@ def fill(
 
     text = _AS_TIME.sub(converted(time), _AS_DAY.sub(converted(day), template))
     root = exp.Paren(this=_parsed(text, dialect).copy())
-    for column in list(root.find_all(exp.Column)):
+    columns = list(root.find_all(exp.Column))
+    for number, times in Counter(column.name[1:] for column in columns).items():
+        if times > 1 and number.isdigit() and sum(1 for _ in islice(args[int(number)].walk(), MOST_REPEATED)) == MOST_REPEATED:
+            raise QueryError("too many functions within each other; name the inner ones in WITH")
+    for column in columns:
         number = column.name[1:]
         if not column.table and column.name[:1] == "_" and number.isdigit():
             alone = isinstance(column.parent, (exp.Func, exp.Paren)) and not isinstance(

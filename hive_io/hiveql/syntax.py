@@ -121,7 +121,9 @@ _NODES: dict[type[exp.Expr], str] = {
     exp.BitwiseAnd: "&: signs differ; use % and DIV",
     exp.BitwiseOr: "|: signs differ; use %, DIV and +",
     exp.Dot: "a.b.c: there are no structs; a column is table.column",
-    exp.Any: "ANY is not in the allow-list; use IN, or OR",
+    exp.Any: "ANY is not in the allow-list; use IN, or x LIKE a OR x LIKE b",
+    exp.All: "ALL is not in the allow-list; use x LIKE a AND x LIKE b",
+    exp.SimilarTo: "SIMILAR TO: Apache Hive has none; use RLIKE",
     exp.Extract: "EXTRACT: use HOUR(t), DAY(t), MONTH(t), YEAR(t)",
     exp.Values: "VALUES is not in the allow-list; use SELECT … UNION ALL SELECT …",
     exp.Hint: "hints are not in the allow-list: each is for one engine; leave them out",
@@ -155,8 +157,12 @@ def _of_node(node: exp.Expr) -> Iterator[str]:
             yield from _interval(node)
         elif kind is exp.Bracket and len(node.expressions) != 1:
             yield "x[i] takes one place"
+        elif kind is exp.Is and not isinstance(node.expression, (exp.Null, exp.Boolean)):
+            yield "IS takes NULL, TRUE or FALSE; compare by = or <=>"
         elif kind is exp.DataType and str(node.this.value).upper() not in _TYPES:
             yield f"{node.sql('hive')} is not a type of the allow-list; there are {', '.join(_TYPES_SHOWN)}"
+        elif kind is exp.DataType and not _is_decimal(node):
+            yield "DECIMAL takes its digits, 1 to 38, and how many of them stand behind the point: DECIMAL(18,2)"
         if kind in (exp.Group, exp.Order):
             yield from _by_position(node)
         return
@@ -188,6 +194,8 @@ def _of_node(node: exp.Expr) -> Iterator[str]:
     if not any(signature.takes(len(call.args)) for signature in known):
         if call.name in ("min", "max"):
             yield f"{name}() of several values is not HiveQL; use {'GREATEST' if call.name == 'max' else 'LEAST'}"
+        elif call.name in ("locate", "instr"):
+            yield f"{name}() takes two texts; to search from a place on, use INSTR(SUBSTR(text, place), part)"
         elif call.name in ("unix_timestamp", "from_unixtime"):
             yield f"{name.upper()} with a format differs; give it one TIMESTAMP, and CAST text to TIMESTAMP"
         else:
@@ -213,6 +221,17 @@ _TYPES = {
     "ARRAY",
 }
 _TYPES_SHOWN = ("STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "DOUBLE", "DECIMAL(p,s)", "DATE", "TIMESTAMP")
+
+
+def _is_decimal(node: exp.Expr) -> bool:
+    """False for a DECIMAL whose digits are not those of a DECIMAL; types of other kinds have none."""
+    if node.this != exp.DataType.Type.DECIMAL:
+        return True
+    given = [part.this for part in node.expressions]
+    if not all(isinstance(each, exp.Literal) and not each.is_string and each.name.isdecimal() for each in given):
+        return False
+    digits = [int(each.name) for each in given if len(each.name) < 4]
+    return len(digits) == len(given) <= 2 and 1 <= (digits or [10])[0] <= 38 and (digits[1:] or [0])[0] <= (digits or [10])[0]
 
 
 def _parts(node: exp.Expr, allowed: set[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from sqlglot import exp
 from hive_io.errors import QueryError
 from hive_io.hiveql.aggregates import mean, moment, over, percentile
 from hive_io.hiveql.annotate import Annotator, ColumnsOf, chosen, exact_digits, is_partition
+from hive_io.hiveql.bounds import within_the_stack
 from hive_io.hiveql.calls import call_of, is_implied, is_subtraction
 from hive_io.hiveql.patterns import PatternError
 from hive_io.hiveql.rewrite import bracketed, fill, rewrite
@@ -86,7 +87,8 @@ def to_duckdb(
     annotator.query(tree)
     if strict and annotator.problems:
         raise annotator.problems[0]
-    return rewrite(tree, _Translator(tree, relation)).sql(dialect="duckdb", copy=False)
+    with within_the_stack():
+        return rewrite(tree, _Translator(tree, relation)).sql(dialect="duckdb", copy=False)
 
 
 class _Translator:
@@ -268,18 +270,8 @@ def _arithmetic(node: exp.Expr) -> exp.Expr | None:
 
 
 def _narrowed(text: str, node: exp.Expr, kind: Type) -> exp.Expr:
-    wide = _template(text, node.this, node.expression)
-    half = _HALF[kind.kind]
-    if kind == BIGINT:
-        return _template(
-            f"CASE WHEN _0 BETWEEN -{half} AND {half - 1} THEN CAST(_0 AS BIGINT) ELSE _1 END",
-            wide,
-            _wrapped(wide.copy(), kind),
-        )
-    return _template(
-        f"CAST(CASE WHEN _0 BETWEEN -{half} AND {half - 1} THEN _0 ELSE ((_0 & {2 * half - 1}) + {half}) % {2 * half} - {half} END AS {kind.kind})",
-        wide,
-    )
+    """Cut the result of a wider type as Java cuts it. The operands stand in it once: a sum of many is no longer than it is."""
+    return _wrapped(_template(text, node.this, node.expression), kind)
 
 
 def _negated(node: exp.Neg) -> exp.Expr | None:
@@ -289,8 +281,7 @@ def _negated(node: exp.Neg) -> exp.Expr | None:
         return exp.Neg(this=exp.Paren(this=node.this))
     if not is_integer(kind) or isinstance(node.this, exp.Literal):
         return None
-    least = "-9223372036854775807 - 1" if kind == BIGINT else str(-_HALF[kind.kind])
-    return _template(f"CASE WHEN _0 = {least} THEN _0 ELSE -_0 END", node.this)
+    return _wrapped(_template("-CAST(_0 AS HUGEINT)", node.this), kind)
 
 
 def _as_double(node: exp.Expr, number: int) -> str:

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from hive_io.hiveql.aggregates import mean, moment, over, percentile
 from hive_io.hiveql.annotate import Annotator, ColumnsOf, chosen, is_partition
+from hive_io.hiveql.bounds import within_the_stack
 from hive_io.hiveql.calls import call_of, is_implied
 from hive_io.hiveql.frames import for_hive
 from hive_io.hiveql.patterns import PatternError
@@ -52,7 +53,8 @@ def to_hive(tree: exp.Query, columns_of: ColumnsOf = lambda name: None, engine: 
     tree = tree.copy()
     Annotator(columns_of, names=False).query(tree)
     # every name quoted: what is no keyword to the engine that checked the query may be one to the server
-    return rewrite(tree, _Translator(engine)).sql(dialect="hive", identify=True, copy=False)
+    with within_the_stack():
+        return rewrite(tree, _Translator(engine)).sql(dialect="hive", identify=True, copy=False)
 
 
 class _Translator:

@@ -43,6 +43,11 @@ class Process:
         """True if it has ended."""
         return self._process.poll() is not None
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code, the negative number of the signal that ended it, or None while it runs."""
+        return self._process.poll()
+
     def end(self, number: int = signal.SIGTERM, patience: float = 30) -> None:
         """Send the group a signal, and kill it if it does not end within `patience` seconds."""
         self._signal(number)
