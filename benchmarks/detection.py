@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fraud_assets.detection.rule_book import read_rule_book
-from fraud_assets.evaluation.ranking import average_precision
+from fraud_assets.evaluation.protocol import evaluate_ranking
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.runs.batch import run_days
 from fraud_assets.runs.source_process import source_process
@@ -71,9 +71,8 @@ def evaluate(seed: int, customers: int, merchants: int, rate: float, days: int, 
         incidents: dict[str, set[str]] = defaultdict(set)
         for fraud in labels.values():
             incidents[fraud.kind].add(fraud.incident)
-        alerts = lake.read("fintech.fraud_alerts", ["transaction_id", "score"], tail)
-        scores = dict(zip(alerts.column(0).to_pylist(), alerts.column(1).to_pylist(), strict=True))
-        ranked = average_precision((scores.get(t, 0.0), t in labels) for t in customer_of)
+        alerts = set(lake.read("fintech.fraud_alerts", ["transaction_id"], tail).column(0).to_pylist())
+        ranked = evaluate_ranking(lake, labels.keys(), tail, [100]).average_precision
         print(
             f"\nSeed {seed}: {len(customer_of):,} transactions of {judged} days, {share(len(labels), len(customer_of))} fraud"
         )
@@ -99,8 +98,7 @@ def evaluate(seed: int, customers: int, merchants: int, rate: float, days: int, 
             ]
             print(f"| {'all rules' if name == 'fraud_alerts' else name} | {' | '.join(cells)} |", flush=True)
         found_by_kind = {
-            kind: len({labels[t].incident for t in scores.keys() & labels.keys() if labels[t].kind == kind})
-            for kind in incidents
+            kind: len({labels[t].incident for t in alerts & labels.keys() if labels[t].kind == kind}) for kind in incidents
         }
         print(
             "\nfound by any rule: "

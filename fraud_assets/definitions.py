@@ -8,9 +8,12 @@ from functools import partial
 import dagster as dg
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
+from fraud_assets.configured_rules import rule_book
+from fraud_assets.configured_source import connector_context, source_limits
 from fraud_assets.defs import checks, consistency_checks, coverage_checks
 from fraud_assets.defs.asset_specs import daily, key
 from fraud_assets.defs.detection import detection_assets
+from fraud_assets.defs.evaluation import evaluation_assets
 from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
 from fraud_assets.defs.latest_partition import latest_partition_checks
@@ -18,15 +21,15 @@ from fraud_assets.defs.maintenance import maintenance_job
 from fraud_assets.defs.resources import source_resource
 from fraud_assets.defs.schedules import schedules
 from fraud_assets.defs.service_levels import service_level_assets
-from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.errors import SettingsError
-from fraud_assets.ingestion.http_source import Limits, SourceClient
+from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.load import Source
-from fraud_assets.ingestion.mapped_source import MappedSource
-from fraud_assets.ingestion.source_file import read_source_file
+from fraud_assets.ingestion.own_data.mapped_source import MappedSource
+from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
-from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS
+from fraud_assets.schemas.evaluation import RULE_QUALITY
+from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS
 from fraud_assets.settings import PREFIX, Settings, read_settings
 from hive_io.dagster.io_manager import HiveIOManagerFactory, WarehouseResource
 
@@ -39,7 +42,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
     Raises:
         RuleError: a rule file is not valid.
     """
-    engine = Engine(read_rule_book(overrides=settings.rules_file))
+    engine = Engine(rule_book(settings))
     partitions = daily(settings.first_day)
     # by name, so that no run config contains the password itself
     password = dg.EnvVar(f"{PREFIX}WAREHOUSE_PASSWORD") if settings.warehouse_password else None
@@ -51,9 +54,12 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
     maintenance = maintenance_job(engine, settings.keep_days, clock)
     return dg.Definitions(
         assets=[
-            *api_assets(partitions, settings.rejected_limit, engine.per_transaction, settings.correction_days, clock),
+            *api_assets(
+                partitions, settings.rejected_limit, engine.per_transaction, settings.correction_days, clock, engine.apis
+            ),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
+            *evaluation_assets(engine, partitions),
             *service_level_assets(engine, partitions),
         ],
         jobs=[job, maintenance],
@@ -70,38 +76,44 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
     )
 
 
-def open_source(settings: Settings) -> Source:
-    """The source that runs read: what the source file describes, or else the three APIs.
+def open_source(settings: Settings, attempts: int = 5) -> Source:
+    """The source that is read: what the source file describes, or else the three APIs.
+
+    Args:
+        attempts: maximum number of requests for a page.
 
     Raises:
         SourceFileError: the source file has mistakes.
     """
     if settings.source is None:
-        return source_client(settings)
+        return source_client(settings, attempts)
     key = settings.mask_key.get_secret_value() if settings.mask_key else None
 
     def connect(url: str) -> SourceClient:
-        return source_client(settings.model_copy(update={"source_url": url}))
+        return source_client(settings.model_copy(update={"source_url": url}), attempts)
 
-    return MappedSource(read_source_file(settings.source), key, connect, dt.timedelta(seconds=settings.ahead_seconds))
+    source = read_source_file(settings.source)
+    return MappedSource(
+        source, key, connect, dt.timedelta(seconds=settings.ahead_seconds), connector_context(settings, attempts)
+    )
 
 
 def live_settings(settings: Settings) -> Settings:
-    """Settings for `fraud watch`, which reads transactions from the three APIs.
+    """Settings for `fraud watch`.
 
     Raises:
-        SettingsError: the source file takes transactions from elsewhere.
-        SourceFileError: it has mistakes.
+        SettingsError: transactions come from where later rows cannot be told from earlier ones.
+        SourceFileError: the source file has mistakes.
     """
     if settings.source is None:
         return settings
     source = read_source_file(settings.source)
-    if source.apis is None or source.tables:
-        raise SettingsError(
-            f"{settings.source}: `fraud watch` reads the three APIs, and this describes {', '.join(source.tables)} as files. "
-            "Load files with `fraud run`, from a scheduler if they come every day"
-        )
-    return settings.model_copy(update={"source": None, "source_url": source.apis})
+    if not source.tables:
+        return settings.model_copy(update={"source": None, "source_url": source.apis})
+    transactions = source.tables.get(TRANSACTIONS.table.name)
+    if transactions is not None and (missing := transactions.origin.missing_for_watch):
+        raise SettingsError(f"{settings.source}: `fraud watch` cannot tell later transactions from earlier ones: {missing}")
+    return settings
 
 
 def source_client(settings: Settings, attempts: int = 5) -> SourceClient:
@@ -110,19 +122,12 @@ def source_client(settings: Settings, attempts: int = 5) -> SourceClient:
     Args:
         attempts: maximum number of requests for a page.
     """
-    limits = Limits(
-        settings.source_page_seconds,
-        settings.source_page_megabytes,
-        settings.source_load_seconds,
-        settings.source_max_pages,
-        settings.ahead_seconds,
-    )
-    return SourceClient(settings.source_url, attempts=attempts, limits=limits)
+    return SourceClient(settings.source_url, attempts=attempts, limits=source_limits(settings))
 
 
 def watched_tables(engine: Engine) -> list[str]:
     """Names of the tables that are monitored: all but those of rejected rows, loads and latency counts."""
-    return [*API_TABLES, *engine.order]
+    return [*API_TABLES, *engine.order, RULE_QUALITY.name]
 
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:

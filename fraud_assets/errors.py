@@ -31,3 +31,7 @@ class SettingsError(FraudError):
 
 class TransactionNotFound(FraudError):
     """The warehouse has no transaction with this id."""
+
+
+class LabelsError(FraudError):
+    """A file of labels cannot be read."""

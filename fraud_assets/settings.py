@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         return self.state_folder / "first_day"
 
 
+def environment_variable(name: str) -> str | None:
+    """The value of a variable that a source file names, such as a token; None if it is not set."""
+    return os.environ.get(name)
+
+
 def read_settings(**given: Any) -> Settings:
     """Read the settings from the environment.
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraud_assets.ingestion.mapped_source import MappedSource
-from fraud_assets.ingestion.source_check import TableReport, check_table
-from fraud_assets.ingestion.source_file import read_source_file
+from fraud_assets.ingestion.own_data.mapped_source import MappedSource
+from fraud_assets.ingestion.own_data.source_check import TableReport, check_table
+from fraud_assets.ingestion.own_data.source_file import read_source_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -100,7 +100,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[Expected], int]] = {
         paysim,
         [
             {"transaction_id": "PS_20174392719_1491204439457_log.csv:1", "event_time": dt.datetime(2026, 1, 1, 17)},
-            {"transaction_type": "transfer_out", "counterparty_id": "C1055477365", "amount": Decimal("65207.09")},
+            {"transaction_type": "transfer_out", "counterparty_id": "C1055477365", "balance_before": Decimal("11354.00")},
             {"transaction_type": "transfer_in", "ds": "2026-01-02", "currency": None},
         ],
         2,

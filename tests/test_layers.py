@@ -15,7 +15,8 @@ F = "fraud_assets."
 _DATA = {F + "addresses", F + "errors", F + "schemas", F + "sql", "hive_io"}
 _ENGINE = {*_DATA, F + "clock", F + "detection", F + "engine", F + "ingestion"}
 _DEFS = {*_ENGINE, F + "defs", F + "evaluation"}
-_RUNS = {*_DEFS, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
+_CONFIGURED = {F + "configured_rules", F + "configured_source"}
+_RUNS = {*_DEFS, *_CONFIGURED, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # lowest first
@@ -43,9 +44,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "engine": _ENGINE,
     F + "explain": _ENGINE,
     F + "evaluation": _ENGINE,
+    F + "configured_rules": {*_ENGINE, F + "settings"},
+    F + "configured_source": {*_ENGINE, F + "settings"},
     F + "defs": {*_DEFS, "hive_io.dagster"},
     F + "monitoring": {*_DEFS, F + "atomic_write", F + "settings", "hive_io.locations"},
-    F + "definitions": {*_DEFS, F + "monitoring", F + "settings", "hive_io.dagster"},
+    F + "definitions": {*_DEFS, *_CONFIGURED, F + "monitoring", F + "settings", "hive_io.dagster"},
     F + "runs": {*_RUNS, "hive_io.locations"},
     F + "live": {*_RUNS, F + "live", "hive_io.locations"},
     F + "cli": {

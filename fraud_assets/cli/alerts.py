@@ -25,8 +25,8 @@ from fraud_assets.cli.options import (
 )
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.safe_text import json_text, write_csv
+from fraud_assets.configured_rules import rule_book
 from fraud_assets.detection.rule import SEVERITIES
-from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.errors import RuleError
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.settings import Settings, read_settings
@@ -92,7 +92,7 @@ def list_alerts(
 
 
 def _check_rule(settings: Settings, name: str) -> None:
-    rules = read_rule_book(overrides=settings.rules_file).rules
+    rules = rule_book(settings).rules
     if name not in rules:
         raise RuleError(f"There is no rule {name}; the rules are {', '.join(rules)}")
 

@@ -9,7 +9,7 @@ import click
 from fraud_assets.cli.explanation import explanation, explanation_json
 from fraud_assets.cli.lake import read_lake
 from fraud_assets.cli.options import TIME, console, warehouse_option
-from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.configured_rules import rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.explain.explain import explain as explain_transaction
 from fraud_assets.settings import read_settings
@@ -31,7 +31,7 @@ def explain(transaction: str, warehouse: str | None, moment: dt.datetime | None,
     by how much; if a rule could not judge the transaction, it shows why.
     """
     settings = read_settings(warehouse=warehouse)
-    engine = Engine(read_rule_book(overrides=settings.rules_file))
+    engine = Engine(rule_book(settings))
     found = explain_transaction(engine, read_lake(settings), transaction, as_of=moment)
     if output == "json":
         click.echo(explanation_json(found))

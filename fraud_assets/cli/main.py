@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import sqlite3
 from importlib import import_module
 from typing import IO, Any
 
@@ -14,12 +16,13 @@ _COMMANDS = {
     "airflow": ("airflow:airflow", "Export the asset graph to Airflow."),
     "alerts": ("alerts:list_alerts", "List alerts, highest score first."),
     "demo": ("demo:demo", "Run the pipeline on a synthetic source and show the alerts."),
+    "evaluate": ("evaluate:evaluate", "Measure the ranking of transactions against labels."),
     "explain": ("explain:explain", "Explain why a TRANSACTION was flagged, or why it was not."),
     "hive": ("hive:hive", "Start and stop an Apache Hive server on this machine, for development."),
     "notify": ("notify:notify", "Check notifications."),
     "rejected": ("quarantine:rejected", "List rejected rows, and load them again."),
     "replay": ("replay:replay", "Run the pipeline on a labelled Parquet FILE and evaluate the alerts."),
-    "rules": ("rules:rules", "List, check, document and create rules."),
+    "rules": ("rules:rules", "List, check, measure, document and create rules."),
     "run": ("run:run", "Materialize every asset for a range of days."),
     "sources": ("sources:sources", "Check a source file, propose one, or serve a synthetic world."),
     "ui": ("ui:ui", "Open the Dagster UI."),
@@ -64,6 +67,8 @@ class CommandGroup(click.Group):
             if isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort)):
                 raise
             if not isinstance(error, _user_errors()):
+                if (storage := _storage_problem(error)) is not None:
+                    raise click.ClickException(storage) from error
                 raise
             from fraud_assets.cli.safe_text import visible
             from fraud_assets.errors import RunCancelled
@@ -100,6 +105,21 @@ def _user_errors() -> tuple[type[Exception], ...]:
     from mock_sources import MockSourceError
 
     return (FraudError, HiveIOError, MockSourceError, BridgeError)
+
+
+def _storage_problem(error: BaseException | None) -> str | None:
+    """What a full disk or a locked database means to a user; None for other errors. Libraries wrap it in their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" for {error.filename}" if error.filename else ""
+            return f"There is no space left on the disk{where}. Free some, then run the command again; nothing is half written"
+        if isinstance(error, sqlite3.OperationalError):
+            return (
+                f"Dagster's records cannot be written: {error}. Free some space on the disk, or wait until no other command "
+                "uses them; then run the same command again"
+            )
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

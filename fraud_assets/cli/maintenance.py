@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.options import console, warehouse_option
 from fraud_assets.defs.maintenance import FILES, GROWTH, MIB, ROWS
 from fraud_assets.runs.batch import run_maintenance
@@ -24,7 +25,7 @@ def upkeep(warehouse: str | None) -> None:
     Files of past days are compacted. Files of replaced rows are deleted when their retention ends: after FRAUD_KEEP_DAYS, or
     after an hour for tables that `fraud watch` writes. No row changes.
     """
-    _print_sizes(console(), run_maintenance(read_settings(warehouse=warehouse)))
+    _print_sizes(console(), run_maintenance(read_settings(warehouse=warehouse), current_clock()))
 
 
 def _print_sizes(console: Console, observations: Sequence[AssetObservation]) -> None:

@@ -15,6 +15,9 @@ from rich.console import Console
 from fraud_assets.cli.safe_text import SafeConsole
 from hive_io import Span
 
+_FIRST_DAY, _LAST_DAY = dt.date(1900, 1, 1), dt.date(9999, 12, 30)
+"""Days that a command takes: rules look back years before a day, and its end is the day after it."""
+
 
 class _Day(click.ParamType[dt.date]):
     name = "day"
@@ -23,9 +26,12 @@ class _Day(click.ParamType[dt.date]):
         if isinstance(value, dt.date):
             return value
         try:
-            return dt.date.fromisoformat(str(value))
+            day = dt.date.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a valid date; use YYYY-MM-DD", param, ctx)
+        if not _FIRST_DAY <= day <= _LAST_DAY:
+            self.fail(f"{day} is not from {_FIRST_DAY} to {_LAST_DAY}", param, ctx)
+        return day
 
 
 class _Time(click.ParamType[dt.datetime]):
@@ -40,7 +46,10 @@ class _Time(click.ParamType[dt.datetime]):
             time = None
         if time is None or time.tzinfo is None:
             self.fail(f"{value!r} is not a valid time with a time zone; use YYYY-MM-DDTHH:MMZ", param, ctx)
-        return time
+        try:
+            return time.astimezone(dt.UTC)
+        except OverflowError:
+            self.fail(f"{value!r} is, in UTC, not within the years 1 to 9999", param, ctx)
 
 
 class _Since(click.ParamType[dt.datetime]):
@@ -48,9 +57,10 @@ class _Since(click.ParamType[dt.datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
         try:
-            day = dt.date.fromisoformat(str(value))
+            dt.date.fromisoformat(str(value))
         except ValueError:
             return TIME.convert(value, param, ctx)
+        day = DAY.convert(value, param, ctx)
         return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 

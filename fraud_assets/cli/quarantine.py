@@ -15,14 +15,14 @@ from fraud_assets.cli.lake import open_lake, read_lake
 from fraud_assets.cli.options import console, end_option, first_option, format_option, span_or_all, warehouse_option
 from fraud_assets.cli.quarantine_tables import print_counts, print_retries, print_rows
 from fraud_assets.cli.safe_text import json_text, shell_command, write_csv
-from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.configured_rules import rule_book
 from fraud_assets.engine.corrections import remove_moved
 from fraud_assets.engine.engine import Engine
 from fraud_assets.ingestion.quarantine import masked, overview, refused_rows
 from fraud_assets.ingestion.quarantine_retry import Retried, days_to_run
 from fraud_assets.ingestion.quarantine_retry import retry as retry_rows
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
-from fraud_assets.settings import Settings, read_settings
+from fraud_assets.settings import read_settings
 from hive_io import Span, Warehouse
 from hive_io.table import ranges
 
@@ -121,7 +121,8 @@ def retry(table: str, warehouse: str | None, first: dt.date | None, end: dt.date
     Run it while nothing else loads the same days.
     """
     settings = read_settings(warehouse=warehouse)
-    api = API_TABLES[table]
+    engine = Engine(rule_book(settings))
+    api = engine.apis[table]
     today = current_clock().today()
     partitions = Span.days(settings.first_day, today)
     # around midnight, the source's clock may be ahead
@@ -132,8 +133,8 @@ def retry(table: str, warehouse: str | None, first: dt.date | None, end: dt.date
     try:
         for retried in retry_rows(lake, api, allowed, span_or_all(first, end), current_clock(), ahead):
             done.append(retried)
-            if api is TRANSACTIONS:
-                _remove_moved(lake, settings, retried.changed)
+            if table == TRANSACTIONS.table.name:
+                _remove_moved(lake, engine, settings.correction_days, retried.changed)
     finally:
         # printed even if a later day fails: these days have changed
         changed = {day for retried in done for day in retried.changed}
@@ -141,10 +142,10 @@ def retry(table: str, warehouse: str | None, first: dt.date | None, end: dt.date
         print_retries(console(), table, done, commands)
 
 
-def _remove_moved(lake: Warehouse, settings: Settings, changed: Sequence[str]) -> None:
-    tables = Engine(read_rule_book(overrides=settings.rules_file)).per_transaction
+def _remove_moved(lake: Warehouse, engine: Engine, days: int, changed: Sequence[str]) -> None:
+    transactions = engine.apis[TRANSACTIONS.table.name].table
     for loaded in ranges(dt.date.fromisoformat(day) for day in changed):
-        remove_moved(lake, tables, loaded, settings.correction_days)
+        remove_moved(lake, engine.per_transaction, loaded, days, transactions)
 
 
 def _run_command(span: Span, warehouse: str | None) -> str:

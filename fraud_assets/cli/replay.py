@@ -11,7 +11,7 @@ from fraud_assets.cli.lake import open_lake
 from fraud_assets.cli.options import console, from_option, span_between, to_option, warehouse_option
 from fraud_assets.cli.run import run_with_progress
 from fraud_assets.cli.run_summary import print_evaluation, print_hits, print_row_counts, print_step_times, print_totals
-from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.configured_rules import rule_book
 from fraud_assets.evaluation.protocol import evaluate
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.runs.source_process import source_process
@@ -43,7 +43,7 @@ def replay(file: Path, first: dt.date, end: dt.date, warehouse: str | None) -> N
     print_row_counts(console(), settings, span)
     print_hits(console(), settings, span)
     print_totals(console(), settings, span)
-    rules = [rule.name for rule in read_rule_book(overrides=settings.rules_file).evaluated]
+    rules = [rule.name for rule in rule_book(settings).evaluated]
     frauds = {row["transaction_id"] for row in labels}
     test = Span.days(max(span.first_day, span.last_day - dt.timedelta(days=TEST_DAYS - 1)), span.last_day)
     print_evaluation(console(), evaluate(open_lake(settings), rules, frauds, test))

@@ -16,9 +16,11 @@ from rich.table import Table as RichTable
 from fraud_assets.checkout import CHECKOUT
 from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import read_lake
-from fraud_assets.cli.options import DAY, console, format_option, warehouse_option
+from fraud_assets.cli.options import DAY, console, format_option, source_option, warehouse_option
 from fraud_assets.cli.records import print_record
+from fraud_assets.cli.rule_quality import quality
 from fraud_assets.cli.safe_text import json_text, visible, write_csv
+from fraud_assets.configured_rules import rule_book
 from fraud_assets.detection import rule_facts
 from fraud_assets.detection.rule import SEVERITIES, Rule
 from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
@@ -35,7 +37,10 @@ from hive_io.locations import warehouse_exists
 
 @click.group()
 def rules() -> None:
-    """List, check, document and create rules."""
+    """List, check, measure, document and create rules."""
+
+
+rules.add_command(quality)
 
 
 @rules.command("list")
@@ -49,7 +54,7 @@ def rules() -> None:
 @format_option
 def list_rules(status: Sequence[str], severity: Sequence[str], output: str) -> None:
     """List the rules, with their params in force."""
-    book = read_rule_book(overrides=read_settings().rules_file)
+    book = rule_book(read_settings())
     chosen = [
         rule
         for rule in book.rules.values()
@@ -97,7 +102,7 @@ def _param_value(value: object) -> str:
 @click.option("--day", type=DAY, help="Day of the HiveQL, YYYY-MM-DD. [default: today, UTC]")
 def show_rule(name: str, day: dt.date | None) -> None:
     """Show rule NAME, with its params in force and its HiveQL."""
-    book = read_rule_book(overrides=read_settings().rules_file)
+    book = rule_book(read_settings())
     _print_rule(console(), _named(book, name))
     day = day or current_clock().today()
     click.echo(f"HiveQL for {day}, as sent to the warehouse:\n")
@@ -140,14 +145,16 @@ def _print_rule(console: Console, rule: Rule) -> None:
 
 @rules.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
+@source_option
 @warehouse_option
-def check(folder: Path | None, warehouse: str | None) -> None:
+def check(folder: Path | None, source: Path | None, warehouse: str | None) -> None:
     """Check every rule file of the package, or of FOLDER.
 
     Errors are reported by file and line. If the warehouse exists, it also plans the query of every rule, without running it.
+    Rules may read the extra columns of the source file.
     """
-    settings = read_settings(warehouse=warehouse)
-    book = read_rule_book(folder or RULES_FOLDER, overrides=settings.rules_file)
+    settings = read_settings(warehouse=warehouse, source=source)
+    book = rule_book(settings, folder or RULES_FOLDER)
     if not warehouse_exists(settings.warehouse):
         click.echo(f"No warehouse in {settings.warehouse}: no query was planned", err=True)
     else:
@@ -160,7 +167,7 @@ def check(folder: Path | None, warehouse: str | None) -> None:
             raise RuleError("\n".join(found.wrong))
         if found.waiting:
             missing = ", ".join(sorted(found.waiting))
-            click.echo(f"Rules that read {missing} were not planned: these tables do not exist yet", err=True)
+            click.echo(f"Rules that read {missing} were not planned: these do not exist yet", err=True)
         click.echo(f"The warehouse can run {len(found.planned)} of {len(book.evaluated)} rules", err=True)
     click.echo(f"{len(book.rules)} rules and {len(book.features)} features are valid")
 

@@ -11,11 +11,12 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.one_interrupt import interrupted
 from fraud_assets.cli.options import console, from_option, source_option, span_between, to_option, warehouse_option
 from fraud_assets.cli.run_progress import DAYS_PER_RUN, RunProgress
 from fraud_assets.cli.run_summary import print_hits, print_row_counts
-from fraud_assets.ingestion.source_file import read_source_file
+from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.settings import Settings, read_settings
 from hive_io import Span
 
@@ -80,7 +81,7 @@ def run_with_progress(settings: Settings, span: Span) -> RunReport:
         from fraud_assets.runs.batch import run_days
 
         report_dead_runs(settings)
-        return run_days(settings, span, on_step, cancelled=interrupted)
+        return run_days(settings, span, on_step, clock=current_clock(), cancelled=interrupted)
 
 
 def report_dead_runs(settings: Settings) -> None:

@@ -6,10 +6,9 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from fraud_assets.atomic_write import write_atomically
-from fraud_assets.ingestion.source_file import SourceFile
+from fraud_assets.ingestion.own_data.source_file import SourceFile
 from fraud_assets.settings import Settings
 from hive_io import Span
 from hive_io.table import DAY
@@ -59,7 +58,5 @@ def _identity(settings: Settings, source: SourceFile, span: Span) -> str:
     if settings.rules_file is not None:
         parts.append(settings.rules_file.read_bytes())
     for table in source.tables.values():
-        for place in table.connector().places():
-            state = Path(place).stat()
-            parts.append(f"{place} {state.st_size} {state.st_mtime_ns}".encode())
+        parts.append(table.origin.version.encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

@@ -9,10 +9,13 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import read_lake
-from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.cli.rule_quality import matured_days, percent_between
+from fraud_assets.configured_rules import rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.evaluation.protocol import Evaluation
+from fraud_assets.evaluation.rule_quality import last_known_day, read_facts
 from fraud_assets.schemas.catalog import FEATURE_TABLES
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.sources import API_TABLES
@@ -42,17 +45,25 @@ def _row_count(warehouse: Warehouse, table: str, span: Span) -> str:
 
 
 def print_hits(console: Console, settings: Settings, span: Span) -> None:
-    """Print, for each rule, its hits and how many transactions it judged and could not judge."""
+    """Print, for each rule, its hits, their precision, and how many transactions it judged and could not judge."""
     warehouse = read_lake(settings)
-    engine = Engine(read_rule_book(overrides=settings.rules_file))
-    table = RichTable("Rule", "Severity", title="Hits per rule", title_justify="left")
-    for column in ("Hits", "Judged", "Not judged"):
+    engine = Engine(rule_book(settings))
+    as_of = last_known_day(warehouse, current_clock().today())
+    measured, maturity = read_facts(warehouse, engine.book.evaluated, span, as_of).measure(span, as_of, money=False)
+    quality = {each.rule: each for each in measured}
+    table = RichTable(title="Hits per rule", title_justify="left")
+    # on a narrow terminal, the interval of the precision goes to a line of its own
+    table.add_column("Rule", no_wrap=True)
+    table.add_column("Severity", no_wrap=True)
+    for column in ("Hits", "Precision", "Judged", "Not judged"):
         table.add_column(column, justify="right")
     for rule in engine.book.evaluated:
         coverage = warehouse.query(engine.coverage(rule.name, span))
         hits, judged, total = (int(pc.sum(coverage.column(c)).as_py() or 0) for c in ("hits", "judged", "transactions"))
-        table.add_row(rule.name, rule.severity, f"{hits:,}", f"{judged:,}", f"{total - judged:,}")
+        precision = percent_between(quality[rule.name].precision, quality[rule.name].precision_interval)
+        table.add_row(rule.name, rule.severity, f"{hits:,}", precision, f"{judged:,}", f"{total - judged:,}")
     console.print(table)
+    console.print(matured_days(span, maturity), style="dim")
     console.print(
         "Not judged does not mean clean: the rule lacked a history, a credit score, a place or a list for these transactions.",
         style="dim",

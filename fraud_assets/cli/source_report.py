@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from fraud_assets.cli.source_rules import Outlook
-from fraud_assets.ingestion.source_check import TableReport
-from fraud_assets.ingestion.source_file import TableSource
+from fraud_assets.ingestion.own_data.source_check import TableReport
+from fraud_assets.ingestion.own_data.source_file import TableSource
 from hive_io import PARTITION
 
 SHOWN_ROWS = 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from fraud_assets.detection.rule import Rule
@@ -12,6 +14,11 @@ from fraud_assets.detection.rule_book import RuleBook
 from fraud_assets.schemas.sources import API_TABLES
 
 _OF_LOADS = "_loads"
+_THRESHOLDS = "thresholds"
+_MOST_ABOVE = 0.1
+"""Share of amounts above a threshold from which the threshold looks wrong."""
+_ENOUGH = 50
+"""Fewest amounts for a statement about shares."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def _outlook(
     unfilled = sorted(
         column.name
         for column in {column.name: column for column in tree.find_all(exp.Column)}.values()
-        if column.name in empty and column.name in API_TABLES["transactions"].paths and column.name != "currency"
+        if column.name in empty and column.name != "currency"
     )
     if unfilled:
         notes.append(f"without {', '.join(unfilled)}")
@@ -76,6 +83,28 @@ def _outlook(
         else ""
     )
     return Outlook(rule.name, "partly" if notes else "yes", ("; ".join(notes) + history).removeprefix("; "))
+
+
+def scale_warnings(book: RuleBook, rows: pa.Table) -> Iterator[str]:
+    """What to say of thresholds that an unlikely share of the amounts exceeds, as in a currency with many zeros.
+
+    Args:
+        rows: transactions.
+    """
+    currencies = rows.column("currency")
+    for rule in book.evaluated:
+        for currency, threshold in rule.file.relations().get(_THRESHOLDS, {}).items():
+            same = pc.is_null(currencies) if currency is None else pc.equal(currencies, currency)
+            amounts = rows.column("amount").filter(same).drop_null().cast(pa.float64())
+            if len(amounts) < _ENOUGH:
+                continue
+            share = pc.mean(pc.greater(amounts, float(threshold)).cast(pa.float64())).as_py()
+            if share > _MOST_ABOVE:
+                high, name = pc.quantile(amounts, 0.99)[0].as_py(), _named([currency])
+                yield (
+                    f"{rule.name}: {share:.0%} of the amounts in {name} are above its threshold of {threshold:,}; "
+                    f"the 99th percentile is {high:,.2f}. Set {_THRESHOLDS} in FRAUD_RULES_FILE"
+                )
 
 
 def _named(currencies: Collection[str | None]) -> str:

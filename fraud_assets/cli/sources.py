@@ -142,10 +142,11 @@ def check(file: Path, rows: int) -> None:
     """
     from fraud_assets.cli.options import console
     from fraud_assets.cli.source_report import print_outlooks, print_table
-    from fraud_assets.cli.source_rules import filled_columns, outlooks
-    from fraud_assets.detection.rule_book import read_rule_book
-    from fraud_assets.ingestion.mapped_source import MappedSource
-    from fraud_assets.ingestion.source_check import check_table
+    from fraud_assets.cli.source_rules import filled_columns, outlooks, scale_warnings
+    from fraud_assets.configured_rules import rule_book
+    from fraud_assets.configured_source import connector_context
+    from fraud_assets.ingestion.own_data.mapped_source import MappedSource
+    from fraud_assets.ingestion.own_data.source_check import check_table
     from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
     from fraud_assets.settings import read_settings
 
@@ -153,7 +154,7 @@ def check(file: Path, rows: int) -> None:
     out = console()
     key = settings.mask_key.get_secret_value() if settings.mask_key else None
     faults: list[str] = []
-    with MappedSource.of(file, key) as source:
+    with MappedSource.of(file, key, connector_context(settings)) as source:
         reports = {}
         for name, table in source.file.tables.items():
             report = reports[name] = check_table(source, name, rows, current_clock().now())
@@ -167,13 +168,23 @@ def check(file: Path, rows: int) -> None:
         transactions = reports.get(TRANSACTIONS.table.name)
         if transactions is not None and transactions.rows is not None and transactions.valid:
             absent = {name for name in API_TABLES if name not in source.file.tables} if source.apis is None else set()
-            empty = set(TRANSACTIONS.paths) - filled_columns(transactions.null_shares)
+            api = source.file.tables[TRANSACTIONS.table.name].api
+            empty = set(api.paths) - filled_columns(transactions.null_shares)
             currencies = transactions.rows.column("currency").unique().to_pylist()
-            print_outlooks(out, outlooks(read_rule_book(overrides=settings.rules_file), absent, empty, currencies))
+            book = rule_book(settings)
+            print_outlooks(out, outlooks(book, absent, empty, currencies))
+            for warning in scale_warnings(book, transactions.rows):
+                out.print(f"[yellow]Warning:[/] {warning}")
         if faults:
             raise click.ClickException(f"{file} would not run: " + "; ".join(faults))
         # of all rows: the sample may not reach the last day
-        counts = source.row_counts(TRANSACTIONS) if transactions is not None else {}
+        is_counted = transactions is not None and source.file.tables[TRANSACTIONS.table.name].origin.is_local
+        counts = source.row_counts(TRANSACTIONS) if is_counted else {}
+    if transactions is not None and transactions.days is not None and not is_counted:
+        first, last = transactions.days
+        end = dt.date.fromisoformat(last) + dt.timedelta(days=1)
+        out.print("Days of the sample; the source may have more:")
+        out.print(f"Next: fraud run --source {file} --from {first} --to {end}", soft_wrap=True)
     if counts:
         today = current_clock().today().isoformat()
         days = [day for day in sorted(counts) if day <= today]
@@ -193,7 +204,7 @@ def guess(data: str) -> None:
 
     The proposal is printed; CHOOSE marks what only you can know. Save it, edit it, then `fraud sources check` it.
     """
-    from fraud_assets.ingestion.source_guess import guess_source
+    from fraud_assets.ingestion.own_data.source_guess import guess_source
 
     click.echo(guess_source(data), nl=False)
 

@@ -1,7 +1,7 @@
 """Source tables, each with its table of rejected rows. A load is audited before its rows are committed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -33,18 +33,21 @@ def api_assets(
     per_transaction: Sequence[Table],
     correction_days: int,
     clock: Clock = SYSTEM_CLOCK,
+    apis: Mapping[str, ApiTable] = API_TABLES,
 ) -> list[dg.AssetsDefinition]:
     """One step for each source table, its table of rejected rows, and the record of its loads, if it has one.
 
     Args:
         per_transaction, correction_days: as for `remove_moved`.
         clock: the time of the loads.
+        apis: the source tables, with the columns that a source file adds.
     """
+    transactions = apis[TRANSACTIONS.table.name].table
 
     def remove(warehouse: Warehouse, span: Span) -> Removed:
-        return remove_moved(warehouse, per_transaction, span, correction_days)
+        return remove_moved(warehouse, per_transaction, span, correction_days, transactions)
 
-    return [_api_asset(api, partitions, rejected_limit, remove, clock) for api in API_TABLES.values()]
+    return [_api_asset(api, partitions, rejected_limit, remove, clock) for api in apis.values()]
 
 
 def _api_asset(
@@ -55,6 +58,7 @@ def _api_asset(
     clock: Clock,
 ) -> dg.AssetsDefinition:
     table, rejected, loads = api.table, api.rejected, api.loads
+    is_transactions = table.name == TRANSACTIONS.table.name
     table_spec = spec(table, group=GROUP, kinds={"python", "hive"}, owner=OWNER, skippable=True)
     rejected_spec = spec(rejected, group=GROUP, kinds={"python", "hive"}, owner=OWNER, upsert=True)
 
@@ -76,7 +80,7 @@ def _api_asset(
         ],
         partitions_def=partitions,
         backfill_policy=BACKFILL,
-        op_tags=_FIRST if api is TRANSACTIONS else None,
+        op_tags=_FIRST if is_transactions else None,
     )
     def asset(context: dg.AssetExecutionContext, source: dg.ResourceParam[Source], lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
@@ -104,7 +108,7 @@ def _api_asset(
         if loads:
             counted = {day: counts.loaded for day, counts in batch.days.items()}
             lake.warehouse.replace(loads, load_records(api, lake.warehouse, batch, span, counted), span)
-        removed = remove(lake.warehouse, span) if api is TRANSACTIONS else None
+        removed = remove(lake.warehouse, span) if is_transactions else None
         yield from record(_audit(api, batch, removed=removed))
         for result in _results(api, lake.warehouse, span):
             yield from record(result)

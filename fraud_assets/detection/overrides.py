@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fraud_assets.errors import RuleError
+from fraud_assets.sql import bounded_yaml
 from fraud_assets.sql.files import line_of_key, validation_message
 from fraud_assets.sql.params import Param
 
@@ -80,7 +81,7 @@ def read_overrides(path: Path) -> Overrides:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        data = yaml.safe_load(text) or {}
+        data = bounded_yaml.load(text) or {}
     except OSError as error:
         raise RuleError(f"{path}: cannot read the rules file named by FRAUD_RULES_FILE: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -88,8 +89,9 @@ def read_overrides(path: Path) -> Overrides:
         raise RuleError(f"{path}:{line}: the file is not UTF-8: {error.reason} at byte {error.start}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or error
-        raise RuleError(f"{path}:{mark.line + 1 if mark else 1}: the file is not valid YAML: {problem}") from None
+        raise RuleError(
+            f"{path}:{mark.line + 1 if mark else 1}: the file is not valid YAML: {bounded_yaml.problem(error)}"
+        ) from None
     if not isinstance(data, dict):
         expected = "expected a mapping of rules, for example `high_value: {params: {…}}`"
         raise RuleError(f"{path}:1: {expected}, found {type(data).__name__}")
@@ -100,7 +102,7 @@ def read_overrides(path: Path) -> Overrides:
         entries[name] = RuleOverride()
         if not isinstance(value, dict):
             expected = "expected params, status, weight or severity, for example {status: shadow}"
-            problems.append(_message(path, text, f"{expected}, found {value!r}", (name,)))
+            problems.append(_message(path, text, f"{expected}, found {bounded_yaml.shown(value)}", (name,)))
             continue
         try:
             entries[name] = RuleOverride.model_validate(value)

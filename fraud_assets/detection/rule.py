@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from fraud_assets.detection.overrides import Severity
 from fraud_assets.schemas.catalog import fixed_tables
 from fraud_assets.schemas.detection import rule_table
+from fraud_assets.schemas.sources import API_TABLES, ApiTable
 from fraud_assets.sql.files import FrontMatter, SqlFile
 from fraud_assets.sql.params import Lookback
 from fraud_assets.sql.windows import hiveql, window_query
@@ -80,12 +81,14 @@ class Rule:
     Attributes:
         file: its SQL file, with the params in force.
         severity, status, weight: from the rules file, or else from the front matter.
+        apis: the source tables, with the columns that a source file adds.
     """
 
     file: SqlFile[RuleFrontMatter]
     severity: Severity
     status: str
     weight: float
+    apis: Mapping[str, ApiTable] = field(default_factory=lambda: API_TABLES, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -104,7 +107,7 @@ class Rule:
     @cached_property
     def types(self) -> dict[str, pa.DataType]:
         """All columns of the SELECT and their types."""
-        tables = readable(fixed_tables())
+        tables = readable(fixed_tables(self.apis))
         query = hiveql(window_query(self.file, tables, ANY_DAY))
         schema = result_schema(query, {t.full_name: t for t in tables.values()})
         return {f.name: f.type for f in schema}

@@ -8,7 +8,7 @@ the weight of a hit depends on its values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fraud_assets.detection.overrides import Overrides, read_overrides
@@ -16,6 +16,7 @@ from fraud_assets.detection.rule import ANY_DAY, FeatureFrontMatter, Rule, RuleF
 from fraud_assets.detection.rule_check import check_rule
 from fraud_assets.errors import RuleError
 from fraud_assets.schemas.catalog import FEATURE_TABLES, fixed_tables
+from fraud_assets.schemas.sources import API_TABLES, ApiTable
 from fraud_assets.sql.files import SqlFile, read_file
 from fraud_assets.sql.windows import hiveql, window_query
 from hive_io import QueryError, Table
@@ -27,10 +28,15 @@ FEATURES_FOLDER = Path(__file__).parents[1] / "features"
 
 @dataclass(frozen=True)
 class RuleBook:
-    """All rules and features in force."""
+    """All rules and features in force.
+
+    Attributes:
+        apis: the source tables, with the columns that a source file adds.
+    """
 
     rules: Mapping[str, Rule]
     features: Mapping[str, SqlFile[FeatureFrontMatter]]
+    apis: Mapping[str, ApiTable] = field(default_factory=lambda: API_TABLES, repr=False)
 
     @property
     def evaluated(self) -> list[Rule]:
@@ -44,14 +50,20 @@ class RuleBook:
 
     def tables(self) -> dict[str, Table]:
         """All tables of the warehouse, by name."""
-        return {**fixed_tables(), **{rule.name: rule.table for rule in self.evaluated}}
+        return {**fixed_tables(self.apis), **{rule.name: rule.table for rule in self.evaluated}}
 
 
-def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER, overrides: Path | None = None) -> RuleBook:
+def read_rule_book(
+    rules: Path = RULES_FOLDER,
+    features: Path = FEATURES_FOLDER,
+    overrides: Path | None = None,
+    apis: Mapping[str, ApiTable] = API_TABLES,
+) -> RuleBook:
     """Read and check every file.
 
     Args:
         overrides: path of a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
+        apis: the source tables, with the columns that a source file adds.
 
     Raises:
         RuleError: all problems found, each on a line of its own with file and line.
@@ -61,13 +73,13 @@ def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER,
     rules_read: dict[str, Rule] = {}
     for path in sorted(rules.glob("*.sql")):
         try:
-            rules_read[path.stem] = _read_rule(path, rules_file)
+            rules_read[path.stem] = _read_rule(path, rules_file, apis)
         except RuleError as error:
             problems.append(str(error))
     features_read: dict[str, SqlFile[FeatureFrontMatter]] = {}
     for path in sorted(features.glob("*.sql")):
         try:
-            features_read[path.stem] = _read_feature(path, rules_file)
+            features_read[path.stem] = _read_feature(path, rules_file, fixed_tables(apis))
         except RuleError as error:
             problems.append(str(error))
     problems += [f"{features}: {name}.sql is missing" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
@@ -76,19 +88,19 @@ def read_rule_book(rules: Path = RULES_FOLDER, features: Path = FEATURES_FOLDER,
     problems += [rules_file.message("no rule or feature has this name", name) for name in unknown]
     if problems:
         raise RuleError("\n".join(problems))
-    return RuleBook(rules_read, features_read)
+    return RuleBook(rules_read, features_read, apis)
 
 
-def _read_rule(path: Path, rules_file: Overrides) -> Rule:
+def _read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> Rule:
     file = read_file(path, RuleFrontMatter)
     file = file.with_values(rules_file.params(file.name, file.meta.params))
     meta, over = file.meta, rules_file.of(file.name)
-    rule = Rule(file, over.severity or meta.severity, over.status or meta.status, over.weight or meta.weight)
-    check_rule(rule, readable(fixed_tables()))
+    rule = Rule(file, over.severity or meta.severity, over.status or meta.status, over.weight or meta.weight, apis)
+    check_rule(rule, readable(fixed_tables(apis)))
     return rule
 
 
-def _read_feature(path: Path, rules_file: Overrides) -> SqlFile[FeatureFrontMatter]:
+def _read_feature(path: Path, rules_file: Overrides, tables: Mapping[str, Table]) -> SqlFile[FeatureFrontMatter]:
     feature = read_file(path, FeatureFrontMatter)
     over = rules_file.of(feature.name)
     if not_params := [key for key in ("status", "weight", "severity") if getattr(over, key) is not None]:
@@ -96,11 +108,11 @@ def _read_feature(path: Path, rules_file: Overrides) -> SqlFile[FeatureFrontMatt
     feature = feature.with_values(rules_file.params(feature.name, feature.meta.params))
     if feature.name not in FEATURE_TABLES:
         raise feature.error("no table has this name; describe it in FEATURE_TABLES of fraud_assets/schemas/catalog.py")
-    feature.check(fixed_tables())
+    feature.check(tables)
     try:
         schema = result_schema(
-            hiveql(window_query(feature, fixed_tables(), ANY_DAY, feature.meta.history)),
-            {t.full_name: t for t in fixed_tables().values()},
+            hiveql(window_query(feature, tables, ANY_DAY, feature.meta.history)),
+            {t.full_name: t for t in tables.values()},
         )
     except QueryError as error:
         raise feature.error(str(error), error.line or feature.select_line) from None

@@ -41,7 +41,9 @@ class Removed:
         return sum(map(len, self.times.values()))
 
 
-def remove_moved(warehouse: Warehouse, dependent: Iterable[Table], loaded: Span, days: int) -> Removed:
+def remove_moved(
+    warehouse: Warehouse, dependent: Iterable[Table], loaded: Span, days: int, transactions: Table = _TABLE
+) -> Removed:
     """Leave each transaction of a loaded span on one day only, that of its last version.
 
     The version that arrived last stays. Where neither or both arrived at the same time, a version of the loaded span takes
@@ -52,6 +54,7 @@ def remove_moved(warehouse: Warehouse, dependent: Iterable[Table], loaded: Span,
         dependent: tables with rows for transactions, those of the rules and of alerts; missing ones are skipped.
         loaded: the span whose transactions were written.
         days: how many days before and after the span to search; 0 for none.
+        transactions: the table, with the columns that a source file adds.
 
     Raises:
         HiveIOError: what was removed until then stays removed; call it again.
@@ -73,7 +76,7 @@ def remove_moved(warehouse: Warehouse, dependent: Iterable[Table], loaded: Span,
     existing = set(warehouse.tables(_TABLE.database))
     tables = [table for table in dependent if table.name in existing]
     for ds, rows in sorted(obsolete.items()):
-        _remove(warehouse, tables, ds, rows)
+        _remove(warehouse, transactions, tables, ds, rows)
     return Removed({ds: [row["event_time"] for row in rows] for ds, rows in sorted(obsolete.items())})
 
 
@@ -107,7 +110,9 @@ def _precedence(row: Mapping[str, Any], loaded: Span) -> tuple[dt.datetime, bool
     return row["ingested_at"] or dt.datetime.min, loaded.start <= event_time.replace(tzinfo=dt.UTC) < loaded.end, event_time
 
 
-def _remove(warehouse: Warehouse, dependent: Sequence[Table], ds: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _remove(
+    warehouse: Warehouse, transactions: Table, dependent: Sequence[Table], ds: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
     """Remove transactions of a day, after their hits and alerts: one commit for each table that has any.
 
     Hits and alerts go first: an attempt that fails in between finds the transactions again.
@@ -119,7 +124,7 @@ def _remove(warehouse: Warehouse, dependent: Sequence[Table], ds: str, rows: Seq
         for table in _with_rows(warehouse, dependent, ds, some):
             warehouse.replace(table, _others(table, span, some), span)
     for some in _chunks(ids):
-        warehouse.replace(_TABLE, _others(_TABLE, span, some), span)
+        warehouse.replace(transactions, _others(transactions, span, some), span)
 
 
 def _with_rows(warehouse: Warehouse, tables: Sequence[Table], ds: str, ids: Sequence[str]) -> list[Table]:

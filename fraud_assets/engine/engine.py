@@ -16,6 +16,7 @@ from fraud_assets.detection.hits_query import counted_hits, coverage_query, hits
 from fraud_assets.detection.rule_book import RuleBook
 from fraud_assets.schemas.catalog import FEATURE_TABLES
 from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.sources import ApiTable
 from fraud_assets.sql.windows import as_cte, hiveql, of_customers_in, window_query, with_ctes, with_lookback
 from hive_io import PARTITION, CountedFilter, HiveQL, Span, Table
 from hive_io.dialect import literal
@@ -25,11 +26,13 @@ class Engine:
     """The query for each table, from the rules and features in force.
 
     Attributes:
+        apis: the source tables, with the columns that a source file adds.
         tables: every table by name, with those of the rules.
     """
 
     def __init__(self, book: RuleBook) -> None:
         self.book = book
+        self.apis: Mapping[str, ApiTable] = book.apis
         self.tables: Mapping[str, Table] = book.tables()
 
     @cached_property

@@ -9,7 +9,7 @@ from fraud_assets.engine.corrections import remove_moved
 from fraud_assets.engine.engine import Engine
 from fraud_assets.ingestion.load import Source, load
 from fraud_assets.schemas.monitoring import LATENCIES
-from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
+from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import Span, Table, Warehouse
 from hive_io.table import DAY
 
@@ -37,12 +37,12 @@ def refresh(
         SourceError, HiveIOError: tables written before it are complete; the others are unchanged.
     """
     warehouse.ensure_table(LATENCIES)
-    for api in API_TABLES.values():
+    for api in engine.apis.values():
         due = span if api.day_column else _mornings_due(warehouse, api.table, span)
         if due is not None:
             load(api, source, warehouse, due, rejected_limit, clock)
-        if api is TRANSACTIONS:
-            remove_moved(warehouse, engine.per_transaction, span, correction_days)
+        if api.table.name == TRANSACTIONS.table.name:
+            remove_moved(warehouse, engine.per_transaction, span, correction_days, api.table)
     for name in engine.order:
         table = engine.tables[name]
         due = span if table.time_column else span.whole_days()

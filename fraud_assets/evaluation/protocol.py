@@ -1,4 +1,4 @@
-"""Quality of alerts against labels: precision and recall of each rule, average precision, card precision at k.
+"""Quality of a ranking against labels, and of each rule: on any days, or by a published protocol.
 
 The protocol follows Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection" (2022), chapters 3 and
 5: cards that are known to be compromised at the start of a test day are excluded from that day.
@@ -7,12 +7,27 @@ The protocol follows Le Borgne et al., "Reproducible Machine Learning for Credit
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
-from fraud_assets.evaluation.ranking import average_precision, card_precision_at_k
-from hive_io import Span, Warehouse
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlglot import exp
+
+from fraud_assets.evaluation.ranking import Ranked, average_precision, card_precision_at_k, daily_precision_at_k
+from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.evaluation import LABELS
+from fraud_assets.schemas.names import DATABASE
+from fraud_assets.schemas.sources import TRANSACTIONS
+from fraud_assets.sql.windows import hiveql, table_node, within
+from hive_io import PARTITION, Reader, Span
+from hive_io.dialect import literal
+
+SCORES = "transaction_scores"
+"""Table with a score of every transaction, where a scorecard is in force."""
+TRAINING_DAYS, DELAY_DAYS, TEST_DAYS = 7, 7, 7
+"""Of the handbook's protocol: days whose compromised cards are known, days until a fraud is known, days that are tested."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +49,26 @@ class RuleQuality:
 
 
 @dataclass(frozen=True)
+class RankingQuality:
+    """Metrics of a ranking; a metric is None if there is nothing to measure it on.
+
+    Attributes:
+        scored_by: name of the table with the scores.
+        card_precision, daily_precision: by number of cards, or transactions, that are checked a day.
+    """
+
+    span: Span
+    scored_by: str
+    transactions: int
+    frauds: int
+    average_precision: float | None
+    card_precision: Mapping[int, float | None]
+    daily_precision: Mapping[int, float | None]
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Metrics of the alerts in a test span; a metric is None if there is no fraud to measure it on."""
+    """Metrics of the scores in a test span; a metric is None if there is no fraud to measure it on."""
 
     span: Span
     transactions: int
@@ -43,19 +76,20 @@ class Evaluation:
     average_precision: float | None
     card_precision: float | None
     rules: Sequence[RuleQuality]
+    scored_by: str = field(default=FRAUD_ALERTS.name, compare=False)
 
 
 def evaluate(
-    warehouse: Warehouse,
+    warehouse: Reader,
     rules: Iterable[str],
     frauds: Set[str],
     test: Span,
     *,
-    training_days: int = 7,
-    delay_days: int = 7,
+    training_days: int = TRAINING_DAYS,
+    delay_days: int = DELAY_DAYS,
     k: int = 100,
 ) -> Evaluation:
-    """Compare the alerts of a test span with labels.
+    """Compare the scores and rules of a test span with labels, by the handbook's protocol.
 
     Args:
         rules: names of the rules' tables.
@@ -64,31 +98,112 @@ def evaluate(
         delay_days: days until a fraud is known.
         k: number of cards that investigators can check per day.
     """
-    columns = ["transaction_id", "customer_id", "ds"]
-    before = Span.days(test.first_day - dt.timedelta(days=training_days + delay_days), test.last_day)
-    rows = warehouse.read("fintech.transactions", columns, before)
-    by_day: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for transaction, customer, ds in zip(*(rows.column(name).to_pylist() for name in columns), strict=True):
-        by_day[ds].append((transaction, customer))
-
-    def compromised(days: Iterable[dt.date]) -> set[str]:
-        return {c for day in days for t, c in by_day[day.isoformat()] if t in frauds}
-
-    known = compromised(before.first_day + dt.timedelta(days=n) for n in range(training_days))
-    alerts = warehouse.read("fintech.fraud_alerts", ["transaction_id", "score"], test)
-    scores = dict(zip(alerts.column("transaction_id").to_pylist(), alerts.column("score").to_pylist(), strict=True))
-    tested: dict[str, tuple[str, str]] = {}
-    for day in test.each_day():
-        known |= compromised([day - dt.timedelta(days=delay_days + 1)])
-        tested.update({t: (c, day.isoformat()) for t, c in by_day[day.isoformat()] if c not in known})
-
+    tested, scored_by = _tested(warehouse, frauds, test, training_days, delay_days)
+    fraud_ids = tested.filter(tested.column("fraud")).column("transaction_id")
     quality = []
-    total = sum(t in frauds for t in tested)
     for rule in rules:
-        hits = set(warehouse.read(f"fintech.{rule}", ["transaction_id"], test).column("transaction_id").to_pylist())
-        hits &= tested.keys()
-        quality.append(RuleQuality(rule, len(hits), sum(t in frauds for t in hits), total))
-    ranked = [(scores.get(t, 0.0), t in frauds) for t in tested]
+        hits = warehouse.read(f"{DATABASE}.{rule}", ["transaction_id"], test).column("transaction_id").unique()
+        hits = hits.filter(pc.is_in(hits, tested.column("transaction_id").combine_chunks()))
+        caught = int(pc.sum(pc.is_in(hits, fraud_ids.combine_chunks())).as_py() or 0)
+        quality.append(RuleQuality(rule, len(hits), caught, len(fraud_ids)))
+    ranked = Ranked.of(tested)
     return Evaluation(
-        test, len(tested), total, average_precision(ranked), card_precision_at_k(tested, scores, frauds, k), quality
+        test,
+        len(ranked),
+        len(fraud_ids),
+        average_precision(ranked),
+        card_precision_at_k(ranked, k),
+        quality,
+        scored_by,
     )
+
+
+def evaluate_ranking(
+    warehouse: Reader, frauds: Set[str], span: Span, ks: Sequence[int], *, handbook: bool = False
+) -> RankingQuality:
+    """Compare the scores of a span with labels.
+
+    Args:
+        frauds: ids of fraudulent transactions; for the handbook's protocol, also those of the 14 days before the span.
+        ks: how many cards, or transactions, are checked a day.
+        handbook: exclude cards that are known to be compromised, as the handbook's protocol does.
+    """
+    if handbook:
+        rows, scored_by = _tested(warehouse, frauds, span, TRAINING_DAYS, DELAY_DAYS)
+    else:
+        rows, scored_by = _scored(warehouse, frauds, span)
+    ranked = Ranked.of(rows)
+    return RankingQuality(
+        span,
+        scored_by,
+        len(ranked),
+        int(ranked.frauds.sum()),
+        average_precision(ranked),
+        {k: card_precision_at_k(ranked, k) for k in ks},
+        {k: daily_precision_at_k(ranked, k) for k in ks},
+    )
+
+
+def known_frauds(warehouse: Reader, since: dt.date) -> set[str]:
+    """Transactions whose last label says fraud, from the labels that became known since a day."""
+    if LABELS.name not in warehouse.tables(DATABASE):
+        return set()
+    columns = ("transaction_id", "is_fraud", "known_at")
+    rows = exp.select(*columns).from_(table_node(LABELS)).where(exp.column(PARTITION) >= literal(since.isoformat()))
+    found = sorted(warehouse.query(hiveql(rows)).to_pylist(), key=lambda row: (row["known_at"], row["is_fraud"]))
+    return {name for name, is_fraud in {row["transaction_id"]: row["is_fraud"] for row in found}.items() if is_fraud}
+
+
+def score_table(warehouse: Reader, span: Span) -> str:
+    """The table with the scores of a span: `transaction_scores` if it has rows of these days, or else `fraud_alerts`."""
+    if SCORES in warehouse.tables(DATABASE):
+        days = warehouse.partitions(f"{DATABASE}.{SCORES}")
+        if any(rows and span.first_ds <= ds <= span.last_ds for ds, rows in days.items()):
+            return SCORES
+    return FRAUD_ALERTS.name
+
+
+def _tested(warehouse: Reader, frauds: Set[str], test: Span, training_days: int, delay_days: int) -> tuple[pa.Table, str]:
+    """The scored rows of a test span without those of cards that are known to be compromised."""
+    rows, scored_by = _scored(warehouse, frauds, test)
+    before = Span.days(test.first_day - dt.timedelta(days=training_days + delay_days), test.last_day)
+    earlier = _transactions(warehouse, before)
+    earlier = earlier.filter(_is_fraud(earlier, frauds))
+    first = earlier.group_by("customer_id").aggregate([(PARTITION, "min")])
+    known_from: dict[str, str] = {
+        customer: (dt.date.fromisoformat(ds) + dt.timedelta(days=delay_days + 1)).isoformat()
+        for customer, ds in zip(*(first.column(name).to_pylist() for name in ("customer_id", f"{PARTITION}_min")), strict=True)
+    }
+    pairs = zip(rows.column("customer_id").to_pylist(), rows.column(PARTITION).to_pylist(), strict=True)
+    unknown = np.fromiter((known_from.get(customer, "9999") > ds for customer, ds in pairs), bool, rows.num_rows)
+    return rows.filter(pa.array(unknown)), scored_by
+
+
+def _transactions(warehouse: Reader, span: Span) -> pa.Table:
+    columns = ["transaction_id", "customer_id", PARTITION]
+    return warehouse.read(TRANSACTIONS.table.full_name, columns, span)
+
+
+def _scored(warehouse: Reader, frauds: Set[str], span: Span) -> tuple[pa.Table, str]:
+    """The transactions of a span with `score` and `fraud`, in the order of ids; and the name of the table with the scores."""
+    scored_by = score_table(warehouse, span)
+    transactions = TRANSACTIONS.table
+    scores = exp.select("transaction_id", "score", PARTITION).from_(exp.table_(scored_by, db=DATABASE))
+    days = exp.column(PARTITION).between(literal(span.first_ds), literal(span.last_ds))
+    tree = exp.select("t.transaction_id", "t.customer_id", f"t.{PARTITION}", "s.score").from_(
+        within(
+            exp.select("transaction_id", "customer_id", PARTITION).from_(table_node(transactions)), transactions, span
+        ).subquery("t")
+    )
+    tree = tree.join(
+        scores.where(days).subquery("s"),
+        on=f"s.transaction_id = t.transaction_id AND s.{PARTITION} = t.{PARTITION}",
+        join_type="left",
+    )
+    rows = warehouse.query(hiveql(tree)).sort_by("transaction_id")
+    return rows.append_column("fraud", _is_fraud(rows, frauds)), scored_by
+
+
+def _is_fraud(rows: pa.Table, frauds: Set[str]) -> pa.ChunkedArray:
+    column = rows.column("transaction_id")
+    return pc.is_in(column, pa.array(sorted(frauds), column.type))

@@ -52,11 +52,12 @@ class Connection:
 
     Args:
         auth: user and password, sent with each request.
+        headers: sent with each request.
     """
 
-    def __init__(self, auth: tuple[str, str] | None) -> None:
+    def __init__(self, auth: tuple[str, str] | None, headers: Mapping[str, str] | None = None) -> None:
         self._http = httpx.Client(
-            auth=auth, follow_redirects=False, verify=_tls_context(), limits=httpx.Limits(max_connections=1)
+            auth=auth, headers=headers, follow_redirects=False, verify=_tls_context(), limits=httpx.Limits(max_connections=1)
         )
         self._socket: socket.socket | None = None
         self._aborted = Event()

@@ -11,7 +11,7 @@ from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import Batch, Row, join_days, join_pages
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.loads import load_records, with_first_seen
-from fraud_assets.ingestion.mapped_source import MappedSource
+from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.prefetch import prefetch
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.sources import ApiTable

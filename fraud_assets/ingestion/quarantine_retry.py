@@ -14,8 +14,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.ingestion.batch import row_id
-from fraud_assets.ingestion.connectors.base import FILE, ROW
 from fraud_assets.ingestion.loads import with_first_seen
+from fraud_assets.ingestion.own_data.connectors.base import FILE, ROW
 from fraud_assets.ingestion.quarantine import UNREADABLE, decoded, rows_where
 from fraud_assets.ingestion.validate import AHEAD, validate
 from fraud_assets.schemas.sources import ApiTable

@@ -52,7 +52,28 @@ def validate(
             columns[column.name], unreadable = read_column(values, column.arrow_type)
         for index in unreadable:
             broken.setdefault(index, set()).add(api.readable_claim(column.name))
-    frame = pa.table(columns)
+    return judge_in_span(api, pa.table(columns), broken, rounded, span, served.__getitem__, day, ahead)
+
+
+def judge_in_span(
+    api: ApiTable,
+    frame: pa.Table,
+    broken: dict[int, set[str]],
+    rounded: set[int],
+    span: Span,
+    served: Callable[[int], Row],
+    day: dt.date,
+    ahead: dt.timedelta,
+) -> Batch:
+    """Check every claim, those about times among them, and separate valid rows from rejected ones.
+
+    Args:
+        frame, broken, served: as for `judge`.
+        rounded: indexes of rows with an amount that was rounded.
+        span: times outside of it break a claim.
+        day: day of snapshots, and of rejected rows without a readable arrival time.
+        ahead: as for `validate`.
+    """
     outside = _outside(api, frame, span)
     for index in outside:
         broken.setdefault(index, set()).add(api.span_claim or "")
@@ -62,9 +83,9 @@ def validate(
         days = pc.strftime(frame.column(api.day_column), "%Y-%m-%d")
     else:
         days = pa.repeat(pa.scalar(day.isoformat()), frame.num_rows)
-    judged = judge(api, frame, broken, days, served.__getitem__, day)
+    judged = judge(api, frame, broken, days, served, day)
     rejected = without_repeats(judged.rejected)
-    return batch_of(last_versions(api, judged.rows), rejected, len(served), day, len(rounded - broken.keys()))
+    return batch_of(last_versions(api, judged.rows), rejected, frame.num_rows, day, len(rounded - broken.keys()))
 
 
 def ahead_of_arrival(api: ApiTable, frame: pa.Table, ahead: dt.timedelta) -> list[int]:

@@ -12,8 +12,7 @@ from sqlglot import exp
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import Batch
-from fraud_assets.ingestion.http_source import SourceClient
-from fraud_assets.ingestion.load import RejectedShareTooHigh, fetch, write
+from fraud_assets.ingestion.load import RejectedShareTooHigh, Source, fetch, write
 from fraud_assets.live.pending import MissingTable
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable
 from fraud_assets.sql.windows import hiveql, table_node
@@ -33,7 +32,7 @@ class DayTables:
     """
 
     def __init__(
-        self, source: SourceClient, warehouse: Warehouse, rejected_limit: float, patience: float, clock: Clock = SYSTEM_CLOCK
+        self, source: Source, warehouse: Warehouse, rejected_limit: float, patience: float, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._source = source
         self._warehouse = warehouse

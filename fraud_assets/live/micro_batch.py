@@ -19,19 +19,19 @@ import pyarrow.compute as pc
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.engine.corrections import remove_moved
 from fraud_assets.engine.engine import Engine
-from fraud_assets.ingestion.batch import Row
-from fraud_assets.ingestion.http_source import SourceClient
-from fraud_assets.ingestion.validate import validate
+from fraud_assets.ingestion.arrivals import arrivals
+from fraud_assets.ingestion.batch import Batch
+from fraud_assets.ingestion.load import Source
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.day_tables import DayTables, description, spans_of_day
 from fraud_assets.live.pending import MissingTable, Pending
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.names import DATABASE
-from fraud_assets.schemas.sources import API_TABLES
+from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import Span, Warehouse
 from hive_io.table import DAY
 
-TRANSACTIONS = API_TABLES["transactions"]
+_TRANSACTIONS = TRANSACTIONS.table.full_name
 
 MAX_SPANS = 3
 """Most spans of time per micro-batch. Rows further apart share a span, and the rows between them are judged again."""
@@ -86,7 +86,7 @@ class MicroBatcher:
     def __init__(
         self,
         engine: Engine,
-        source: SourceClient,
+        source: Source,
         warehouse: Warehouse,
         file: Path,
         first_day: dt.date,
@@ -97,6 +97,7 @@ class MicroBatcher:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._engine = engine
+        self._transactions = engine.apis[TRANSACTIONS.table.name]
         self._source = source
         self._warehouse = warehouse
         self._file = file
@@ -140,8 +141,10 @@ class MicroBatcher:
         Raises:
             SourceError, HiveIOError: the checkpoint is unchanged; poll again.
         """
-        for rows, cursor in self._source.arrivals(self.checkpoint.cursor, Span.days(today, today).start):
-            batch = self._load_and_judge(rows, today)
+        # around midnight, the source's clock may be ahead
+        allowed = Span.days(self._first_day, today + DAY)
+        for arrived, cursor in arrivals(self._transactions, self._source, self.checkpoint.cursor, today, allowed):
+            batch = self._load_and_judge(arrived, today)
             late_days = {*self.checkpoint.late_days, *(day for day in batch.days if day < (self.checkpoint.day or ""))}
             self._save(replace(self.checkpoint, cursor=None if batch.concurrent_write else cursor, late_days=sorted(late_days)))
             yield batch
@@ -162,7 +165,7 @@ class MicroBatcher:
         """
         if self.checkpoint.day not in self._row_counts:
             return False
-        if not self._row_count_differs(self._warehouse.partitions(TRANSACTIONS.table.full_name)):
+        if not self._row_count_differs(self._warehouse.partitions(_TRANSACTIONS)):
             return False
         self.expect_writes()
         self._save(replace(self.checkpoint, cursor=None))
@@ -193,12 +196,9 @@ class MicroBatcher:
             pending.write(self._pending_file)
             self._pending = pending
 
-    def _load_and_judge(self, rows: list[Row], today: dt.date) -> MicroBatch:
-        # around midnight, the source's clock may be ahead
-        allowed = Span.days(self._first_day, today + DAY)
-        batch = validate(TRANSACTIONS, rows, allowed, arrived_on=today, ahead=self._source.limits.ahead)
-        self._warehouse.upsert(TRANSACTIONS.rejected, batch.rejected)
-        receipt = self._warehouse.upsert(TRANSACTIONS.table, batch.rows)
+    def _load_and_judge(self, batch: Batch, today: dt.date) -> MicroBatch:
+        self._warehouse.upsert(self._transactions.rejected, batch.rejected)
+        receipt = self._warehouse.upsert(self._transactions.table, batch.rows)
         concurrent_write = self.checkpoint.day in receipt.before and self._row_count_differs(receipt.before)
         self._row_counts.update(receipt.partitions)
         begun = self._begin_day(min(max(receipt.partitions), today.isoformat())) if receipt.partitions else None
@@ -211,17 +211,19 @@ class MicroBatcher:
             self._judge_day(dt.date.fromisoformat(begun), self._lookbacks)
         arrived = batch.rows.column("ingested_at")
         counts = {**receipt.partitions, **{day: self._row_counts[day] for day in removed}}
-        return MicroBatch(len(rows), batch.rejected.num_rows, arrived, counts, spans, concurrent_write)
+        return MicroBatch(batch.served, batch.rejected.num_rows, arrived, counts, spans, concurrent_write)
 
     def _remove_moved(self, times: pa.ChunkedArray) -> dict[str, Sequence[dt.datetime]]:
         """Remove what the rows at these times have moved to another day; return the times of the removed rows by day."""
         removed: dict[str, Sequence[dt.datetime]] = {}
         for span in spans_of(times, dt.timedelta()):
-            found = remove_moved(self._warehouse, self._engine.per_transaction, span, self._correction_days)
+            found = remove_moved(
+                self._warehouse, self._engine.per_transaction, span, self._correction_days, self._transactions.table
+            )
             for day, lost in found.times.items():
                 removed[day] = [*removed.get(day, ()), *lost]
         if removed:
-            row_counts = self._warehouse.partitions(TRANSACTIONS.table.full_name)
+            row_counts = self._warehouse.partitions(_TRANSACTIONS)
             self._row_counts.update({day: row_counts.get(day, 0) for day in removed})
         return removed
 
@@ -257,7 +259,7 @@ class MicroBatcher:
         # each span of a shorter lookback lies in one of the longest; most rules read the same rows, so they are fetched once
         longest = by_lookback[self._lookbacks[FRAUD_ALERTS.name]]
         for outer in longest:
-            with self._warehouse.preloaded(TRANSACTIONS.table.full_name, self._engine.lookback_rows(outer)):
+            with self._warehouse.preloaded(_TRANSACTIONS, self._engine.lookback_rows(outer)):
                 for table in per_customer:
                     for span in by_lookback[self._lookbacks[table]]:
                         if outer.start <= span.start and span.end <= outer.end:
@@ -287,7 +289,7 @@ class MicroBatcher:
             self._day_tables.carry(each)
         self._compute_features(self._engine.upstream_features, day)
         late_days = set(self.checkpoint.late_days)
-        if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(TRANSACTIONS.table.full_name):
+        if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(_TRANSACTIONS):
             late_days.add(yesterday.first_ds)
         self._save(replace(self.checkpoint, day=ds, late_days=sorted(late_days)))
         return ds
@@ -350,7 +352,7 @@ class MicroBatcher:
         """Create the source tables that are missing, and add the columns that existing tables have gained."""
         existing = set(self._warehouse.tables(DATABASE))
         features = [self._engine.tables[name] for name in self._engine.upstream_features if name in existing]
-        sources = [table for api in API_TABLES.values() for table in (api.table, api.loads) if table]
+        sources = [table for api in self._engine.apis.values() for table in (api.table, api.loads) if table]
         for table in (*sources, *features):
             self._warehouse.ensure_table(table)
 

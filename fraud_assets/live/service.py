@@ -16,16 +16,16 @@ import pyarrow.compute as pc
 from sqlalchemy.exc import OperationalError
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
-from fraud_assets.definitions import advisory_checks, source_client, watched_tables
+from fraud_assets.configured_rules import rule_book
+from fraud_assets.definitions import advisory_checks, open_source, watched_tables
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.consistency_checks import STARTED_BY
-from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.maintenance import vacuum
 from fraud_assets.errors import FraudError, SettingsError, SourceError
-from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.ingestion.load import Source
 from fraud_assets.live.latencies import Latencies
-from fraud_assets.live.micro_batch import TRANSACTIONS, MicroBatch, MicroBatcher
+from fraud_assets.live.micro_batch import MicroBatch, MicroBatcher
 from fraud_assets.live.only_watch import only_watch
 from fraud_assets.live.timer import Timer
 from fraud_assets.monitoring.health import HealthMonitor
@@ -34,6 +34,7 @@ from fraud_assets.runs.batch import RunCancelled, RunFailed, run_days
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.runs.retention import cancel_abandoned_runs, delete_old_runs
 from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.sources import TRANSACTIONS
 from fraud_assets.settings import Settings
 from hive_io import HiveIOError, Span
 from hive_io.locations import open_warehouse
@@ -143,7 +144,7 @@ class Watch:
         self,
         settings: Settings,
         instance: dg.DagsterInstance,
-        source: SourceClient,
+        source: Source,
         every: float,
         reconcile: float,
         clock: Clock,
@@ -155,7 +156,7 @@ class Watch:
                 f"FRAUD_FIRST_DAY is {settings.first_day}, after today, {today} (UTC): every transaction would be rejected. "
                 "Set it to today or an earlier day"
             )
-        engine = Engine(read_rule_book(overrides=settings.rules_file))
+        engine = Engine(rule_book(settings))
         self._engine = engine
         self._settings = settings
         self._instance = instance
@@ -468,7 +469,7 @@ def watch(
         dagster_instance(settings) as instance,
         only_watch(settings.state_folder, clock),
         # one attempt per request: the watch itself decides how long to pause
-        source_client(settings, attempts=1) as source,
+        open_source(settings, attempts=1) as source,
     ):
         Watch(settings, instance, source, every, reconcile, clock, timer or Timer()).run(stop)
 

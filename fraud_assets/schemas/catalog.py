@@ -1,8 +1,11 @@
-"""The tables that are defined in code, not by rule files."""
+"""The tables that are not those of rules."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.evaluation import LABELS, RULE_QUALITY
 from fraud_assets.schemas.features import (
     CUSTOMER_ANOMALIES,
     CUSTOMER_COUNTRIES,
@@ -14,7 +17,7 @@ from fraud_assets.schemas.features import (
     MERCHANT_PROFILES,
 )
 from fraud_assets.schemas.monitoring import LATENCIES, SERVICE_LEVELS
-from fraud_assets.schemas.sources import API_TABLES
+from fraud_assets.schemas.sources import API_TABLES, ApiTable
 from hive_io import Table
 
 FEATURE_TABLES: dict[str, Table] = {
@@ -28,12 +31,18 @@ FEATURE_TABLES: dict[str, Table] = {
         MERCHANT_DAILY_ACTIVITY,
         MERCHANT_PROFILES,
         HIGH_RISK_CUSTOMERS,
+        LABELS,
         SERVICE_LEVELS,
     )
 }
 
 
-def fixed_tables() -> dict[str, Table]:
-    """All tables that are defined in code, by name."""
-    sources = {table.name: table for api in API_TABLES.values() for table in (api.table, api.rejected, api.loads) if table}
-    return {**sources, **FEATURE_TABLES, FRAUD_ALERTS.name: FRAUD_ALERTS, LATENCIES.name: LATENCIES}
+def fixed_tables(apis: Mapping[str, ApiTable] = API_TABLES) -> dict[str, Table]:
+    """All tables that are not those of rules, by name.
+
+    Args:
+        apis: the source tables, with the columns that a source file adds.
+    """
+    sources = {table.name: table for api in apis.values() for table in (api.table, api.rejected, api.loads) if table}
+    others = {table.name: table for table in (FRAUD_ALERTS, RULE_QUALITY, LATENCIES)}
+    return {**sources, **FEATURE_TABLES, **others}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 
@@ -134,6 +134,7 @@ TRANSACTIONS = ApiTable(
         key=("transaction_id",),
         time_column="event_time",
         description="Every transaction once, in the latest version from the API, on the day of its event time.",
+        is_open=True,
     ),
     paths={
         "transaction_id": ("transaction_id",),
@@ -340,6 +341,23 @@ FRAUD_REPORTS = ApiTable(
 API_TABLES: dict[str, ApiTable] = {
     api.table.name: api for api in (TRANSACTIONS, CUSTOMERS, BLACKLIST, CREDIT_SCORES, FRAUD_REPORTS)
 }
+
+
+def with_extra_columns(api: ApiTable, columns: Sequence[Column]) -> ApiTable:
+    """A source table with further columns after its own, such as those that a source file declares.
+
+    Texts have to be short, and times plausible, as in the columns of the table itself.
+    """
+    claims = [
+        *(is_short(column.name) for column in columns if column.type == "STRING"),
+        *(is_plausible_time(column.name) for column in columns if column.type == "TIMESTAMP"),
+    ]
+    return replace(
+        api,
+        table=replace(api.table, columns=(*api.table.columns, *columns)),
+        paths={**api.paths, **{column.name: (column.name,) for column in columns}},
+        claims=(*api.claims, *claims),
+    )
 
 
 def rejected_twin(table: Table) -> Table:

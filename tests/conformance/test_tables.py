@@ -194,6 +194,20 @@ def test_a_lost_or_retyped_column_is_rejected_and_the_old_rows_stay(filled: Ware
 # --- plans ------------------------------------------------------------------------------------------------------------
 
 
+def test_an_open_table_may_have_columns_that_a_reader_does_not_describe(filled: Warehouse) -> None:
+    grown, plain = replace(GROWN, is_open=True), replace(PAYMENTS, is_open=True)
+    filled.ensure_table(grown)
+    filled.ensure_table(plain)
+    assert {"country", "tags"} <= set(filled.schema(NAME).names)
+    # rows that are written without them would lose the values of others
+    for write in (lambda: filled.replace(plain, payments(ROWS[0]), days(1)), lambda: filled.upsert(plain, payments(ROWS[0]))):
+        with pytest.raises(SchemaMismatch, match="country"):
+            write()
+    with pytest.raises(SchemaMismatch, match="country"):
+        filled.ensure_table(PAYMENTS)
+    assert filled.read(NAME).num_rows == len(ROWS)
+
+
 def test_explain_returns_a_plan_or_the_error_of_the_engine(filled: Warehouse) -> None:
     plan = filled.explain(HiveQL(f"SELECT count(*) AS n, max(amount) AS most FROM {NAME} WHERE ds = '2026-03-02'"))
     assert "amount" in plan

@@ -45,6 +45,13 @@ def test_replay_loads_every_row_and_a_second_replay_changes_none(tmp_path: Path)
         for row in rows
         if row["tx_fraud"] and row["tx_datetime"] + dt.timedelta(days=7) < dt.datetime.fromisoformat(END)
     }
+    labels = warehouse.read("fintech.labels").to_pylist()
+    assert {(row["transaction_id"], row["known_at"]) for row in labels} == _reports(warehouse)
+    assert {row["transaction_id"]: row["event_time"] for row in labels} == {
+        row["transaction_id"]: times[row["transaction_id"]] for row in labels
+    }
+    # frauds are known after seven days: of sixteen days, the first nine are mature
+    assert "9 of 16 days, the last 2018-04-09" in " ".join(said.split())
     assert before["risky_merchant"] and before["unusual_transaction"], "a replay without hits would prove little"
 
     _replay(tmp_path / "labelled.parquet", "2018-04-01", END, lake)

@@ -80,6 +80,8 @@ def _random_reports() -> list[Row]:
             "customer_id": draw.choice(["c1", "c2", "c3"]),
             "merchant_id": draw.choice(["m1", "m2", "m4", None]),
             "reported_at": dt.datetime.combine(draw.choice(DAYS), dt.time(draw.randrange(24))),
+            # some are reported before the day on which they happen, and some name no transaction
+            "transaction_id": f"t{number}" if number % 5 else None,
         }
         for number in range(30)
     ]
@@ -190,7 +192,32 @@ def python_high_risk_customers() -> list[Row]:
     return rows
 
 
+def python_labels() -> list[Row]:
+    known = {row["transaction_id"]: row for row in TRANSACTIONS}
+    rows = []
+    for report in REPORTS:
+        if report["transaction_id"]:
+            ds = report["reported_at"].date().isoformat()
+            found = known[report["transaction_id"]] if _ds(known[report["transaction_id"]]) <= ds else {}
+            rows.append(
+                {
+                    "transaction_id": report["transaction_id"],
+                    "is_fraud": True,
+                    "known_at": report["reported_at"],
+                    "origin": "fraud report",
+                    "customer_id": found.get("customer_id", report["customer_id"]),
+                    "merchant_key": found.get("merchant_id", report["merchant_id"]),
+                    "event_time": found.get("event_time"),
+                    "amount": found.get("amount"),
+                    "currency": found.get("currency"),
+                    "ds": ds,
+                }
+            )
+    return rows
+
+
 PYTHON = {
+    "labels": python_labels,
     "customer_daily_activity": python_customer_daily_activity,
     "customer_countries": python_customer_countries,
     "merchant_daily_activity": python_merchant_daily_activity,

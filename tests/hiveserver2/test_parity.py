@@ -14,9 +14,13 @@ import pytest
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.refresh import refresh
+from fraud_assets.evaluation.daily_quality import daily_quality, recent_hits
+from fraud_assets.evaluation.protocol import evaluate_ranking, known_frauds
+from fraud_assets.evaluation.rule_quality import read_facts
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.live.latencies import Latencies
 from fraud_assets.runs.batch import run_days
+from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
 from mock_sources import Faults, World, running
@@ -47,6 +51,8 @@ def test_features_rules_and_alerts(
             settings = read_settings(warehouse=pytestconfig.getoption("--hiveserver2"), source_url=url, rejected_limit=1.0)
             run_days(settings, WEEK)
             refresh(engine, client, embedded, WEEK, 1.0)
+            # only runs measure the rules
+            embedded.replace(RULE_QUALITY, daily_quality(embedded, engine.book.evaluated, WEEK).rows, WEEK)
             for part in PARTS:
                 for warehouse in (embedded, remote):
                     refresh(engine, client, warehouse, part, 1.0)
@@ -54,4 +60,12 @@ def test_features_rules_and_alerts(
     assert embedded.read("fintech.transactions_rejected").num_rows
     hits = {rule.name: embedded.read(rule.table.full_name).num_rows for rule in engine.book.evaluated}
     assert {rule for rule, found in hits.items() if not found} <= NEED_MONTHS, f"rules without hits compare nothing: {hits}"
+    later = Span.days(WEEK.first_day, PARTS[-1].last_day)
+    measured = [read_facts(each, engine.book.evaluated, later, later.last_day) for each in (embedded, remote)]
+    assert measured[0] == measured[1] and measured[0].labels and measured[0].delays
+    hits_named = [recent_hits(each, engine.book.evaluated, later) for each in (embedded, remote)]
+    assert hits_named[0] == hits_named[1]
+    frauds = [known_frauds(each, later.first_day) for each in (embedded, remote)]
+    rankings = [evaluate_ranking(each, frauds[0], later, [10]) for each in (embedded, remote)]
+    assert frauds[0] == frauds[1] and rankings[0] == rankings[1] and rankings[0].average_precision
     remote.close()

@@ -218,7 +218,10 @@ def test_json_stays_json() -> None:
 
 # --- reading creates nothing --------------------------------------------------------------------------------------------
 
-READING = [["alerts"], ["explain", "tx"], ["rejected"], ["rejected", "transactions"]]
+DAYS = ["--from", "2026-03-01", "--to", "2026-03-08"]
+READING = [
+    ["alerts"], ["explain", "tx"], ["rejected"], ["rejected", "transactions"], ["evaluate", *DAYS], ["rules", "quality", *DAYS],
+]  # fmt: skip
 
 
 def contents(folder: Path) -> set[tuple[str, int]]:
@@ -266,9 +269,7 @@ def read_only(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.chmod(mode)
 
 
-@pytest.mark.parametrize(
-    "command", [["alerts"], ["explain", "t"], ["rejected"], ["rejected", "transactions"], ["rules", "check"]]
-)
+@pytest.mark.parametrize("command", [["explain", "t"], *READING[:1], *READING[2:], ["rules", "check"]])
 def test_reading_needs_no_permission_to_write(command: list[str], read_only: Path) -> None:
     before = contents(read_only)
     fraud(*command, "--warehouse", read_only)
@@ -278,8 +279,8 @@ def test_reading_needs_no_permission_to_write(command: list[str], read_only: Pat
 
 
 def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> None:
-    reads, writes = {"alerts", "explain", "rejected list", "rules check"}, {"demo", "rejected retry", "replay", "run", "ui"}
-    writes |= {"upkeep", "watch"}
+    reads = {"alerts", "evaluate", "explain", "rejected list", "rules check", "rules quality"}
+    writes = {"demo", "rejected retry", "replay", "run", "ui", "upkeep", "watch"}
     found = set()
     context = click.Context(main)
     for name in main.list_commands(context):  # type: ignore[attr-defined]

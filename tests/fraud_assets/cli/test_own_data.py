@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
 from fraud_assets.cli import run as run_command
 from fraud_assets.cli.main import main
 from fraud_assets.cli.run_progress import RunProgress
-from fraud_assets.cli.source_rules import outlooks
+from fraud_assets.cli.source_rules import outlooks, scale_warnings
 from fraud_assets.definitions import live_settings
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.errors import SettingsError
-from fraud_assets.ingestion.source_file import read_source_file
+from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.runs.batch import RunReport
 from fraud_assets.settings import Settings, read_settings
 from hive_io import EmbeddedWarehouse, Span
@@ -83,13 +85,14 @@ def test_a_guess_passes_its_check(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_transactions_alone_run_to_alerts(tmp_path: Path) -> None:
-    source, lake = write(tmp_path), tmp_path / "lake"
+    source, lake = write(tmp_path, SOURCE + "    extra: {shop: m}\n"), tmp_path / "lake"
     result = fraud("run", "--source", source, "--from", FIRST, "--to", END, "--warehouse", lake)
     assert result.exit_code == 0, result.output
     warehouse = EmbeddedWarehouse(lake)
     rows = warehouse.read("fintech.transactions")
     rejected = warehouse.read("fintech.transactions_rejected").to_pylist()
     assert rows.num_rows + len(rejected) == 30
+    assert sorted(set(rows.column("shop").to_pylist())) == ["m0", "m1", "m2"]
     assert [(row["claims"], "eight" in row["payload"], row["ds"]) for row in rejected] == [
         (["amount_is_readable"], True, "2024-03-02")
     ]
@@ -133,12 +136,16 @@ def test_a_record_belongs_to_the_data_it_was_made_from(tmp_path: Path) -> None:
     assert [*RunProgress(settings, source, whole).left(31)] == [whole]
 
 
-def test_watch_reads_the_apis_of_a_source_file_and_refuses_files(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="transactions"):
-        live_settings(read_settings(source=write(tmp_path)))
+def test_watch_reads_what_has_a_cursor(tmp_path: Path) -> None:
+    files = write(tmp_path)
+    assert live_settings(read_settings(source=files)).source == files
     (tmp_path / "apis.yaml").write_text("apis: {url: 'http://127.0.0.1:9'}\n")
     settings = live_settings(read_settings(source=tmp_path / "apis.yaml"))
     assert (settings.source, settings.source_url) == (None, "http://127.0.0.1:9")
+    for origin, part in (("http: {url: http://127.0.0.1:9/v1}", "arrivals"), ("sql: {url: 'sqlite:///a', table: t}", "cursor")):
+        write(tmp_path, SOURCE.replace("files: {path: rows.csv}", origin))
+        with pytest.raises(SettingsError, match=part):
+            live_settings(read_settings(source=files))
 
 
 def test_a_currency_without_a_threshold_is_not_judged() -> None:
@@ -147,3 +154,18 @@ def test_a_currency_without_a_threshold_is_not_judged() -> None:
     found = {each.rule: each for each in outlooks(read_rule_book(), ["customers"], [], ["XTS"])}
     assert (found["high_value"].judges, found["new_account_activity"].judges) == ("no", "no")
     assert found["dormant_account"].judges != "yes"
+
+
+def test_a_threshold_that_most_amounts_exceed_is_named() -> None:
+    book = read_rule_book()
+    threshold = book.rules["high_value"].file.relations()["thresholds"]["EUR"]
+    above, below = Decimal(threshold) + 1, Decimal(1)
+
+    def warned(shares: int, currency: str = "EUR", rows: int = 100) -> list[str]:
+        amounts = [above if n < shares else below for n in range(rows)]
+        table = pa.table({"currency": [currency] * rows, "amount": pa.array(amounts, pa.decimal128(18, 2))})
+        return [text for text in scale_warnings(book, table) if text.startswith("high_value")]
+
+    (text,) = warned(80)
+    assert "80%" in text and "EUR" in text and f"{above:,.2f}" in text
+    assert warned(5) == warned(80, "XTS") == warned(20, rows=20) == []

@@ -16,7 +16,7 @@ import pytest
 from flask import Flask, Response, request
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion import http_source
+from fraud_assets.ingestion import http_client
 from fraud_assets.ingestion.http_source import Limits, SourceClient
 from mock_sources.serving import serving
 from tests.fraud_assets.ingestion.test_http_source import LINK, MIDNIGHT, answer_json, read, source
@@ -189,7 +189,7 @@ def test_a_load_has_a_limit_of_pages() -> None:
 
 @pytest.mark.parametrize("rows", [[], [{"id": 1}]], ids=["empty", "repeated"])
 def test_pages_without_new_rows_end(rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_source, "_MOST_IDLE_PAGES", 20)
+    monkeypatch.setattr(http_client, "_MOST_IDLE_PAGES", 20)
 
     def answer(_: str) -> Response:
         return answer_json(rows, Link=LINK.format(f"?page={int(request.args.get('page', 0)) + 1}"), X_Cursor="the same")

@@ -39,7 +39,7 @@ FAULTS = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 ENGINE = Engine(read_rule_book())
 LEFT_TO_A_RUN = {
     "customer_daily_activity", "customer_daily_anomalies", "merchant_daily_activity", "fraud_reports",
-    "fraud_reports_rejected", "fraud_reports_loads", "service_levels", "latencies",
+    "fraud_reports_rejected", "fraud_reports_loads", "labels", "service_levels", "latencies",
 }  # fmt: skip
 """Tables whose rows of the day in progress only a run computes."""
 

@@ -12,6 +12,7 @@ import pytest
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.catalog import FEATURE_TABLES, fixed_tables
 from fraud_assets.schemas.detection import FRAUD_ALERTS, rule_table
+from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.sources import API_TABLES, rejected_twin
 from hive_io import Span
 from tests.fraud_fixtures import DAY, KEY_OF, SPAN, served
@@ -273,6 +274,8 @@ def test_the_columns_that_other_systems_rely_on_are_unchanged() -> None:
         "rule_versions": "ARRAY<STRING>", "ds": text,
     }  # fmt: skip
     assert rule_table("velocity").full_name == "fintech.velocity"
+    labels = {"transaction_id": text, "is_fraud": "BOOLEAN", "known_at": time, "origin": text}
+    assert [*LABELS.column_types.items()][:4] == [*labels.items()]
 
 
 def test_every_table_is_listed_once_with_its_quarantine() -> None:
@@ -282,7 +285,7 @@ def test_every_table_is_listed_once_with_its_quarantine() -> None:
     assert FEATURE_TABLES.keys() <= tables.keys()
     loads = {api.loads.name for api in API_TABLES.values() if api.loads}
     assert loads == {"blacklist_loads", "fraud_reports_loads"} and loads <= tables.keys()
-    assert len(tables) == 2 * len(API_TABLES) + len(loads) + len(FEATURE_TABLES) + 2
+    assert len(tables) == 2 * len(API_TABLES) + len(loads) + len(FEATURE_TABLES) + 3
 
 
 def test_no_amount_is_a_float() -> None:

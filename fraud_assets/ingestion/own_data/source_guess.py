@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import datetime as dt
 import io
 import re
 import statistics
@@ -20,9 +21,9 @@ import pyarrow as pa
 import yaml
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.connectors.base import OWN
-from fraud_assets.ingestion.connectors.files import FileLayout, FilesConnector, format_of
-from fraud_assets.ingestion.time_formats import day_and_month_are_ambiguous, formats_of
+from fraud_assets.ingestion.own_data.connectors.base import OWN
+from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector, format_of
+from fraud_assets.ingestion.own_data.time_formats import day_and_month_are_ambiguous, formats_of
 
 CHOOSE = "CHOOSE"
 """Stands where a person must decide; `fraud sources check` refuses it."""
@@ -111,7 +112,7 @@ def guess_source(path: str) -> str:
     """
     layout, written = sniff(path)
     connector = FilesConnector(layout)
-    pages = [page for page, _ in connector.sample(SAMPLE_ROWS)]
+    pages = [page for page, _ in connector.sample(SAMPLE_ROWS, dt.date.min)]
     fields: dict[str, list[str]] = {}
     rows = 0
     for page in pages:
@@ -437,7 +438,9 @@ class _Proposal:
         personal = [name for name in names if _key(name) in _PERSONAL]
         unused = [name for name in names if name not in personal]
         if unused:
-            self._out.add(4, f"unused: [{', '.join(map(_scalar, unused))}]", "fields that no column is made from")
+            self._out.add(
+                4, f"unused: [{', '.join(map(_scalar, unused))}]", "no column is made from these; `extra` makes further columns"
+            )
         if personal:
             self._out.add(4, f"personal: [{', '.join(map(_scalar, personal))}]", "not used; masked where a row is rejected")
 

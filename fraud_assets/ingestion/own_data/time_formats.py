@@ -59,3 +59,17 @@ def _is_epoch(text: str, per_second: int) -> bool:
     if not _DIGITS.fullmatch(text.strip()):
         return False
     return _YEAR_2000 * per_second <= float(text) < _YEAR_2100 * per_second
+
+
+def written(moment: dt.datetime, form: str) -> str:
+    """An instant in a named format or a pattern of strftime, in UTC.
+
+    Args:
+        moment: aware.
+    """
+    utc = moment.astimezone(dt.UTC)
+    micros = (utc - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+    per_unit = {"epoch_s": 10**6, "epoch_ms": 10**3, "epoch_us": 1}.get(form)
+    if per_unit:
+        return str(micros // per_unit)
+    return utc.isoformat().replace("+00:00", "Z") if form == "iso" else utc.strftime(form)

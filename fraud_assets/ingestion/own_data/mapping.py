@@ -20,10 +20,10 @@ import sqlglot
 from sqlglot import exp
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.connectors.base import FILE, LINE, OWN, ROW, RawPage
-from fraud_assets.ingestion.parse import MINOR_DIGITS
-from fraud_assets.ingestion.source_file import (
+from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, OWN, ROW, RawPage
+from fraud_assets.ingestion.own_data.source_file import (
     AmountColumn,
+    BooleanColumn,
     ColumnSource,
     ListColumn,
     NumberColumn,
@@ -32,6 +32,7 @@ from fraud_assets.ingestion.source_file import (
     TextColumn,
     TimeColumn,
 )
+from fraud_assets.ingestion.parse import MINOR_DIGITS
 from fraud_assets.ingestion.validate import ROW_CLAIM
 from fraud_assets.schemas.sources import ApiTable
 
@@ -44,6 +45,7 @@ MASK_KEY = "FRAUD_MASK_KEY"
 _NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?)?"
 _OFFSET = r"(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_BOOLEANS = "'true', 'false', 'yes', 'no', 't', 'f', 'y', 'n', '1', '0'"
 _UNIT_MICROS = {"seconds": 10**6, "minutes": 60 * 10**6, "hours": 3600 * 10**6, "days": 86400 * 10**6}
 _EPOCH_MICROS = {"epoch_s": 10**6, "epoch_ms": 10**3, "epoch_us": 1}
 _MOST_MICROS = 253_402_300_799_999_999
@@ -68,6 +70,14 @@ class Mapped:
     day: dt.date | None
     left_out: int
     rounded: pa.Array
+
+    def rows_where(self, chosen: pa.Array) -> Mapped:
+        """Only the rows that are chosen."""
+        places = pc.indices_nonzero(chosen)
+        at = {old: new for new, old in enumerate(places.to_pylist())} if self.broken else {}
+        broken = {at[index]: claims for index, claims in self.broken.items() if index in at}
+        frame, raw, rounded = (part.take(places) for part in (self.frame, self.raw, self.rounded))
+        return Mapped(frame, broken, raw, self.day, self.left_out, rounded)
 
 
 @dataclass(frozen=True)
@@ -297,16 +307,19 @@ class TableMapping:
         elif isinstance(column, NumberColumn):
             number = _number(text, column)
             wide = f"TRY_CAST({number} AS DECIMAL(38,12))"
-            is_whole = pa.types.is_integer(_type_of(self._api, name))
+            kind = _type_of(self._api, name)
+            whole = "BIGINT" if pa.types.is_int64(kind) else "INTEGER"
             value = (
-                f"CASE WHEN {wide} = TRY_CAST({wide} AS INTEGER) THEN TRY_CAST({wide} AS INTEGER) END"
-                if is_whole
+                f"CASE WHEN {wide} = TRY_CAST({wide} AS BIGINT) THEN TRY_CAST({wide} AS {whole}) END"
+                if pa.types.is_integer(kind)
                 else f"TRY_CAST({number} AS DOUBLE)"
             )
+        elif isinstance(column, BooleanColumn):
+            value = f"TRY_CAST(CASE WHEN lower(trim({text})) IN ({_BOOLEANS}) THEN trim({text}) END AS BOOLEAN)"
         elif isinstance(column, ListColumn):
             value = (
                 f"COALESCE(TRY_CAST(TRY_CAST({text} AS JSON) AS VARCHAR[]), "
-                f"list_transform(string_split({text}, {_literal(column.separator)}), x -> trim(x)))"
+                f"list_transform(string_split({text}, {_literal(column.separator)}), lambda x: trim(x)))"
             )
         else:
             value = self._masked(text, column)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraud_assets.ingestion.source_file import SourceFileError, TimeColumn, read_source_file
+from fraud_assets.ingestion.own_data.source_file import SourceFileError, TimeColumn, read_source_file
 
 GOOD = """\
 tables:
@@ -39,7 +39,7 @@ def test_texts_stay_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "source.yaml").write_text(GOOD)
     table = read_source_file(tmp_path / "source.yaml").tables["transactions"]
     assert (table.columns["currency"].constant, table.columns["customer_id"].constant) == ("NO", "007")
-    assert table.files.path == tmp_path / "rows.csv"
+    assert table.origin.path == tmp_path / "rows.csv"
     assert table.lines["amount"] == 7
 
 
@@ -102,7 +102,7 @@ def test_the_apis_are_a_source_and_snapshots_need_their_days(tmp_path: Path) -> 
     snapshot = GOOD + "  blacklist:\n    files: {path: list.csv}\n    columns: {merchant_id: m}\n"
     assert "valid_from" in mistakes(tmp_path, snapshot)[12]
     (tmp_path / "source.yaml").write_text(snapshot.replace("list.csv", "list.csv, valid_from: 2026-01-01"))
-    assert read_source_file(tmp_path / "source.yaml").tables["blacklist"].files.valid_from == dt.date(2026, 1, 1)
+    assert read_source_file(tmp_path / "source.yaml").tables["blacklist"].origin.valid_from == dt.date(2026, 1, 1)
 
 
 def test_a_counter_starts_in_its_zone() -> None:

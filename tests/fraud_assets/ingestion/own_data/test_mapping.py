@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from fraud_assets.errors import FraudError, SourceError
-from fraud_assets.ingestion.connectors.base import RawPage, page_of
-from fraud_assets.ingestion.mapped_source import MappedSource
-from fraud_assets.ingestion.mapping import TableMapping, unmapped_fields
+from fraud_assets.ingestion.own_data.connectors.base import RawPage, page_of
+from fraud_assets.ingestion.own_data.mapped_source import MappedSource
+from fraud_assets.ingestion.own_data.mapping import TableMapping, unmapped_fields
+from fraud_assets.ingestion.own_data.source_file import SourceFileError, read_source_file
 from fraud_assets.ingestion.parse import read_column
 from fraud_assets.ingestion.quarantine import decoded
 from fraud_assets.ingestion.quarantine_retry import is_of_apis
-from fraud_assets.ingestion.source_file import SourceFileError, read_source_file
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import Span
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from fraud_assets.errors import SourceError
+from fraud_assets.ingestion.http_client import DEFAULT_LIMITS, Limits
 from hive_io import Span
 
 FILE = "_file"
@@ -42,6 +44,68 @@ class RawPage:
         return [name for name in self.rows.column_names if name not in OWN]
 
 
+def no_variables(name: str) -> str | None:
+    """An environment without variables."""
+    return None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What connectors need besides the source file.
+
+    Attributes:
+        variable: the value of an environment variable; None if it is not set.
+        limits: of what an HTTP source may send.
+        attempts: maximum number of requests for a page.
+    """
+
+    variable: Callable[[str], str | None] = no_variables
+    limits: Limits = DEFAULT_LIMITS
+    attempts: int = 5
+
+    def secret(self, name: str) -> str:
+        """The value of an environment variable that a source file names. It must appear in no message.
+
+        Raises:
+            SourceError: it is not set.
+        """
+        value = self.variable(name)
+        if not value:
+            raise SourceError(f"The environment variable {name}, which the source file names, is not set")
+        return value
+
+
+class Origin(Protocol):
+    """Where the rows of a table are, as a source file says it."""
+
+    @property
+    def spill(self) -> int:
+        """Largest number of days between the day that the source gives to rows and their times."""
+
+    @property
+    def by_day(self) -> bool:
+        """True if each day has a snapshot of its own."""
+
+    @property
+    def valid_from(self) -> dt.date | None:
+        """For snapshots that are not by day: first day for which the rows hold."""
+
+    @property
+    def version(self) -> str:
+        """A text that changes with the data, as far as that can be told without reading them."""
+
+    @property
+    def missing_for_watch(self) -> str:
+        """What to name in the source file for `fraud watch`; empty if nothing is missing."""
+
+    @property
+    def is_local(self) -> bool:
+        """True if all rows can be counted without a burden on others."""
+
+    def connector(self, context: Context) -> Connector:
+        """A connector that reads the rows. It connects with the first use."""
+
+
 class Connector(Protocol):
     """Reads one table of a source. A connector knows fields, never columns of a table."""
 
@@ -68,12 +132,21 @@ class Connector(Protocol):
             SourceError: as above, or a cursor whose rows the source no longer has.
         """
 
-    def sample(self, rows: int) -> Iterator[tuple[RawPage, bool]]:
+    def sample(self, rows: int, today: dt.date) -> Iterator[tuple[RawPage, bool]]:
         """About this many raw rows, spread over the places of the source, each page with whether its place was read to the end.
+
+        Args:
+            today: day of the snapshot, for sources that have one for each day.
 
         Raises:
             SourceError: as above.
         """
+
+    def abort(self) -> None:
+        """End the requests in progress, as far as the source allows it. May be called by any thread."""
+
+    def close(self) -> None:
+        """Release connections."""
 
     def places(self) -> list[str]:
         """What the connector reads: files, or paths of an API."""

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import Batch, Counts, last_versions, without_repeats
-from fraud_assets.ingestion.connectors.base import Connector, RawPage
 from fraud_assets.ingestion.http_source import SourceClient
-from fraud_assets.ingestion.mapping import Mapped, TableMapping
+from fraud_assets.ingestion.own_data.connectors.base import Connector, Context, RawPage
+from fraud_assets.ingestion.own_data.mapping import Mapped, TableMapping
+from fraud_assets.ingestion.own_data.source_file import SourceFile, read_source_file
 from fraud_assets.ingestion.prefetch import prefetch
-from fraud_assets.ingestion.source_file import SourceFile, read_source_file
-from fraud_assets.ingestion.validate import AHEAD, ahead_of_arrival, judge
+from fraud_assets.ingestion.validate import AHEAD, ahead_of_arrival, judge, judge_in_span
 from fraud_assets.schemas.sources import ApiTable
 from hive_io import PARTITION, Span
 
 _FIRST, _LAST = dt.date(2000, 1, 1), dt.date(2100, 1, 1)
 """Bounds of plausible times, as in `is_plausible_time`. No run loads days outside of them."""
+_NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class MappedSource:
         mask_key: secret of keyed hashes; see `TableMapping`.
         connect: makes the client of the APIs at a base URL.
         ahead: time by which an event may be later than its arrival, as for `validate`.
+        context: what connectors need besides the source file.
 
     Raises:
         SourceFileError: a mistake in the source file.
@@ -64,18 +68,19 @@ class MappedSource:
         mask_key: str | None = None,
         connect: Callable[[str], SourceClient] = SourceClient,
         ahead: dt.timedelta = AHEAD,
+        context: Context = _NO_CONTEXT,
     ) -> None:
         self.file = source
         self._ahead = ahead
         self._mappings = {name: TableMapping(table, mask_key) for name, table in source.tables.items()}
-        self._connectors = {name: table.connector() for name, table in source.tables.items()}
+        self._connectors = {name: table.origin.connector(context) for name, table in source.tables.items()}
         self.apis = connect(source.apis) if source.apis else None
         """Client of the APIs that fill the other tables."""
 
     @classmethod
-    def of(cls, path: Path, mask_key: str | None = None, connect: Callable[[str], SourceClient] = SourceClient) -> MappedSource:
+    def of(cls, path: Path, mask_key: str | None = None, context: Context = _NO_CONTEXT) -> MappedSource:
         """The source that a file describes."""
-        return cls(read_source_file(path), mask_key, connect)
+        return cls(read_source_file(path), mask_key, context=context)
 
     def describes(self, table: str) -> bool:
         """True if the source file says how the table is made."""
@@ -98,6 +103,15 @@ class MappedSource:
     def close(self) -> None:
         if self.apis is not None:
             self.apis.close()
+        for connector in self._connectors.values():
+            connector.close()
+
+    def abort(self) -> None:
+        """End the requests in progress. May be called by any thread."""
+        if self.apis is not None:
+            self.apis.abort()
+        for connector in self._connectors.values():
+            connector.abort()
 
     def fetch(self, api: ApiTable, span: Span) -> Batch:
         """Read, map and validate a table's rows of a span.
@@ -117,6 +131,31 @@ class MappedSource:
             loaded.add(self._judged(api, mapped, span))
         return loaded.batch()
 
+    def arrivals(
+        self, api: ApiTable, cursor: str | None, since: dt.datetime, allowed: Span, today: dt.date
+    ) -> Iterator[tuple[Batch, str]]:
+        """Rows in order of arrival, in pages, each with the cursor of its last row; as `arrivals` of the module of that name.
+
+        Args:
+            since: without a cursor, rows with an earlier time are left to runs.
+        """
+        name = api.table.name
+        if not self.describes(name):
+            raise SourceError(f"{self.file.path} does not say where {name} come from")
+        mapping = self.mapping(name)
+        for page, last in self.connector(name).arrivals(cursor):
+            mapped = mapping.apply(page)
+            if cursor is None:
+                times = mapped.frame.column(str(api.day_column))
+                earlier = pc.less(times, pa.scalar(since.astimezone(dt.UTC).replace(tzinfo=None), times.type))
+                mapped = mapped.rows_where(pc.invert(pc.fill_null(earlier, False)))
+            rounded = set(pc.indices_nonzero(mapped.rounded).to_pylist())
+            raw = mapped.raw
+            batch = judge_in_span(
+                api, mapped.frame, mapped.broken, rounded, allowed, partial(mapping.served, raw), today, self._ahead
+            )
+            yield batch, last
+
     def judged(self, api: ApiTable, page: RawPage) -> JudgedPage:
         """A page, mapped and validated; rows of every day."""
         everything = Span.days(_FIRST, _LAST)
@@ -129,7 +168,7 @@ class MappedSource:
         table = self.file.tables[name]
         # only the time is read: it decides on the day
         mapping = TableMapping(replace(table, columns={time: table.columns[time]}))
-        days = [_days_of(mapping.apply(page), api, table.files.spill) for page in self.connector(name).pages()]
+        days = [_days_of(mapping.apply(page), api, table.origin.spill) for page in self.connector(name).pages()]
         return _counts([part.drop_null() for part in days])
 
     def _snapshots(self, api: ApiTable, span: Span) -> Batch:
@@ -139,7 +178,7 @@ class MappedSource:
         table = self.file.tables[name]
         read: list[Mapped] | None = None
         for day in span.each_day():
-            if read is None or table.files.by_day:
+            if read is None or table.origin.by_day:
                 read = [self.mapping(name).apply(page) for page in self.connector(name).snapshot(day)]
             for mapped in read:
                 loaded.add(self._judged(api, mapped, Span.days(day, day)))
@@ -153,14 +192,11 @@ class MappedSource:
         if api.day_column is None:
             days = pa.repeat(pa.scalar(span.first_ds), mapped.frame.num_rows)
         else:
-            days = _days_of(mapped, api, self.file.tables[api.table.name].files.spill)
+            days = _days_of(mapped, api, self.file.tables[api.table.name].origin.spill)
         inside = _inside(days, span)
-        frame, raw, broken, rounded = mapped.frame, mapped.raw, mapped.broken, mapped.rounded
         if not pc.all(inside).as_py():
-            places = pc.indices_nonzero(inside)
-            frame, raw, days, rounded = (part.take(places) for part in (frame, raw, days, rounded))
-            at = {old: new for new, old in enumerate(places.to_pylist())} if broken else {}
-            broken = {at[index]: claims for index, claims in broken.items() if index in at}
+            mapped, days = mapped.rows_where(inside), days.filter(inside)
+        frame, raw, broken, rounded = mapped.frame, mapped.raw, mapped.broken, mapped.rounded
         if api.day_column is not None:
             for index in ahead_of_arrival(api, frame, self._ahead):
                 broken.setdefault(index, set()).add(str(api.ahead_claim))

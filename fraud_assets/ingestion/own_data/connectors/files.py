@@ -1,4 +1,4 @@
-"""Files as a source: CSV, TSV, JSON lines and Parquet; one or many, compressed or not, in a file or folder per day or not.
+"""Files as a source: CSV, TSV, JSON lines, Parquet and Delta tables; one or many, compressed or not, by day or not.
 
 Every field is text: a card number keeps its last digit, and leading zeros stay.
 """
@@ -21,13 +21,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.connectors.base import OWN, RawPage, page_of, page_of_records
+from fraud_assets.ingestion.own_data.connectors.base import OWN, Connector, Context, RawPage, page_of, page_of_records
 from hive_io import Span
 from hive_io.table import DAY
 
-Format = Literal["csv", "tsv", "jsonl", "parquet"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "delta"]
 
 BLOCK = 8 << 20
 """Bytes of a CSV file that are parsed at once."""
@@ -35,6 +37,7 @@ LEAST_SAMPLE = 100
 """Fewest rows of each file in a sample."""
 PAGE_ROWS = 50_000
 """Rows of a page of JSON lines or Parquet."""
+_TAIL = 1 << 16
 _DAY = re.compile(r"\{day(?::(?P<pattern>[^}]+))?\}")
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -71,10 +74,34 @@ class FileLayout:
     spill: int = 1
     valid_from: dt.date | None = None
 
+    is_local = True
+
+    @property
+    def missing_for_watch(self) -> str:
+        """What to name for `fraud watch`."""
+        return f"{self.path} is a Delta table, whose rows have no order of arrival" if self.is_delta else ""
+
+    @property
+    def is_delta(self) -> bool:
+        """True for the folder of a Delta Lake table."""
+        return self.format == "delta" or (self.format is None and (self.path / "_delta_log").is_dir())
+
     @property
     def by_day(self) -> bool:
         """True if the path has a day in it."""
         return _DAY.search(str(self.path)) is not None
+
+    @property
+    def version(self) -> str:
+        """Names, sizes and times of change of the files."""
+        if self.is_delta:
+            return f"{self.path} {_delta(self.path).version()}"
+        states = ((place, Path(place).stat()) for place in FilesConnector(self).places())
+        return "\0".join(f"{place} {state.st_size} {state.st_mtime_ns}" for place, state in states)
+
+    def connector(self, context: Context) -> Connector:
+        """A connector that reads the files."""
+        return FilesConnector(self)
 
 
 class FilesConnector:
@@ -84,6 +111,8 @@ class FilesConnector:
 
     def __init__(self, layout: FileLayout) -> None:
         self.layout = layout
+        self._read_until: dict[str, tuple[object, int | None]] = {}
+        """Size and time of change of each file that was read to its end, and its last row."""
 
     def pages(self, span: Span | None = None) -> Iterator[RawPage]:
         for file, day in self._files(span):
@@ -91,6 +120,8 @@ class FilesConnector:
                 yield page
 
     def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+        if self.layout.missing_for_watch:
+            raise SourceError(self.layout.missing_for_watch)
         read: dict[str, int] = json.loads(cursor) if cursor else {}
         files = {self._place(file): (file, day) for file, day in self._files(None)}
         if gone := sorted(read.keys() - files.keys()):
@@ -99,9 +130,33 @@ class FilesConnector:
                 "the last poll cannot be read; restore it, or start again without a checkpoint"
             )
         for name, (file, day) in files.items():
-            for page, last in self._read(file, day, read.get(name, 0)):
-                read[name] = last
-                yield page, json.dumps(read, sort_keys=True)
+            status = file.stat()
+            state = status.st_size, status.st_mtime_ns
+            if self._read_until.get(name) == (state, read.get(name)):
+                continue
+            # what follows the last line break may be half a row
+            end = self._end_of_lines(file)
+            if end != 0:
+                for page, last in self._read(file, day, read.get(name, 0), end):
+                    read[name] = last
+                    yield page, json.dumps(read, sort_keys=True)
+            self._read_until[name] = state, read.get(name)
+
+    def _end_of_lines(self, file: Path) -> int | None:
+        """Number of bytes up to the last line break; None for a file that is written as a whole."""
+        is_text = (self.layout.format or format_of(file)) != "parquet"
+        if not is_text or file.suffix.lower() in _COMPRESSED or "\n".encode(self.layout.encoding) != b"\n":
+            return None
+        with file.open("rb") as raw:
+            end = raw.seek(0, io.SEEK_END)
+            while end:
+                start = max(0, end - _TAIL)
+                raw.seek(start)
+                found = raw.read(end - start).rfind(b"\n")
+                if found >= 0:
+                    return start + found + 1
+                end = start
+        return 0
 
     def snapshot(self, day: dt.date) -> Iterator[RawPage]:
         if not self.layout.by_day:
@@ -112,7 +167,7 @@ class FilesConnector:
             for page, _ in self._read(file, day, 0):
                 yield page
 
-    def sample(self, rows: int) -> Iterator[tuple[RawPage, bool]]:
+    def sample(self, rows: int, today: dt.date) -> Iterator[tuple[RawPage, bool]]:
         files = self._files(None)
         # of each file at least a few rows: one that differs from the others must be found
         each = max(LEAST_SAMPLE, rows // len(files))
@@ -126,12 +181,20 @@ class FilesConnector:
                 yield RawPage(page.rows.slice(0, left), page.day, page.optional), page.rows.num_rows <= left
                 left -= page.rows.num_rows
 
+    def abort(self) -> None:
+        """A file is read as fast as the disk allows."""
+
+    def close(self) -> None:
+        """No file is open between pages."""
+
     def places(self) -> list[str]:
         return [str(file) for file, _ in self._files(None)]
 
     # --- which files --------------------------------------------------------------------------------------------------
 
     def _files(self, span: Span | None) -> list[tuple[Path, dt.date | None]]:
+        if self.layout.is_delta:
+            return [(self.layout.path, None)]
         if not self.layout.by_day:
             found = _glob(str(self.layout.path))
             if not found:
@@ -183,22 +246,31 @@ class FilesConnector:
 
     # --- one file -----------------------------------------------------------------------------------------------------
 
-    def _read(self, file: Path, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
-        """Pages of the rows with a number above `after`, each with the number of its last row."""
-        kind = self.layout.format or format_of(file)
+    def _read(self, file: Path, day: dt.date | None, after: int, end: int | None = None) -> Iterator[tuple[RawPage, int]]:
+        """Pages of the rows with a number above `after`, each with the number of its last row.
+
+        Args:
+            end: number of bytes of a text file that are read; None for all.
+        """
+        kind = "delta" if self.layout.is_delta else self.layout.format or format_of(file)
         try:
-            if kind in ("csv", "tsv"):
-                yield from self._read_csv(file, day, after, self.layout.delimiter or ("\t" if kind == "tsv" else ","))
+            if kind == "delta":
+                yield from self._read_delta(file, after)
+            elif kind in ("csv", "tsv"):
+                yield from self._read_csv(file, day, after, self.layout.delimiter or ("\t" if kind == "tsv" else ","), end)
             elif kind == "jsonl":
-                yield from self._read_lines(file, day, after)
+                yield from self._read_lines(file, day, after, end)
             else:
                 yield from self._read_parquet(file, day, after)
-        except (pa.ArrowException, OSError, UnicodeError) as error:
+        except (pa.ArrowException, DeltaError, OSError, UnicodeError) as error:
             raise SourceError(_explained(file, kind, self.layout, error)) from error
 
-    def _read_csv(self, file: Path, day: dt.date | None, after: int, delimiter: str) -> Iterator[tuple[RawPage, int]]:
+    def _read_csv(
+        self, file: Path, day: dt.date | None, after: int, delimiter: str, end: int | None
+    ) -> Iterator[tuple[RawPage, int]]:
         names = self.header(file, delimiter)
         if names is None:
+            _check_grown(file, 0, after)
             return
         ragged: list[tuple[int, str]] = []
 
@@ -208,7 +280,7 @@ class FilesConnector:
 
         offset = 1 if self.layout.header else 0
         reader = pyarrow.csv.open_csv(
-            _stream(file),
+            _stream(file, end),
             # in one thread, so that ragged rows have numbers
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=BLOCK, column_names=names, skip_rows=offset, encoding=self.layout.encoding
@@ -245,6 +317,7 @@ class FilesConnector:
                 if last > after:
                     yield _after(page, after), last
             if batch is None:
+                _check_grown(file, last, after)
                 return
 
     def header(self, file: Path, delimiter: str) -> list[str] | None:
@@ -278,11 +351,11 @@ class FilesConnector:
                     return [name.removeprefix("\ufeff") for name in row]
         return None
 
-    def _read_lines(self, file: Path, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
+    def _read_lines(self, file: Path, day: dt.date | None, after: int, end: int | None) -> Iterator[tuple[RawPage, int]]:
         records: list[Any] = []
         lines: list[str | None] = []
         numbers: list[int] = []
-        with _stream(file) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding) as text:
+        with _stream(file, end) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding) as text:
             number = 0
             for line in text:
                 if not (stripped := line.strip("\ufeff\r\n\t ")):
@@ -297,8 +370,18 @@ class FilesConnector:
                 if len(numbers) == PAGE_ROWS:
                     yield page_of_records(records, self._place(file), numbers, lines, day=day), number
                     records, lines, numbers = [], [], []
+        _check_grown(file, number, after)
         if numbers:
             yield page_of_records(records, self._place(file), numbers, lines, day=day), numbers[-1]
+
+    def _read_delta(self, folder: Path, after: int) -> Iterator[tuple[RawPage, int]]:
+        last = 0
+        for batch in _delta(folder).to_pyarrow_dataset().to_batches(batch_size=PAGE_ROWS):
+            numbers = np.arange(last + 1, last + 1 + batch.num_rows)
+            last += batch.num_rows
+            if batch.num_rows and last > after:
+                fields = {name: _as_text(batch.column(name)) for name in batch.schema.names}
+                yield _after(page_of(fields, self._place(folder), numbers), after), last
 
     def _read_parquet(self, file: Path, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
         last = 0
@@ -309,6 +392,29 @@ class FilesConnector:
                 if last > after:
                     fields = {name: _as_text(batch.column(name)) for name in batch.schema.names}
                     yield _after(page_of(fields, self._place(file), numbers, day=day), after), last
+        _check_grown(file, last, after)
+
+
+def _check_grown(file: Path, rows: int, after: int) -> None:
+    """Check that a file still has the rows that were read before.
+
+    Raises:
+        SourceError: it has fewer rows.
+    """
+    if rows < after:
+        raise SourceError(
+            f"{file} has {rows:,} rows, and {after:,} were read before: it was replaced. A file that is watched may only grow; "
+            "write new rows to a new file"
+        )
+
+
+def _delta(folder: Path) -> DeltaTable:
+    try:
+        return DeltaTable(str(folder))
+    except DeltaError as error:
+        raise SourceError(
+            f"{folder}: not a Delta table ({str(error).splitlines()[0][:200]}). Check `path` and `format`"
+        ) from None
 
 
 def format_of(file: Path) -> Format:
@@ -321,7 +427,7 @@ def format_of(file: Path) -> Format:
     for suffix in reversed(suffixes):
         if suffix in _SUFFIXES:
             return _SUFFIXES[suffix]
-    raise SourceError(f"{file}: the name does not say the format; state `format: csv`, tsv, jsonl or parquet")
+    raise SourceError(f"{file}: the name does not say the format; state `format: csv`, tsv, jsonl, parquet or delta")
 
 
 def _glob(pattern: str) -> list[Path]:
@@ -335,8 +441,30 @@ def _glob_expression(text: str) -> str:
     return re.escape(text).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
 
 
-def _stream(file: Path) -> Any:
-    return pa.input_stream(str(file), compression="detect")
+def _stream(file: Path, end: int | None = None) -> Any:
+    if end is None:
+        return pa.input_stream(str(file), compression="detect")
+    return pa.input_stream(io.BufferedReader(_Beginning(file, end), BLOCK))
+
+
+class _Beginning(io.RawIOBase):
+    """The first bytes of a file."""
+
+    def __init__(self, file: Path, end: int) -> None:
+        self._raw = file.open("rb", buffering=0)
+        self._left = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._raw.readinto(memoryview(buffer)[: self._left]) or 0
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _next(reader: Any) -> pa.RecordBatch | None:

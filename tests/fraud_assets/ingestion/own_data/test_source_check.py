@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.mapped_source import MappedSource
-from fraud_assets.ingestion.source_check import TableReport, check_table
-from fraud_assets.ingestion.source_file import read_source_file
-from fraud_assets.ingestion.source_guess import CHOOSE, guess_source
+from fraud_assets.ingestion.own_data.mapped_source import MappedSource
+from fraud_assets.ingestion.own_data.source_check import TableReport, check_table
+from fraud_assets.ingestion.own_data.source_file import read_source_file
+from fraud_assets.ingestion.own_data.source_guess import CHOOSE, guess_source
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 SOURCE = """\
@@ -169,7 +169,7 @@ def test_no_rows_no_guess(tmp_path: Path) -> None:
         guessed(tmp_path, "empty.csv", "a,b\n")
 
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[5] / "shared" / "data"
 """Samples of public data sets beside the checkout; never part of it."""
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.connectors.base import RawPage, page_of_records
 from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.ingestion.own_data.connectors.base import RawPage, page_of_records
 from hive_io import Span
 
 _PATHS = {
@@ -61,13 +61,19 @@ class ApiConnector:
         else:
             raise SourceError(f"{self._table} has rows of a span and no snapshot; read its pages")
 
-    def sample(self, rows: int) -> Iterator[tuple[RawPage, bool]]:
+    def sample(self, rows: int, today: dt.date) -> Iterator[tuple[RawPage, bool]]:
         for page in self.pages():
             if rows <= 0:
                 yield RawPage(page.rows.slice(0, 0), page.day, page.optional), False
                 return
             yield RawPage(page.rows.slice(0, rows), page.day, page.optional), page.rows.num_rows <= rows
             rows -= page.rows.num_rows
+
+    def abort(self) -> None:
+        self._client.abort()
+
+    def close(self) -> None:
+        """The client is closed by the caller."""
 
     def places(self) -> list[str]:
         return [_PATHS[self._table]]

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_assets.ingestion.batch import last_versions
-from fraud_assets.ingestion.connectors.base import FILE, LINE, ROW, RawPage
-from fraud_assets.ingestion.mapped_source import JudgedPage, MappedSource
-from fraud_assets.ingestion.mapping import MASK, TableMapping, unmapped_fields
-from fraud_assets.ingestion.source_file import AmountColumn, TableSource, TimeColumn
-from fraud_assets.ingestion.time_formats import day_and_month_are_ambiguous, formats_of
+from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, ROW, RawPage
+from fraud_assets.ingestion.own_data.mapped_source import JudgedPage, MappedSource
+from fraud_assets.ingestion.own_data.mapping import MASK, TableMapping, unmapped_fields
+from fraud_assets.ingestion.own_data.source_file import AmountColumn, TableSource, TimeColumn
+from fraud_assets.ingestion.own_data.time_formats import day_and_month_are_ambiguous, formats_of
 from fraud_assets.schemas.sources import ApiTable
 from hive_io import PARTITION
 
@@ -108,7 +108,7 @@ def check_table(source: MappedSource, name: str, sample: int, now: dt.datetime) 
     pages: list[JudgedPage] = []
     fields: dict[str, None] = {}
     raw: list[RawPage] = []
-    for page, complete in connector.sample(sample):
+    for page, complete in connector.sample(sample, now.date()):
         fields.update(dict.fromkeys(page.fields))
         report.sampled += page.rows.num_rows
         report.complete &= complete

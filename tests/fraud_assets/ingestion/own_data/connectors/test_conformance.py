@@ -7,21 +7,25 @@ import datetime as dt
 import gzip
 import io
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from flask import Flask, Response, jsonify, request
 
-from fraud_assets.ingestion.connectors import files
-from fraud_assets.ingestion.connectors.apis import ApiConnector
-from fraud_assets.ingestion.connectors.base import FILE, LINE, ROW, Connector, RawPage
-from fraud_assets.ingestion.connectors.files import FileLayout, FilesConnector
 from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.ingestion.own_data.connectors import files, sql
+from fraud_assets.ingestion.own_data.connectors.apis import ApiConnector
+from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, ROW, Connector, Context, RawPage
+from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector
+from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, TimeParams
+from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
 from hive_io import Span
 from mock_sources.serving import serving
 
@@ -57,7 +61,7 @@ def of_file(file: Path, content: str) -> Made:
 
     def grow() -> None:
         with file.open("a", encoding="utf-8") as out:
-            out.write(line)
+            out.write(line.removesuffix("\n") + "\n")
 
     return FilesConnector(FileLayout(file)), grow
 
@@ -128,7 +132,84 @@ def apis(_: Path) -> Iterator[Made]:
         yield ApiConnector(client, "transactions"), lambda: rows.append(MORE)
 
 
-MAKERS = [csv_file, tsv_file, json_lines, compressed_parts, parquet, by_day, apis]
+@contextmanager
+def http(paging: Paging, answer: Callable[[list[dict[str, Any]]], Response]) -> Iterator[Made]:
+    """An API that serves ROWS in order of arrival, with a window by time and with later rows than one."""
+    app = Flask(__name__)
+    rows = [*ROWS]
+
+    @app.get("/v1/payments")
+    def payments() -> Response:
+        found = rows
+        if after := request.args.get("after_id"):
+            found = rows[1 + [row["id"] for row in rows].index(after) :]
+        if since := request.args.get("from"):
+            found = [row for row in found if since <= str(row["at"]) < request.args["to"]]
+        return answer(found)
+
+    with serving(app) as url:
+        window = TimeParams("from", "to")
+        layout = HttpLayout(
+            f"{url}/v1/payments", "data.items", paging=paging, window=window, after="after_id", after_field="id"
+        )
+        connector = layout.connector(Context(attempts=1))
+        try:
+            yield connector, lambda: rows.append(MORE)
+        finally:
+            connector.close()
+
+
+def at_most(rows: list[dict[str, Any]], start: int, size: int = 5) -> dict[str, Any]:
+    return {"data": {"items": rows[start : start + size]}}
+
+
+def by_offset(_: Path) -> Any:
+    paging = Paging("offset", param="offset", size_param="limit", size=5)
+    return http(paging, lambda rows: jsonify(at_most(rows, int(request.args["offset"]), int(request.args["limit"]))))
+
+
+def by_page(_: Path) -> Any:
+    paging = Paging("page", param="page", size_param="per_page", size=5)
+    return http(paging, lambda rows: jsonify(at_most(rows, 5 * (int(request.args["page"]) - 1))))
+
+
+def by_cursor(_: Path) -> Any:
+    def answer(rows: list[dict[str, Any]]) -> Response:
+        start = int(request.args.get("cursor", 0))
+        more = start + 5 if start + 5 < len(rows) else None
+        return jsonify({**at_most(rows, start), "meta": {"next": more}})
+
+    return http(Paging("cursor", "meta.next", "cursor"), answer)
+
+
+def by_link(_: Path) -> Any:
+    def answer(rows: list[dict[str, Any]]) -> Response:
+        start = int(request.args.get("start", 0))
+        following = {**request.args, "start": str(start + 5)}
+        link = f"/v1/payments?{urlencode(following)}" if start + 5 < len(rows) else None
+        return jsonify({**at_most(rows, start), "links": {"next": link}})
+
+    return http(Paging("link", "links.next"), answer)
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[Made]:
+    file = folder / "bank.db"
+
+    def insert(rows: list[dict[str, Any]]) -> None:
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS p (n INTEGER PRIMARY KEY, id TEXT, at TEXT, amount TEXT, note TEXT)")
+            connection.executemany("INSERT INTO p (id, at, amount, note) VALUES (:id, :at, :amount, :note)", rows)
+
+    insert(ROWS)
+    layout = SqlLayout(f"sqlite:///{file}", "p", window="at", window_format="%Y-%m-%dT%H:%M:%SZ", cursor="n")
+    connector = layout.connector(Context())
+    yield connector, lambda: insert([MORE])
+    connector.close()
+
+
+HTTP = [by_offset, by_page, by_cursor, by_link]
+MAKERS = [*HTTP, database, csv_file, tsv_file, json_lines, compressed_parts, parquet, by_day, apis]
 
 
 @pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)
@@ -136,6 +217,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     # several pages even of a few rows
     monkeypatch.setattr(files, "PAGE_ROWS", 3)
     monkeypatch.setattr(files, "BLOCK", 120)
+    monkeypatch.setattr(sql, "PAGE_ROWS", 5)
     with request.param(tmp_path) as pair:
         yield pair
 
@@ -191,9 +273,9 @@ def test_nothing_is_lost_or_doubled_after_a_cursor(made: Made) -> None:
 def test_a_sample_is_bounded_and_says_whether_it_is_all(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     connector, _ = made
     monkeypatch.setattr(files, "LEAST_SAMPLE", 2)
-    some = [*connector.sample(2)]
+    some = [*connector.sample(2, LAST)]
     assert 2 <= sum(page.rows.num_rows for page, _ in some) <= 2 * len(connector.places())
     assert not all(complete for _, complete in some)
-    everything = [*connector.sample(1_000)]
+    everything = [*connector.sample(1_000, LAST)]
     assert fields_of(rows_of(iter([page for page, _ in everything]))) == ROWS
     assert all(complete for _, complete in everything)

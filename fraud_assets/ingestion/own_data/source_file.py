@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
@@ -20,13 +21,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from fraud_assets.errors import FraudError
-from fraud_assets.ingestion.connectors.base import Connector
-from fraud_assets.ingestion.connectors.files import FileLayout, FilesConnector, Format
-from fraud_assets.schemas.sources import API_TABLES, ApiTable
+from fraud_assets.ingestion.own_data.connectors.base import Origin
+from fraud_assets.ingestion.own_data.connectors.files import FileLayout, Format
+from fraud_assets.ingestion.own_data.connectors.http import VARIABLE, HttpLayout, Paging, TimeParams
+from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
+from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable, with_extra_columns
+from fraud_assets.sql import bounded_yaml
+from hive_io import Column
 
 _Loc = tuple[str | int, ...]
 _SPAN = re.compile(r"([+-]?\d+)\s*(d|h|m|s)")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_PASSWORD = re.compile("//[^@]*:[^@]*@")
+"""A password in an address, also one with signs that do not belong there."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+EXTRA_TYPES = ("STRING", "BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL(18,2)", "TIMESTAMP", "ARRAY<STRING>")
+"""Types that an extra column can have."""
 SHOWN = 40
 """Most characters of a wrong value in a message."""
 
@@ -183,6 +193,10 @@ class TimeColumn(ColumnSource):
         return aware.astimezone(dt.UTC).replace(tzinfo=None)
 
 
+class BooleanColumn(ColumnSource):
+    """A truth value, from true or false, yes or no, t or f, y or n, 1 or 0; `values` makes other texts one of them."""
+
+
 class ListColumn(ColumnSource):
     """A list of texts, from a JSON array or from a text with a separator."""
 
@@ -227,7 +241,7 @@ class Files(_Strict):
             ) from None
         return value
 
-    def layout(self, folder: Path) -> FileLayout:
+    def origin(self, folder: Path) -> FileLayout:
         """The layout, with a relative path taken from `folder`."""
         return FileLayout(
             folder / self.path,
@@ -239,6 +253,208 @@ class Files(_Strict):
             self.spill_days,
             self.valid_from,
         )
+
+
+def _variable(name: str | None) -> str | None:
+    """The name of an environment variable that holds a secret."""
+    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        # a secret that was written here must not be shown
+        raise _Secret("expected the name of an environment variable, such as PAYMENTS_TOKEN, and not the secret itself")
+    if name is not None and name.startswith("FRAUD_"):
+        raise ValueError("a variable that begins with FRAUD_ is a setting; choose another name")
+    return name
+
+
+class _Secret(ValueError):
+    """A mistake whose value must not be shown."""
+
+
+def _is_address(value: str) -> str:
+    """A URL without a password."""
+    if _PASSWORD.search(value):
+        raise _Secret("a password must not be in the source file; name its environment variable under `password`")
+    return value
+
+
+class Window(_Strict):
+    """Parameters of the first instant of a span and of the one after its last, and how instants are written."""
+
+    since: str | None = None
+    until: str | None = None
+    format: str = "iso"
+
+    @field_validator("format")
+    @classmethod
+    def _is_format(cls, value: str) -> str:
+        return _instant_format(value)
+
+    def params(self) -> TimeParams:
+        return TimeParams(self.since, self.until, self.format)
+
+
+class AsOf(_Strict):
+    """The parameter of an instant, and how it is written."""
+
+    param: str
+    format: str = "iso"
+
+    @field_validator("format")
+    @classmethod
+    def _is_format(cls, value: str) -> str:
+        return _instant_format(value)
+
+
+class Pages(_Strict):
+    """How the next page is asked for; see `Paging`."""
+
+    by: Literal["link", "cursor", "page", "offset"]
+    next: str | None = None
+    param: str | None = None
+    first: int = 1
+    size_param: str | None = None
+    size: int = Field(default=1000, ge=1)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Pages:
+        if self.by != "link" and not self.param:
+            raise ValueError(f"paging by {self.by} needs `param`, the name of the parameter")
+        if self.by == "cursor" and not self.next:
+            raise ValueError("paging by cursor needs `next`, the path of the cursor in the answer, such as meta.next_cursor")
+        return self
+
+
+class Arrivals(_Strict):
+    """For `fraud watch`: the parameter that asks for rows after one, and the field of its value."""
+
+    param: str
+    field: str
+
+
+class Basic(_Strict):
+    """Basic authentication: a user, and the environment variable of the password."""
+
+    user: str
+    password: str
+
+    _named = field_validator("password")(_variable)
+
+
+class Http(_Strict):
+    """An API of a table; see `HttpLayout`."""
+
+    url: str
+    records: str | None = None
+    params: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    token: str | None = None
+    basic: Basic | None = None
+    paging: Pages = Pages(by="link")
+    window: Window | None = None
+    as_of: AsOf | None = None
+    arrivals: Arrivals | None = None
+    valid_from: dt.date | None = None
+
+    _named = field_validator("token")(_variable)
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("expected a URL that starts with http:// or https://")
+        if "@" in urlsplit(value).netloc or _PASSWORD.search(value):
+            raise _Secret("user and password must not be in the URL; name them under `basic`")
+        return value
+
+    @field_validator("params")
+    @classmethod
+    def _hold_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        if any(VARIABLE.search(text) for text in value.values()):
+            raise ValueError("secrets belong into `headers` or `token`: addresses are written to logs")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_authorization(self) -> Http:
+        if self.token and (self.basic or "authorization" in map(str.lower, self.headers)):
+            raise ValueError("expected one of token, basic and a header Authorization")
+        return self
+
+    def origin(self, folder: Path) -> HttpLayout:
+        """The layout."""
+        pages, basic, arrivals = self.paging, self.basic, self.arrivals
+        return HttpLayout(
+            self.url,
+            self.records,
+            self.params,
+            self.headers,
+            self.token,
+            basic.user if basic else None,
+            basic.password if basic else None,
+            Paging(pages.by, pages.next, pages.param, pages.first, pages.size_param, pages.size),
+            self.window.params() if self.window else None,
+            TimeParams(since=self.as_of.param, format=self.as_of.format) if self.as_of else None,
+            arrivals.param if arrivals else None,
+            arrivals.field if arrivals else None,
+            self.valid_from,
+        )
+
+
+class ColumnWindow(_Strict):
+    """The column by which a run reads the rows of its days, and how times are written in it."""
+
+    column: str
+    format: str = "native"
+
+    @field_validator("format")
+    @classmethod
+    def _is_format(cls, value: str) -> str:
+        return value if value == "native" else _instant_format(value)
+
+
+class Sql(_Strict):
+    """A table or query of a database; see `SqlLayout`."""
+
+    url: str
+    table: str | None = None
+    query: str | None = None
+    password: str | None = None
+    window: ColumnWindow | None = None
+    cursor: str | None = None
+    valid_from: dt.date | None = None
+
+    _named = field_validator("password")(_variable)
+    _without_password = field_validator("url")(_is_address)
+
+    @model_validator(mode="after")
+    def _reads_one_thing(self) -> Sql:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("expected one of table and query")
+        return self
+
+    def origin(self, folder: Path) -> SqlLayout:
+        """The layout, with a relative path of SQLite taken from `folder`."""
+        url = self.url
+        if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+            url = f"sqlite:///{folder.absolute() / url.removeprefix('sqlite:///')}"
+        window = self.window
+        return SqlLayout(
+            url,
+            self.table,
+            self.query,
+            self.password,
+            window.column if window else None,
+            window.format if window else "native",
+            self.cursor,
+            self.valid_from,
+        )
+
+
+def _instant_format(value: str) -> str:
+    known = ["iso", "epoch_s", "epoch_ms", "epoch_us"]
+    if value not in known and "%" not in value:
+        raise ValueError(
+            f"unknown format; {_suggestion(value, known) or 'expected one of ' + ', '.join(known)}, or a pattern such as %Y%m%d"
+        )
+    return value
 
 
 class Apis(_Strict):
@@ -255,11 +471,30 @@ class Apis(_Strict):
 
 
 class _Table(_Strict):
-    files: Files
+    files: Files | None = None
+    http: Http | None = None
+    sql: Sql | None = None
     where: str | None = None
     columns: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     unused: list[str] = []
     personal: list[str] = []
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> _Table:
+        given = [name for name in _ORIGINS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"expected one of {', '.join(_ORIGINS)}, which says where the rows are; found {found}")
+        return self
+
+    def origin(self, folder: Path) -> Origin:
+        """Where the rows are."""
+        made: Files | Http | Sql = next(part for name in _ORIGINS if (part := getattr(self, name)) is not None)
+        return made.origin(folder)
+
+
+_ORIGINS = ("files", "http", "sql")
 
 
 class _Top(_Strict):
@@ -273,6 +508,7 @@ class TableSource:
     """Where a table comes from.
 
     Attributes:
+        api: the table, with the extra columns.
         columns: for each column of the table, how it is made; columns that are not named are NULL.
         where: expression over the raw row; rows for which it does not hold are no rows of this table.
         unused: fields that are not needed, as names or patterns such as `V*`.
@@ -281,17 +517,13 @@ class TableSource:
     """
 
     api: ApiTable
-    files: FileLayout
+    origin: Origin
     columns: Mapping[str, ColumnSource]
     where: str | None
     unused: frozenset[str]
     personal: frozenset[str]
     lines: Mapping[str, int]
     file: Path
-
-    def connector(self) -> Connector:
-        """A connector that reads the table."""
-        return FilesConnector(self.files)
 
 
 @dataclass(frozen=True)
@@ -305,6 +537,11 @@ class SourceFile:
     path: Path
     apis: str | None
     tables: Mapping[str, TableSource]
+
+    @property
+    def apis_with_extra_columns(self) -> Mapping[str, ApiTable]:
+        """Every source table, with the columns that this file adds."""
+        return {**API_TABLES, **{name: table.api for name, table in self.tables.items()}}
 
 
 @dataclass(frozen=True)
@@ -346,7 +583,7 @@ class _Reading:
         self._lines: dict[_Loc, int] = {(): 1}
         self._content: Any = None
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = bounded_yaml.compose(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self.mistakes.append(Mistake(mark.line + 1 if mark else 1, f"not valid YAML: {error.problem}"))
@@ -393,24 +630,66 @@ class _Reading:
             read = self._checked(_model_of(types[column]), {"from": spec} if isinstance(spec, str) else spec, at)
             if read is not None:
                 columns[column] = read
+        extra = self._extra(api, content.get("extra") if isinstance(content, dict) else None, loc, columns)
         required = [claim.column for claim in api.claims if claim.on_null]
         for column in required:
             if not isinstance(raw, dict) or column not in raw:
                 self._add((*loc, "columns"), f"{name} needs a column {column!r}; say where it comes from")
         if given is None:
             return None
-        layout = given.files.layout(self.path.parent)
-        if api.day_column is None and not layout.by_day and layout.valid_from is None:
+        origin = given.origin(self.path.parent)
+        if api.day_column is None and not origin.by_day and origin.valid_from is None:
+            (key,) = (key for key in _ORIGINS if getattr(given, key) is not None)
+            by_day = {"files": "put {day} into the path, or ", "http": "name the parameter of the day under `as_of`, or "}
             self._add(
-                (*loc, "files"),
-                f"{name} is a snapshot of each day: put {{day}} into the path, or state the first day for which the file "
-                "holds, as `valid_from: 2026-01-01`",
+                (*loc, key),
+                f"{name} is a snapshot of each day: {by_day.get(key, '')}state the first day for which the rows hold, as "
+                "`valid_from: 2026-01-01`",
             )
-        lines = {column: self._line((*loc, "columns", column)) for column in columns}
+        added = {column.name for column in extra}
+        lines = {column: self._line((*loc, "extra" if column in added else "columns", column)) for column in columns}
         lines["where"] = self._line((*loc, "where"))
         return TableSource(
-            api, layout, columns, given.where, frozenset(given.unused), frozenset(given.personal), lines, self.path
+            with_extra_columns(api, extra),
+            origin,
+            columns,
+            given.where,
+            frozenset(given.unused),
+            frozenset(given.personal),
+            lines,
+            self.path,
         )
+
+    def _extra(self, api: ApiTable, raw: Any, loc: _Loc, columns: dict[str, ColumnSource]) -> list[Column]:
+        """The extra columns, in the order of the source file; how each is made is added to `columns`."""
+        if not isinstance(raw, dict):
+            return []
+        if raw and api is not TRANSACTIONS:
+            self._add((*loc, "extra"), f"{api.table.name} cannot have extra columns; only transactions can")
+            return []
+        extra: list[Column] = []
+        for name, spec in raw.items():
+            at = (*loc, "extra", name)
+            given, kind = spec, "STRING"
+            if isinstance(spec, dict):
+                kind = spec.get("type", kind)
+                given = {key: value for key, value in spec.items() if key != "type"}
+            elif isinstance(spec, str):
+                given = {"from": spec}
+            if name in api.table.column_types:
+                where = "name it under `columns`" if name in api.paths else "it is computed"
+                self._add(at, f"{name!r} is a column of {api.table.name} already; {where}")
+            elif not _NAME.fullmatch(name):
+                self._add(at, f"{name!r} is not a valid name; use at most 64 lower-case letters, digits and _, a letter first")
+            elif kind not in EXTRA_TYPES:
+                self._add((*at, "type"), f"unknown type {kind!r}; expected one of {', '.join(EXTRA_TYPES)}")
+            else:
+                column = Column(name, kind, f"From the source file {self.path.name}.")
+                read = self._checked(_model_of(column.arrow_type), given, at)
+                if read is not None:
+                    columns[name] = read
+                    extra.append(column)
+        return extra
 
     def _checked(self, model: type[Any], content: Any, loc: _Loc) -> Any:
         """The content as the model; None if it does not fit, with the mistakes recorded."""
@@ -454,6 +733,8 @@ def _model_of(kind: pa.DataType) -> type[ColumnSource]:
         return AmountColumn
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return NumberColumn
+    if pa.types.is_boolean(kind):
+        return BooleanColumn
     return ListColumn if pa.types.is_list(kind) else TextColumn
 
 
@@ -470,7 +751,8 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if kind in ("model_type", "dict_type"):
         text = "expected keys with values"
     given = detail["input"]
-    found = "" if isinstance(given, dict) else f" (found: {str(given)[:SHOWN]!r})"
+    hidden = isinstance(given, (dict, BaseModel)) or isinstance(detail.get("ctx", {}).get("error"), _Secret)
+    found = "" if hidden else f" (found: {str(given)[:SHOWN]!r})"
     prefix = f"{place}: " if place else ""
     return f"{prefix}{text[0].lower()}{text[1:]}{found}"
 

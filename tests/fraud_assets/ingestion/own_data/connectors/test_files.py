@@ -7,14 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.connectors import files
-from fraud_assets.ingestion.connectors.base import LINE, ROW
-from fraud_assets.ingestion.connectors.files import FileLayout, FilesConnector
+from fraud_assets.ingestion.own_data.connectors import files
+from fraud_assets.ingestion.own_data.connectors.base import LINE, ROW
+from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector
 from hive_io import Span
 
 DAY = dt.date(2026, 1, 5)
@@ -169,3 +170,48 @@ def test_snapshots_of_a_file_that_holds_from_a_day_on(tmp_path: Path) -> None:
     connector = FilesConnector(FileLayout(tmp_path / "list.csv", valid_from=DAY))
     assert [*connector.snapshot(DAY - dt.timedelta(days=1))] == []
     assert [page.rows.num_rows for page in connector.snapshot(DAY)] == [1]
+
+
+def test_a_delta_table_is_read_in_its_latest_version_and_not_watched(tmp_path: Path) -> None:
+    folder = tmp_path / "payments"
+    old = pa.table({"id": ["1", "2"], "amt": [1.5, 20.0], "ds": ["2026-01-05", "2026-01-06"]})
+    deltalake.write_deltalake(str(folder), old, partition_by=["ds"])
+    layout = FileLayout(folder)
+    before = layout.version
+    more = pa.table({"id": ["3"], "amt": [3.25], "ds": ["2026-01-06"]})
+    deltalake.write_deltalake(str(folder), more, mode="append")
+    deltalake.DeltaTable(str(folder)).delete("id = '1'")
+    assert layout.version != before
+    connector = FilesConnector(layout)
+    rows = [row for page in connector.pages() for row in page.rows.to_pylist()]
+    assert sorted((row["id"], row["amt"], row["ds"]) for row in rows) == [
+        ("2", "20", "2026-01-06"),
+        ("3", "3.25", "2026-01-06"),
+    ]
+    assert [row["_row"] for row in rows] == [1, 2] and {row["_file"] for row in rows} == {"payments"}
+    with pytest.raises(SourceError, match="order of arrival"):
+        next(iter(connector.arrivals(None)))
+
+
+def test_a_folder_that_is_no_delta_table_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="not a Delta table"):
+        [*FilesConnector(FileLayout(tmp_path / "payments", "delta")).pages()]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_watched_file_that_lost_rows_is_an_error(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"rows.{suffix}"
+
+    def write(rows: int) -> None:
+        if suffix == "parquet":
+            pq.write_table(pa.table({"id": [str(n) for n in range(rows)]}), file)
+        elif suffix == "csv":
+            file.write_text("id\n" + "".join(f"{n}\n" for n in range(rows)))
+        else:
+            file.write_text("".join(f'{{"id": "{n}"}}\n' for n in range(rows)))
+
+    write(3)
+    cursor = [cursor for _, cursor in FilesConnector(FileLayout(file)).arrivals(None)][-1]
+    write(2)
+    with pytest.raises(SourceError, match=r"2 rows.*3 were read"):
+        [*FilesConnector(FileLayout(file)).arrivals(cursor)]
