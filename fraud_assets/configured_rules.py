@@ -19,6 +19,7 @@ def rule_book(settings: Settings, rules: Path = RULES_FOLDER) -> RuleBook:
     Raises:
         RuleError: all problems found, each with file and line.
         SourceFileError: the source file has mistakes.
+        SettingsError: the scorecard has.
     """
     apis = read_source_file(settings.source).apis_with_extra_columns if settings.source else API_TABLES
-    return read_rule_book(rules, overrides=settings.rules_file, apis=apis)
+    return read_rule_book(rules, overrides=settings.rules_file, apis=apis, scorecard=settings.scorecard)

@@ -20,6 +20,7 @@ from fraud_assets.defs.latest_partition import latest_partition_checks
 from fraud_assets.defs.maintenance import maintenance_job
 from fraud_assets.defs.resources import source_resource
 from fraud_assets.defs.schedules import schedules
+from fraud_assets.defs.scoring import scoring_assets
 from fraud_assets.defs.service_levels import service_level_assets
 from fraud_assets.engine.engine import Engine
 from fraud_assets.errors import SettingsError
@@ -59,6 +60,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
             ),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
+            *scoring_assets(engine, partitions),
             *evaluation_assets(engine, partitions),
             *service_level_assets(engine, partitions),
         ],

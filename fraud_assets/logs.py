@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import re
 import sys
 from typing import Literal, TextIO, TypeAlias
 
@@ -34,6 +35,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
 
 
@@ -64,4 +66,6 @@ def _time(record: logging.LogRecord) -> str:
 
 def _message(record: logging.LogRecord, formatter: logging.Formatter) -> str:
     message = record.getMessage()
-    return f"{message}\n{formatter.formatException(record.exc_info)}" if record.exc_info else message
+    text = f"{message}\n{formatter.formatException(record.exc_info)}" if record.exc_info else message
+    # delta-rs colours its errors, also where no terminal is
+    return _COLOUR.sub("", text)

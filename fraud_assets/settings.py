@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         source_max_pages: most pages of a load.
         ahead_seconds: seconds by which a transaction may be later than its arrival at the source; beyond, it is rejected.
         snapshot_patience: seconds for which detection waits for snapshots when a day begins.
+        scorecard: JSON file with a scorecard that is in force instead of the learned ones; None for the learned ones.
         rules_file: YAML file with params, weights, severities and statuses that override the rule files; None for no overrides.
         first_day: first partition of every asset, a UTC day; by default that of the `first_day_file`, if there is one.
         rejected_limit: largest share of rejected rows in a load, 0 to 1; above it, the table keeps its previous rows.
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     ahead_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     snapshot_patience: Annotated[float, Field(ge=0)] = 60
     rules_file: Path | None = None
+    scorecard: Path | None = None
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
     correction_days: Annotated[int, Field(ge=0, le=90)] = 7

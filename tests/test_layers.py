@@ -13,7 +13,7 @@ PROJECT = ("airflow_bridge", "fraud_assets", "hive_io", "mock_sources")
 
 F = "fraud_assets."
 _DATA = {F + "addresses", F + "errors", F + "schemas", F + "sql", "hive_io"}
-_ENGINE = {*_DATA, F + "clock", F + "detection", F + "engine", F + "ingestion"}
+_ENGINE = {*_DATA, F + "clock", F + "detection", F + "engine", F + "ingestion", F + "scoring"}
 _DEFS = {*_ENGINE, F + "defs", F + "evaluation"}
 _CONFIGURED = {F + "configured_rules", F + "configured_source"}
 _RUNS = {*_DEFS, *_CONFIGURED, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "schemas": {"hive_io"},
     F + "sql": _DATA,
     F + "ingestion": {*_DATA, F + "clock"},
-    F + "detection": {*_DATA, F + "checkout"},
+    F + "scoring": _DATA,
+    F + "detection": {*_DATA, F + "checkout", F + "scoring"},
     F + "engine": _ENGINE,
     F + "explain": _ENGINE,
     F + "evaluation": _ENGINE,

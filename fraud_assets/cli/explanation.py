@@ -14,7 +14,7 @@ from rich.text import Text
 from fraud_assets.cli.options import plain
 from fraud_assets.cli.safe_text import json_text, visible
 from fraud_assets.explain.comparisons import Condition, said, shown
-from fraud_assets.explain.explain import Customer, Explanation, Score
+from fraud_assets.explain.explain import Customer, Explanation, Points, Score
 from fraud_assets.explain.rule_outcome import RuleOutcome
 
 _HEADINGS = {
@@ -45,8 +45,12 @@ def explanation(console: Console, found: Explanation) -> None:
     _print_transaction(console, found.transaction)
     if found.alert and found.score:
         _print_score(console, found.alert["severity"], found.score)
+    elif found.alert:
+        _print(console, f"Flagged: score {found.alert['score']:.6f}, severity {found.alert['severity']}", style="bold red")
     else:
         _print(console, "Not flagged.")
+    if found.points:
+        _print_points(console, found.points)
     _print_customer(console, found.customer, found.transaction)
     for outcome, heading in _HEADINGS.items():
         verdicts = [verdict for verdict in found.verdicts if verdict.outcome == outcome]
@@ -78,6 +82,16 @@ def _print_score(console: Console, severity: str, score: Score) -> None:
         origin = "hit removed" if each.weight is None else f"1 − {each.weight:.6g}"
         note = f"; {each.note}" if each.note else ""
         _print(console, f"{text:<{width}} = {origin}, {each.rule or 'customer at high risk'}{note}", 4)
+
+
+def _print_points(console: Console, scored: Points) -> None:
+    learned = ", the default for banks without labels" if scored.card_version.startswith("default-") else ""
+    _print(console, f"Score {scored.score:.6f}: {scored.points} points (0 is an even chance, 20 more double the odds)")
+    _print(console, f"scorecard {scored.card_version}{learned}", 2)
+    width = max(len(f"{each.points:+}") for each in scored.contributions)
+    for each in scored.contributions:
+        value = "" if each.value is None else f" = {each.value}"
+        _print(console, f"{each.points:+{width}} {each.name}{value}", 4)
 
 
 def _print_customer(console: Console, customer: Customer, transaction: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from fraud_assets.defs.asset_specs import BACKFILL, deps, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
 from fraud_assets.defs.daily_results import DailyRecorder
 from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from hive_io import HiveQL
 from hive_io.dagster.io_manager import WarehouseResource
 
@@ -17,8 +18,8 @@ OWNER = "team:fraud-analytics"
 
 
 def feature_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """An asset for each feature table that is computed before the rules."""
-    return [_feature_asset(engine, name, partitions) for name in engine.upstream_features]
+    """An asset for each feature table that is computed before the rules, and for the features of transactions."""
+    return [_feature_asset(engine, name, partitions) for name in (*engine.upstream_features, TRANSACTION_FEATURES.name)]
 
 
 def _feature_asset(engine: Engine, name: str, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from fraud_assets.detection.rule import SEVERITIES, Rule
-from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import HIGH_RISK_CUSTOMERS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.sql.windows import hiveql, table_node, union_all, within
@@ -27,6 +27,7 @@ UNKNOWN = "unknown"
 def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> HiveQL:
     """The alerts of a span, from the tables of the given rules.
 
+    The score is that of `transaction_scores`. Without one (days that earlier releases computed),
     score = 1 − (1 − uplift) · Π (1 − weightᵢ) over the hits: the probability that at least one hit is right, if each is
     right with a probability equal to its weight, independently of the others (noisy-or; Pearl 1988). The factors are
     multiplied in the order of rule names, so that the last digit does not depend on the order in which an engine reads rows.
@@ -60,11 +61,13 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
             "t.amount",
             "t.currency",
             "t.merchant_id",
-            _score(rules).as_("score"),
+            exp.func("COALESCE", exp.column("score", table="s"), _score(rules)).as_("score"),
             _severity().as_("severity"),
             "h.rules",
             "h.reasons",
             "h.rule_versions",
+            "s.points",
+            "s.card_version",
             f"h.{PARTITION}",
         )
         .from_(lists.subquery("h"))
@@ -75,6 +78,11 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
         .join(
             _rows(HIGH_RISK_CUSTOMERS, span.whole_days()).subquery("r"),
             on=f"r.customer_id = h.customer_id AND r.{PARTITION} = h.{PARTITION}",
+            join_type="left",
+        )
+        .join(
+            _rows(TRANSACTION_SCORES, span).subquery("s"),
+            on=f"s.transaction_id = h.transaction_id AND s.{PARTITION} = h.{PARTITION}",
             join_type="left",
         )
         .where("h.place = 1")

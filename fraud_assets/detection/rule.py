@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,12 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _ascending(edges: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+    if not edges or list(edges) != sorted(set(edges)):
+        raise ValueError("expected edges in ascending order, each once")
+    return edges
+
+
 class RuleFrontMatter(FrontMatter):
     """The front matter of a rule.
 
@@ -69,9 +76,12 @@ class FeatureFrontMatter(FrontMatter):
 
     Attributes:
         history: how far back a table is read, by name. Only days before the feature's day are read, never the day itself.
+        edges: by column, the lower edges of the scorecard's bins after the first, in ascending order; `learned` finds them
+            in the labels, for amounts per currency. A column without edges is not in the scorecard.
     """
 
     history: dict[str, Lookback] = {}
+    edges: dict[str, Literal["learned"] | Annotated[tuple[Decimal, ...], AfterValidator(_ascending)]] = {}
 
 
 @dataclass(frozen=True)

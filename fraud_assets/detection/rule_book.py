@@ -17,6 +17,7 @@ from fraud_assets.detection.rule_check import check_rule
 from fraud_assets.errors import RuleError
 from fraud_assets.schemas.catalog import FEATURE_TABLES, fixed_tables
 from fraud_assets.schemas.sources import API_TABLES, ApiTable
+from fraud_assets.scoring.card import Card, read_card
 from fraud_assets.sql.files import SqlFile, read_file
 from fraud_assets.sql.windows import hiveql, window_query
 from hive_io import QueryError, Table
@@ -32,16 +33,23 @@ class RuleBook:
 
     Attributes:
         apis: the source tables, with the columns that a source file adds.
+        scorecard: the card that is in force instead of learned ones; None in most banks.
     """
 
     rules: Mapping[str, Rule]
     features: Mapping[str, SqlFile[FeatureFrontMatter]]
     apis: Mapping[str, ApiTable] = field(default_factory=lambda: API_TABLES, repr=False)
+    scorecard: Card | None = None
 
     @property
     def evaluated(self) -> list[Rule]:
         """Active and shadow rules, by name."""
         return [rule for rule in self.rules.values() if rule.status != "retired"]
+
+    @property
+    def rule_files(self) -> list[SqlFile[RuleFrontMatter]]:
+        """The files of active and shadow rules, by name."""
+        return [rule.file for rule in self.evaluated]
 
     @property
     def alerting(self) -> list[Rule]:
@@ -58,14 +66,17 @@ def read_rule_book(
     features: Path = FEATURES_FOLDER,
     overrides: Path | None = None,
     apis: Mapping[str, ApiTable] = API_TABLES,
+    scorecard: Path | None = None,
 ) -> RuleBook:
     """Read and check every file.
 
     Args:
         overrides: path of a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
         apis: the source tables, with the columns that a source file adds.
+        scorecard: a file with a card that is in force instead of learned ones.
 
     Raises:
+        SettingsError: the scorecard is not valid.
         RuleError: all problems found, each on a line of its own with file and line.
     """
     rules_file = read_overrides(overrides) if overrides else Overrides()
@@ -88,7 +99,7 @@ def read_rule_book(
     problems += [rules_file.message("no rule or feature has this name", name) for name in unknown]
     if problems:
         raise RuleError("\n".join(problems))
-    return RuleBook(rules_read, features_read, apis)
+    return RuleBook(rules_read, features_read, apis, read_card(scorecard) if scorecard else None)
 
 
 def _read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> Rule:

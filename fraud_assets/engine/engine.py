@@ -6,7 +6,7 @@ Dagster assets return these queries to the IO manager; `refresh` and the live pa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from sqlglot import exp
@@ -15,11 +15,17 @@ from fraud_assets.detection.alerts_query import alerts_query
 from fraud_assets.detection.hits_query import counted_hits, coverage_query, hits_query
 from fraud_assets.detection.rule_book import RuleBook
 from fraud_assets.schemas.catalog import FEATURE_TABLES
-from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, SCORECARDS, TRANSACTION_SCORES
+from fraud_assets.schemas.evaluation import LABELS
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.sources import ApiTable
-from fraud_assets.sql.windows import as_cte, hiveql, of_customers_in, window_query, with_ctes, with_lookback
-from hive_io import PARTITION, CountedFilter, HiveQL, Span, Table
+from fraud_assets.scoring.in_force import LEARNED_FROM, cards_in_force, learn_cards
+from fraud_assets.scoring.learn import Edges
+from fraud_assets.scoring.queries import InForce, scores_query
+from fraud_assets.sql.windows import as_cte, between, hiveql, of_customers_in, window_query, with_ctes, with_lookback
+from hive_io import PARTITION, CountedFilter, HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
+from hive_io.warehouse import Data
 
 
 class Engine:
@@ -39,13 +45,14 @@ class Engine:
     def order(self) -> list[str]:
         """Tables that are computed by queries, each after the tables that it reads."""
         rules = [rule.name for rule in self.book.evaluated]
-        after = [name for name in FEATURE_TABLES if name not in self.upstream_features]
-        return [*self.upstream_features, *rules, FRAUD_ALERTS.name, *after]
+        after = [name for name in FEATURE_TABLES if name not in {*self.upstream_features, TRANSACTION_FEATURES.name}]
+        scoring = [SCORECARDS.name, TRANSACTION_SCORES.name]
+        return [*self.upstream_features, TRANSACTION_FEATURES.name, *rules, *scoring, FRAUD_ALERTS.name, *after]
 
     @cached_property
     def upstream_features(self) -> list[str]:
-        """Feature tables that read no rule and no alert, each after the tables that it reads."""
-        waiting = [*FEATURE_TABLES]
+        """Feature tables of customers and merchants, by day, that read no rule and no alert, each after the tables it reads."""
+        waiting = [name for name in FEATURE_TABLES if name != TRANSACTION_FEATURES.name]
         ordered: list[str] = []
         downstream = {FRAUD_ALERTS.name, *self.book.rules}
         while ready := [t for t in waiting if not self.book.features[t].tables() & {*waiting, *downstream} - {t}]:
@@ -55,32 +62,63 @@ class Engine:
 
     @property
     def per_transaction(self) -> list[Table]:
-        """Tables whose rows each belong to a transaction of the same day: the hits of every rule, and the alerts."""
-        return [*(self.tables[name] for name in self.book.rules), FRAUD_ALERTS]
+        """Tables whose rows each belong to a transaction of the same day: features, the hits of every rule, scores, alerts."""
+        hits = [self.tables[name] for name in self.book.rules]
+        return [TRANSACTION_FEATURES, *hits, TRANSACTION_SCORES, FRAUD_ALERTS]
 
     def reads(self, table: str) -> dict[str, dt.timedelta | None]:
         """Tables that a table's query reads, with the length of the history before the day; None for a read of the same day."""
         if table in self.book.features:
             feature = self.book.features[table]
             return {name: feature.meta.history.get(name) for name in sorted(feature.tables())}
+        rules = [rule.name for rule in self.book.evaluated]
+        if table == SCORECARDS.name:
+            return dict.fromkeys([LABELS.name, TRANSACTION_FEATURES.name, *rules], LEARNED_FROM)
+        if table == TRANSACTION_SCORES.name:
+            return dict.fromkeys([SCORECARDS.name, TRANSACTION_FEATURES.name, *rules])
         if table == FRAUD_ALERTS.name:
-            return dict.fromkeys(["high_risk_customers", "transactions", *(rule.name for rule in self.book.alerting)])
+            alerting = [rule.name for rule in self.book.alerting]
+            return dict.fromkeys(["high_risk_customers", TRANSACTION_SCORES.name, "transactions", *alerting])
         return dict.fromkeys(sorted(self.book.rules[table].file.tables()))
 
     def is_point_in_time(self, table: str) -> bool:
         """True if the table is as of the start of the day, and so does not change during the day."""
-        return table in self.book.features and bool(self.book.features[table].meta.history)
+        return table == SCORECARDS.name or (table in self.book.features and bool(self.book.features[table].meta.history))
+
+    def data(self, table: str, span: Span, warehouse: Warehouse) -> Data:
+        """What replaces the table's rows of the span: the rows of `scorecards`, for every other table a query.
+
+        Args:
+            warehouse: where scorecards, and what they are learned from, are read.
+        """
+        if table == SCORECARDS.name:
+            return learn_cards(warehouse, span, self._edges, self._rule_tables)
+        if table == TRANSACTION_SCORES.name:
+            return self.scores_query(cards_in_force(warehouse, span, self.book.scorecard))
+        return self.query(table, span)
+
+    def scores_query(self, cards: Sequence[InForce]) -> HiveQL:
+        """The query for `transaction_scores` in the spans of the cards."""
+        return scores_query(cards, self._rule_tables)
+
+    @property
+    def _edges(self) -> Edges:
+        return self.book.features[TRANSACTION_FEATURES.name].meta.edges
+
+    @property
+    def _rule_tables(self) -> list[Table]:
+        return [rule.table for rule in self.book.evaluated]
 
     def query(self, table: str, span: Span) -> HiveQL:
-        """The query whose result replaces the table's rows of the span.
+        """The query whose result replaces the table's rows of the span; `data` has those of the scorecard.
 
         Args:
             span: for a table without a time column, whole days (`span.whole_days()`).
         """
         if table in self.book.features:
-            feature = self.book.features[table]
-            tree = window_query(feature, self.tables, span.whole_days(), feature.meta.history)
-            return hiveql(_only_days(tree, span))
+            feature, time_column = self.book.features[table], self.tables[table].time_column
+            days = span if time_column else span.whole_days()
+            return hiveql(_only(window_query(feature, self.tables, days, feature.meta.history), span, time_column))
         if table == FRAUD_ALERTS.name:
             return alerts_query(self.book.alerting, self.tables, span)
         return hits_query(self.book.rules[table], self.tables, span)
@@ -105,8 +143,10 @@ class Engine:
         return coverage_query(self.book.rules[rule], self.tables, span)
 
 
-def _only_days(tree: exp.Query, span: Span) -> exp.Query:
-    """The rows of the span's days; the query of a feature can return rows of the days before as well."""
+def _only(tree: exp.Query, span: Span, time_column: str | None) -> exp.Query:
+    """The rows of the span; the query of a feature can return rows of the time before as well."""
     ctes, computed = as_cte(tree, "computed")
-    in_span = exp.column(PARTITION).between(literal(span.first_ds), literal(span.last_ds))
-    return with_ctes(exp.select("*").from_(computed).where(in_span), ctes)
+    rows = exp.select("*").from_(computed).where(exp.column(PARTITION).between(literal(span.first_ds), literal(span.last_ds)))
+    if time_column and not span.is_whole_days:
+        rows = rows.where(*between(exp.column(time_column), span.start, span.end))
+    return with_ctes(rows, ctes)

@@ -49,7 +49,7 @@ def refresh(
         if engine.is_point_in_time(name):
             due = _mornings_due(warehouse, table, span)
         if due is not None:
-            warehouse.replace(table, engine.query(name, due), due)
+            warehouse.replace(table, engine.data(name, due, warehouse), due)
 
 
 def _mornings_due(warehouse: Warehouse, table: Table, span: Span) -> Span | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,33 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """Points of a feature, of a rule that hit, or of the base.
+
+    Attributes:
+        value: the feature's value; None for the base, for a rule, and for a feature that is not known.
+    """
+
+    name: str
+    points: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class Points:
+    """The score by the scorecard.
+
+    Attributes:
+        contributions: the base first, then by size.
+    """
+
+    score: float
+    points: int
+    card_version: str
+    contributions: Sequence[Contribution]
+
+
+@dataclass(frozen=True)
 class Customer:
     """The customer as of the start of the transaction's day; no personal data.
 
@@ -80,11 +108,18 @@ class Customer:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A transaction with its alert and score (None if it was not flagged), its customer, and the outcome of each rule."""
+    """A transaction with its alert and score, its customer, and the outcome of each rule.
+
+    Attributes:
+        alert: None if it was not flagged.
+        score: of an alert that no scorecard has scored, as in days that earlier releases computed; else None.
+        points: by the scorecard, flagged or not; None without one.
+    """
 
     transaction: Row
     alert: Row | None
     score: Score | None
+    points: Points | None
     customer: Customer
     verdicts: Sequence[RuleOutcome]
 
@@ -107,10 +142,13 @@ def explain(engine: Engine, warehouse: Warehouse, transaction_id: str, as_of: dt
     rules = {rule.name for rule in engine.book.evaluated} | set(alert["rules"] if alert else [])
     hits = {rule: rows[0] for rule in sorted(rules) if (rows := _rows_of(reader, rule, **key))}
     customer = _customer(reader, transaction)
+    scored = next(iter(_rows_of(reader, "transaction_scores", **key)), None)
+    features = next(iter(_rows_of(reader, "transaction_features", **key)), {}) if scored else {}
     return Explanation(
         transaction,
         alert,
-        _score(engine, alert, hits, customer.high_risk is not None) if alert else None,
+        _score(engine, alert, hits, customer.high_risk is not None) if alert and not alert["card_version"] else None,
+        _points(scored, features) if scored else None,
         customer,
         [
             rule_outcome(RuleQuery(rule, engine.tables, reader, transaction), hits.get(rule.name))
@@ -148,6 +186,13 @@ def _score(engine: Engine, alert: Row, hits: Mapping[str, Row], high_risk: bool)
     factors = [Factor(rule, weights.get(rule), _note(engine, rule, version)) for rule, version in versions.items()]
     result = score_of(weights, high_risk) if len(weights) == len(factors) else None
     return Score([*uplift, *factors], result, alert["score"])
+
+
+def _points(scored: Row, features: Row) -> Points:
+    points: dict[str, int] = json.loads(scored["contributions"])
+    base, *others = (Contribution(name, each, features.get(name.split(" ")[0])) for name, each in points.items())
+    by_size = sorted(others, key=lambda each: (-abs(each.points), each.name))
+    return Points(scored["score"], scored["points"], scored["card_version"], [base, *by_size])
 
 
 def _weight(engine: Engine, hit: Row, name: str) -> float | None:

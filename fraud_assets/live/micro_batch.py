@@ -25,7 +25,8 @@ from fraud_assets.ingestion.load import Source
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.day_tables import DayTables, description, spans_of_day
 from fraud_assets.live.pending import MissingTable, Pending
-from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import Span, Warehouse
@@ -105,8 +106,10 @@ class MicroBatcher:
         self._first_day = first_day
         self._day_tables = DayTables(source, warehouse, rejected_limit, patience, clock)
         self._correction_days = correction_days
-        self._lookbacks = {rule.name: min(rule.file.meta.lookback, rejudge_within) for rule in engine.book.evaluated}
-        self._lookbacks[FRAUD_ALERTS.name] = max(self._lookbacks.values(), default=dt.timedelta())
+        features = engine.book.features[TRANSACTION_FEATURES.name]
+        self._lookbacks = {file.name: min(file.meta.lookback, rejudge_within) for file in (features, *engine.book.rule_files)}
+        # computed from those before, so in the widest of their spans
+        self._lookbacks |= dict.fromkeys([TRANSACTION_SCORES.name, FRAUD_ALERTS.name], max(self._lookbacks.values()))
         self._row_counts: dict[str, int] = {}
         """Transactions of each day after the last write of the live path."""
         self._features_are_complete = False
@@ -267,7 +270,7 @@ class MicroBatcher:
         return longest
 
     def _compute(self, table: str, span: Span) -> None:
-        self._warehouse.replace(self._engine.tables[table], self._engine.query(table, span), span)
+        self._warehouse.replace(self._engine.tables[table], self._engine.data(table, span, self._warehouse), span)
 
     def _begin_day(self, ds: str) -> str | None:
         """With the first transaction of a day, compute its point-in-time tables before anything is judged; return the day.

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, SCORECARDS, TRANSACTION_SCORES
 from fraud_assets.schemas.evaluation import LABELS, RULE_QUALITY
 from fraud_assets.schemas.features import (
+    CUSTOMER_AMOUNTS,
     CUSTOMER_ANOMALIES,
     CUSTOMER_COUNTRIES,
     CUSTOMER_DAILY_ACTIVITY,
+    CUSTOMER_DAILY_AMOUNTS,
     CUSTOMER_DAILY_ANOMALIES,
+    CUSTOMER_DAILY_OUTLIERS,
+    CUSTOMER_OUTLIERS,
     CUSTOMER_PROFILES,
     HIGH_RISK_CUSTOMERS,
     MERCHANT_DAILY_ACTIVITY,
     MERCHANT_PROFILES,
+    MERCHANT_REPORTS,
+    TRANSACTION_FEATURES,
 )
 from fraud_assets.schemas.monitoring import LATENCIES, SERVICE_LEVELS
 from fraud_assets.schemas.sources import API_TABLES, ApiTable
@@ -31,6 +37,12 @@ FEATURE_TABLES: dict[str, Table] = {
         MERCHANT_DAILY_ACTIVITY,
         MERCHANT_PROFILES,
         HIGH_RISK_CUSTOMERS,
+        CUSTOMER_DAILY_AMOUNTS,
+        CUSTOMER_AMOUNTS,
+        CUSTOMER_DAILY_OUTLIERS,
+        CUSTOMER_OUTLIERS,
+        MERCHANT_REPORTS,
+        TRANSACTION_FEATURES,
         LABELS,
         SERVICE_LEVELS,
     )
@@ -44,5 +56,5 @@ def fixed_tables(apis: Mapping[str, ApiTable] = API_TABLES) -> dict[str, Table]:
         apis: the source tables, with the columns that a source file adds.
     """
     sources = {table.name: table for api in apis.values() for table in (api.table, api.rejected, api.loads) if table}
-    others = {table.name: table for table in (FRAUD_ALERTS, RULE_QUALITY, LATENCIES)}
+    others = {table.name: table for table in (SCORECARDS, TRANSACTION_SCORES, FRAUD_ALERTS, RULE_QUALITY, LATENCIES)}
     return {**sources, **FEATURE_TABLES, **others}

@@ -33,13 +33,49 @@ FRAUD_ALERTS = Table(
         Column("amount", MONEY),
         Column("currency", "STRING"),
         Column("merchant_id", "STRING"),
-        Column("score", "DOUBLE", "In (0, 1): 1 − Π(1 − weight), raised for high-risk customers."),
+        Column("score", "DOUBLE", "In (0, 1): that of transaction_scores; without one, 1 − Π(1 − weight)."),
         Column("severity", "STRING", "The highest severity among its hits."),
         Column("rules", "ARRAY<STRING>", "The rules that hit, by descending weight, then by name."),
         Column("reasons", "ARRAY<STRING>", "In the order of `rules`."),
         Column("rule_versions", "ARRAY<STRING>", "In the order of `rules`."),
+        Column("points", "INT", "The score in points of the scorecard; NULL if none was in force."),
+        Column("card_version", "STRING", "The scorecard of the score; NULL if none was in force."),
     ),
     key=("transaction_id",),
     time_column="event_time",
     description="One row per flagged transaction: its score, the rules that hit, and their reasons.",
+)
+
+
+TRANSACTION_SCORES = Table(
+    DATABASE,
+    "transaction_scores",
+    (
+        Column("transaction_id", "STRING"),
+        Column("customer_id", "STRING"),
+        Column("event_time", "TIMESTAMP", "UTC."),
+        Column("score", "DOUBLE", "In (0, 1): the estimated chance of fraud, 1 / (1 + 2^(−points / 20))."),
+        Column("points", "INT", "Sum of the contributions: 0 is an even chance, 20 more double the odds."),
+        Column("card_version", "STRING", "The scorecard that was in force on the day."),
+        Column("contributions", "STRING", "Points by feature and rule, as a JSON object; those with 0 points are left out."),
+    ),
+    key=("transaction_id",),
+    time_column="event_time",
+    description="The score of every transaction, flagged or not, with what each feature and rule contributes.",
+)
+
+
+SCORECARDS = Table(
+    DATABASE,
+    "scorecards",
+    (
+        Column("version", "STRING", "The first day on which it is in force, and a hash."),
+        Column("transactions", "BIGINT", "Transactions that it was learned from."),
+        Column("frauds", "BIGINT", "Those among them that were known to be fraud."),
+        Column("first_day", "STRING", "First day of these transactions."),
+        Column("last_day", "STRING", "Last day of these transactions."),
+        Column("card", "STRING", "The card as a JSON object: the points of each bin of each feature, and of each rule."),
+    ),
+    key=("version",),
+    description="Scorecards by the day from which each is in force: one each Monday, if enough labels were known.",
 )

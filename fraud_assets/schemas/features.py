@@ -88,6 +88,61 @@ CUSTOMER_COUNTRIES = Table(
 )
 
 
+CUSTOMER_DAILY_AMOUNTS = Table(
+    DATABASE,
+    "customer_daily_amounts",
+    (
+        Column("customer_id", "STRING"),
+        Column("currency", "STRING"),
+        Column("amount_from", MONEY, "Smallest amount of the bin: the two leading digits, as 1.50 for 1.50 to 1.59."),
+        Column("transactions", "BIGINT"),
+    ),
+    key=("customer_id", "currency", "amount_from"),
+    description="Payments of each customer on the day by the two leading digits of the amount, per currency.",
+)
+
+
+CUSTOMER_AMOUNTS = Table(
+    DATABASE,
+    "customer_amounts",
+    (
+        Column("customer_id", "STRING"),
+        Column("currency", "STRING"),
+        Column("transactions", "BIGINT", "Payments in the 90 days before."),
+        Column("amount_median", MONEY, "To two leading digits."),
+        Column("amount_p95", MONEY, "95th percentile, nearest rank, to two leading digits."),
+    ),
+    key=("customer_id", "currency"),
+    description="Median and 95th percentile of each customer's payments in the 90 days before the day, per currency.",
+)
+
+
+CUSTOMER_DAILY_OUTLIERS = Table(
+    DATABASE,
+    "customer_daily_outliers",
+    (
+        Column("customer_id", "STRING"),
+        Column("currency", "STRING"),
+        Column("outliers", "BIGINT", "Payments far above the customer's 95th percentile."),
+    ),
+    key=("customer_id", "currency"),
+    description="Payments of the day far above the customer's own 95th percentile, per currency; no row if there are none.",
+)
+
+
+CUSTOMER_OUTLIERS = Table(
+    DATABASE,
+    "customer_outliers",
+    (
+        Column("customer_id", "STRING"),
+        Column("currency", "STRING"),
+        Column("outliers_7", "BIGINT", "In the 7 days before."),
+    ),
+    key=("customer_id", "currency"),
+    description="Payments far above the customer's own 95th percentile before the day, per currency; no row if there are none.",
+)
+
+
 MERCHANT_DAILY_ACTIVITY = Table(
     DATABASE,
     "merchant_daily_activity",
@@ -133,4 +188,51 @@ HIGH_RISK_CUSTOMERS = Table(
     ),
     key=("customer_id",),
     description="Customers at high risk as of the start of the day: a low credit score or many fraud reports.",
+)
+
+
+MERCHANT_REPORTS = Table(
+    DATABASE,
+    "merchant_reports",
+    (
+        Column("merchant_key", "STRING", MERCHANT_KEY),
+        Column("sales_14", "BIGINT", "Transactions of the 14 last days whose reports are mostly known."),
+        Column("reports_14", "BIGINT", "Of those, reported and not explained by the customer's own habit."),
+        Column("run", "BIGINT", "Such reports since the last day with a sale that nobody reported."),
+        Column("run_days", "INT", "Days since the first sale of the run; NULL without a run."),
+    ),
+    key=("merchant_key",),
+    description=(
+        "Fraud reports of each merchant as of the start of the day that the customers' own habits do not explain; "
+        "no row if there are none."
+    ),
+)
+
+
+TRANSACTION_FEATURES = Table(
+    DATABASE,
+    "transaction_features",
+    (
+        Column("transaction_id", "STRING"),
+        Column("customer_id", "STRING"),
+        Column("event_time", "TIMESTAMP", "UTC."),
+        Column("amount", MONEY),
+        Column("currency", "STRING"),
+        Column("amount_to_median", "DECIMAL(18,2)", "Amount over the median of the customer's payments in 90 days."),
+        Column("amount_to_p95", "DECIMAL(18,2)", "Amount over the 95th percentile of the customer's payments in 90 days."),
+        Column("outliers_7d", "BIGINT", "The customer's payments far above that percentile in 7 days and earlier on the day."),
+        Column("payments_90d", "BIGINT", "The customer's payments in this currency in the 90 days before the day."),
+        Column("transactions_1h", "BIGINT", "The customer's transactions in the hour that ends with this one."),
+        Column("transactions_24h", "BIGINT", "The customer's transactions in the 24 hours that end with this one."),
+        Column(
+            "seconds_since_last", "BIGINT", "Since the customer's transaction before; NULL if it is not in the last 24 hours."
+        ),
+        Column("new_country", "INT", "1 if the customer did not pay in this country in 90 days, else 0."),
+        Column("merchant_report_share", "DECIMAL(6,4)", "Unexplained reports of 14 days over the sales of these days and one."),
+        Column("merchant_report_run", "BIGINT", "Unexplained reports since the last day with a sale that nobody reported."),
+        Column("merchant_report_days", "INT", "Days since that run began; 0 without one."),
+    ),
+    key=("transaction_id",),
+    time_column="event_time",
+    description="What is known of each transaction when it happens, one column for each feature; NULL if it is not known.",
 )

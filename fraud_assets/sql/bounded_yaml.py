@@ -29,20 +29,21 @@ class BoundedLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
         self._level += 1
         if self._level > MOST_LEVELS:
-            raise yaml.composer.ComposerError(None, None, f"nested more than {MOST_LEVELS} levels deep", event.start_mark)
+            raise yaml.composer.ComposerError(None, None, f"nested more than {MOST_LEVELS} levels deep", mark)
         node = super().compose_node(parent, index)
         self._level -= 1
         if isinstance(event, yaml.AliasEvent) and id(node) not in self._sizes:
-            raise yaml.composer.ComposerError(None, None, f"*{event.anchor} is within what it names", event.start_mark)
+            raise yaml.composer.ComposerError(None, None, f"*{event.anchor} is within what it names", mark)
         if not isinstance(event, yaml.AliasEvent):
             inner = node.value if isinstance(node, yaml.CollectionNode) else ()
             # the items of a mapping are pairs
             parts = (part for each in inner for part in (each if isinstance(each, tuple) else (each,)))
             self._sizes[id(node)] = 1 + sum(self._sizes[id(part)] for part in parts)
         if self._sizes[id(node)] > MOST_VALUES:
-            raise yaml.composer.ComposerError(None, None, f"more than {MOST_VALUES:,} values", event.start_mark)
+            raise yaml.composer.ComposerError(None, None, f"more than {MOST_VALUES:,} values", mark)
         return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:

@@ -93,7 +93,7 @@ class Site:
 
 
 def _is_reconciled(lake: Path, log: Path) -> bool:
-    return f"to {TODAY}: every asset" in log.read_text() and json.loads((lake / "watch.json").read_text())["reopened"] == []
+    return f"{TODAY}: every asset" in log.read_text() and json.loads((lake / "watch.json").read_text())["reopened"] == []
 
 
 @pytest.fixture(scope="module")

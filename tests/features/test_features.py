@@ -319,7 +319,11 @@ def test_computing_twice_changes_nothing(engine: Engine, at_once: dict[str, list
 
 def test_a_day_without_rows_has_profiles_and_no_activity(at_once: dict[str, list[Row]]) -> None:
     empty, after = EMPTY_DAY.isoformat(), DAYS[3].isoformat()
+    # once a week, or no row where there is nothing to say
+    sparse = {"customer_amounts", "customer_outliers", "merchant_reports"}
     for name, rows in at_once.items():
+        if name in sparse:
+            continue
         assert any(row["ds"] == empty for row in rows) == ("_daily_" not in name), name
 
     def profiles(ds: str) -> list[Row]:

@@ -54,6 +54,13 @@ def test_a_line_of_text_has_time_level_and_message(log: Log) -> None:
     assert second.split(" ", 2)[1:] == ["WARNING", "100 % of the disk is used"]
 
 
+def test_colours_of_a_library_are_left_out(log: Log) -> None:
+    log.begin("text")
+    LIVE.warning("Generic error \x1b[31m↳\x1b[0m no space")
+    [line] = log.lines
+    assert line.endswith("WARNING Generic error ↳ no space")
+
+
 def test_only_a_record_starts_a_line_of_text(log: Log) -> None:
     log.begin("text")
     LIVE.error("a run failed\n2026-01-31T10:00:00.000Z INFO all is well")

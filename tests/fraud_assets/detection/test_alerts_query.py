@@ -15,7 +15,7 @@ from fraud_assets.detection.rule_book import RuleBook, read_rule_book
 from fraud_assets.detection.rule_check import orphaned_tables
 from fraud_assets.engine.engine import Engine
 from fraud_assets.explain.explain import explain
-from fraud_assets.schemas.detection import rule_table
+from fraud_assets.schemas.detection import TRANSACTION_SCORES, rule_table
 from hive_io import Column, EmbeddedWarehouse, Span, Table
 from tests.fraud_fixtures import DAY, NOON, SPAN, all_tables, compute, fill, transaction
 
@@ -105,6 +105,8 @@ def test_score_lists_and_severity_of_random_hits(engine: Engine, lake: EmbeddedW
             "rules": in_order,
             "reasons": [f"Because of {rule}" for rule in in_order],
             "rule_versions": [f"v-{rule}" for rule in in_order],
+            "points": None,
+            "card_version": None,
             "ds": DAY.isoformat(),
         }
         assert str(alert["amount"]) == "12.34"
@@ -124,6 +126,18 @@ def test_scores_by_hand(engine: Engine, lake: EmbeddedWarehouse) -> None:
         "two": 0.65,
         "risky one": 0.44,
         "risky two": 0.72,
+    }
+
+
+def test_the_score_of_the_scorecard_replaces_that_of_the_weights(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    all_tables(lake, engine.book)
+    scored = {"transaction_id": "one", "customer_id": "c-one", "event_time": NOON, "score": 0.75, "points": 32}
+    fill(lake, TRANSACTION_SCORES, [{**scored, "card_version": "v1", "contributions": "{}"}])
+    hit = ("high_value", 0.3, "medium")
+    found = alerts(engine, lake, {"one": [hit], "not scored": [hit]})
+    assert {name: (row["score"], row["points"], row["card_version"]) for name, row in found.items()} == {
+        "one": (0.75, 32, "v1"),
+        "not scored": (pytest.approx(0.3), None, None),
     }
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.catalog import FEATURE_TABLES, fixed_tables
-from fraud_assets.schemas.detection import FRAUD_ALERTS, rule_table
+from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES, rule_table
 from fraud_assets.schemas.evaluation import LABELS
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.sources import API_TABLES, rejected_twin
 from hive_io import Span
 from tests.fraud_fixtures import DAY, KEY_OF, SPAN, served
@@ -271,8 +272,13 @@ def test_the_columns_that_other_systems_rely_on_are_unchanged() -> None:
     assert FRAUD_ALERTS.column_types == {
         "transaction_id": text, "customer_id": text, "event_time": time, "amount": "DECIMAL(18,2)", "currency": text,
         "merchant_id": text, "score": number, "severity": text, "rules": "ARRAY<STRING>", "reasons": "ARRAY<STRING>",
-        "rule_versions": "ARRAY<STRING>", "ds": text,
+        "rule_versions": "ARRAY<STRING>", "points": "INT", "card_version": text, "ds": text,
     }  # fmt: skip
+    assert TRANSACTION_SCORES.column_types == {
+        "transaction_id": text, "customer_id": text, "event_time": time, "score": number, "points": "INT",
+        "card_version": text, "contributions": text, "ds": text,
+    }  # fmt: skip
+    assert [*TRANSACTION_FEATURES.column_types][:3] == ["transaction_id", "customer_id", "event_time"]
     assert rule_table("velocity").full_name == "fintech.velocity"
     labels = {"transaction_id": text, "is_fraud": "BOOLEAN", "known_at": time, "origin": text}
     assert [*LABELS.column_types.items()][:4] == [*labels.items()]
@@ -285,7 +291,7 @@ def test_every_table_is_listed_once_with_its_quarantine() -> None:
     assert FEATURE_TABLES.keys() <= tables.keys()
     loads = {api.loads.name for api in API_TABLES.values() if api.loads}
     assert loads == {"blacklist_loads", "fraud_reports_loads"} and loads <= tables.keys()
-    assert len(tables) == 2 * len(API_TABLES) + len(loads) + len(FEATURE_TABLES) + 3
+    assert len(tables) == 2 * len(API_TABLES) + len(loads) + len(FEATURE_TABLES) + 5
 
 
 def test_no_amount_is_a_float() -> None:

@@ -14,7 +14,8 @@ DOUBLED = "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))
     "value",
     [
         "2026-02-30", "0000-00-00", "2026-01-01 10:00:00+99:99", "9" * 5000, "!!int x", "!!float ''", "!!bool x",
-        "!!timestamp x", "!!binary x", "!!python/object/apply:os.system [true]", "{[1]: 2}", "&a [*a]", "*nowhere", "[" * 3000, '"\\U00110000"',
+        "!!timestamp x", "!!binary x", "!!python/object/apply:os.system [true]", "{[1]: 2}", "&a [*a]", "*nowhere", "[" * 3000,
+        '"\\U00110000"',
         '"\\ud800"', '"\\0"',
     ],
 )  # fmt: skip

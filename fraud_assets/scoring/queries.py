@@ -1,0 +1,146 @@
+"""Queries of the scorecard: the score of every transaction, and the labelled transactions that a card is learned from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from fraud_assets.schemas.evaluation import LABELS
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
+from fraud_assets.scoring.card import MOST_POINTS, POINTS_TO_DOUBLE, UNNAMED, Card, Part
+from fraud_assets.sql.windows import hiveql, table_node, union_all, within
+from hive_io import PARTITION, HiveQL, Span, Table
+from hive_io.dialect import literal
+
+FRAUD = "known_fraud"
+"""Column of the training rows: 1 for a known fraud, else 0."""
+
+HIT = "hit_"
+"""Prefix of the training rows' columns that are 1 where a rule hit."""
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A card with the version under which it is in force, and the time in which it is."""
+
+    card: Card
+    version: str
+    span: Span
+
+
+def scores_query(cards: Sequence[InForce], rules: Sequence[Table]) -> HiveQL:
+    """Rows of `transaction_scores` for the spans of the cards.
+
+    Args:
+        rules: the tables of the rules whose hits have points. A card's points for another rule are not used.
+    """
+    return hiveql(union_all([_scores(each, rules) for each in cards]))
+
+
+def training_query(span: Span, features: Iterable[str], rules: Sequence[Table], known: Span) -> HiveQL:
+    """One row for each transaction of the span: features, `hit_<rule>`, and whether it is a known fraud.
+
+    Args:
+        known: days whose labels count.
+    """
+    rows = _features_and_hits(span, rules)
+    label = exp.func("COALESCE", exp.column("is_fraud", table="l"), literal(0))
+    columns = [exp.column(name, table="f") for name in (*features, PARTITION)]
+    labels = within(exp.select("transaction_id").distinct().from_(table_node(LABELS)), LABELS, known).where("is_fraud")
+    frauds = exp.select("k.transaction_id", literal(1).as_("is_fraud")).from_(labels.subquery("k"))
+    rows = rows.select(*columns, *(_hit(rule).as_(HIT + rule.name) for rule in rules), label.as_(FRAUD))
+    return hiveql(rows.join(frauds.subquery("l"), on="l.transaction_id = f.transaction_id", join_type="left"))
+
+
+def _scores(each: InForce, rules: Sequence[Table]) -> exp.Select:
+    with_points = [rule for rule in rules if each.card.rules.get(rule.name)]
+    parts = {f"p{number}": (part.label, _part(part)) for number, part in enumerate(each.card.features)}
+    for number, rule in enumerate(with_points, len(parts)):
+        hit = exp.Case().when(exp.column(rule.name, table="h").eq(literal(1)), literal(each.card.rules[rule.name]))
+        parts[f"p{number}"] = (rule.name, hit.else_(literal(0)))
+    keys = ("transaction_id", "customer_id", "event_time", PARTITION)
+    pointed = _features_and_hits(each.span, with_points).select(
+        *(exp.column(name, table="f") for name in keys), *(value.as_(name) for name, (_, value) in parts.items())
+    )
+    total: exp.Expr = literal(each.card.base)
+    for name in parts:
+        total = exp.Add(this=total, expression=exp.column(name))
+    summed = exp.select(*keys, total.as_("points"), _contributions(each.card.base, {n: p[0] for n, p in parts.items()}))
+    return exp.select(
+        "transaction_id",
+        "customer_id",
+        "event_time",
+        _score().as_("score"),
+        exp.cast(exp.column("points"), "INT").as_("points"),
+        literal(each.version).as_("card_version"),
+        "contributions",
+        PARTITION,
+    ).from_(summed.from_(pointed.subquery("pointed")).subquery("summed"))
+
+
+def _features_and_hits(span: Span, rules: Sequence[Table]) -> exp.Select:
+    """Transactions of the span as `f`, with the hits of the rules as `h`."""
+    rows = exp.select().from_(
+        within(exp.select("*").from_(table_node(TRANSACTION_FEATURES)), TRANSACTION_FEATURES, span).subquery("f")
+    )
+    if not rules:
+        return rows
+    hits = union_all(
+        [
+            within(exp.select("transaction_id", literal(rule.name).as_("rule"), PARTITION).from_(table_node(rule)), rule, span)
+            for rule in rules
+        ]
+    )
+    hit_by = [
+        exp.func("MAX", exp.Case().when(exp.column("rule").eq(literal(rule.name)), literal(1)).else_(literal(0))).as_(rule.name)
+        for rule in rules
+    ]
+    together = exp.select("transaction_id", PARTITION, *hit_by).from_(hits.subquery("u")).group_by("transaction_id", PARTITION)
+    return rows.join(
+        together.subquery("h"),
+        on=f"h.transaction_id = f.transaction_id AND h.{PARTITION} = f.{PARTITION}",
+        join_type="left",
+    )
+
+
+def _hit(rule: Table) -> exp.Expr:
+    return exp.func("COALESCE", exp.column(rule.name, table="h"), literal(0))
+
+
+def _part(part: Part) -> exp.Expr:
+    value = exp.column(part.feature, table="f")
+    case = exp.Case()
+    if part.currency is not None:
+        named = exp.func("COALESCE", exp.column("currency", table="f"), literal(UNNAMED))
+        case = case.when(exp.NEQ(this=named, expression=literal(part.currency)), literal(0))
+    case = case.when(value.is_(exp.null()), literal(part.missing))
+    for edge, points in zip(part.edges, part.points, strict=False):
+        case = case.when(value < literal(edge), literal(points))
+    return case.else_(literal(part.points[-1]))
+
+
+def _score() -> exp.Expr:
+    """1 / (1 + 2^(−points / 20)), to six digits, so that every engine writes the same."""
+    points = exp.column("points")
+    bounded = exp.Case().when(points > MOST_POINTS, literal(MOST_POINTS)).when(points < -MOST_POINTS, literal(-MOST_POINTS))
+    per_point = exp.cast(exp.Literal.number(repr(-math.log(2) / POINTS_TO_DOUBLE)), "DOUBLE")
+    odds = exp.func("EXP", exp.Mul(this=bounded.else_(points), expression=per_point))
+    chance = exp.Div(this=exp.cast(exp.Literal.number(1000000), "DOUBLE"), expression=exp.paren(literal(1) + odds))
+    rounded = exp.func("FLOOR", chance + exp.Literal.number(0.5))
+    return exp.cast(exp.Div(this=rounded, expression=exp.Literal.number(1000000)), "DOUBLE")
+
+
+def _contributions(base: int, names: Mapping[str, str]) -> exp.Expr:
+    """A JSON object of the points that are not 0."""
+    pieces = [
+        exp.Case().when(
+            exp.NEQ(this=exp.column(column), expression=literal(0)),
+            exp.func("CONCAT", literal(f'"{label}": '), exp.cast(exp.column(column), "STRING", dialect="hive")),
+        )
+        for column, label in names.items()
+    ]
+    listed = exp.func("CONCAT_WS", literal(", "), literal(f'"base": {base}'), *pieces)
+    return exp.func("CONCAT", literal("{"), listed, literal("}")).as_("contributions")
