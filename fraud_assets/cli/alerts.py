@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +100,16 @@ def _check_rule(settings: Settings, name: str) -> None:
 def top_alerts(lake: Warehouse, wanted: AlertFilter, limit: int) -> list[dict[str, Any]]:
     """The alerts with the highest scores; ties are ordered by time, then by transaction."""
     schema = FRAUD_ALERTS.arrow_schema.empty_table().select(ALERT_COLUMNS).schema
-    return lake.query(alerts_query(wanted, limit)).cast(schema).to_pylist()
+    stored = set(lake.schema(FRAUD_ALERTS.full_name).names)
+    return lake.query(alerts_query(wanted, limit, stored)).cast(schema).to_pylist()
 
 
-def alerts_query(wanted: AlertFilter, limit: int) -> HiveQL:
-    """The query of `top_alerts`: the warehouse filters, orders and cuts."""
+def alerts_query(wanted: AlertFilter, limit: int, stored: Collection[str]) -> HiveQL:
+    """The query of `top_alerts`: the warehouse filters, orders and cuts.
+
+    Args:
+        stored: columns that the table has; a warehouse that an earlier release made lacks some, which are NULL.
+    """
     conditions: list[exp.Expr] = []
     if wanted.span is not None:
         conditions.append(exp.column(PARTITION).between(literal(wanted.span.first_ds), literal(wanted.span.last_ds)))
@@ -121,7 +126,9 @@ def alerts_query(wanted: AlertFilter, limit: int) -> HiveQL:
         conditions.append(exp.column("customer_id").eq(literal(wanted.customer)))
     if wanted.min_score is not None:
         conditions.append(exp.column("score") >= exp.cast(literal(repr(wanted.min_score)), "double"))
-    rows = exp.select(*map(exp.column, ALERT_COLUMNS)).from_(table_node(FRAUD_ALERTS))
+    missing = {name: exp.cast(exp.null(), FRAUD_ALERTS.column_types[name], dialect="hive") for name in ALERT_COLUMNS}
+    columns = [exp.column(name) if name in stored else missing[name].as_(name) for name in ALERT_COLUMNS]
+    rows = exp.select(*columns).from_(table_node(FRAUD_ALERTS))
     order = [exp.column("score").desc(), exp.column("event_time").asc(), exp.column("transaction_id").asc()]
     return hiveql(rows.where(*conditions).order_by(*order).limit(limit))
 
@@ -143,6 +150,11 @@ def print_alerts(console: Console, rows: Sequence[Mapping[str, Any]], title: str
         ]
         reasons = [f"{rule}: {reason}" for rule, reason in zip(row["rules"], row["reasons"], strict=True)]
         print_record(console, fields, reasons)
+    if any((row["card_version"] or "").startswith("default-") for row in rows):
+        console.print(
+            "Scores by a default scorecard are learned on synthetic data, not on this bank's: docs/scorecard.md",
+            highlight=False,
+        )
 
 
 def _csv_value(value: object) -> object:

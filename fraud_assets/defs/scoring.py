@@ -15,7 +15,7 @@ from fraud_assets.scoring.card import Card
 from hive_io import PARTITION, Table
 from hive_io.dagster.io_manager import WarehouseResource
 
-GROUP = "scoring"
+GROUP = "detection"
 OWNER = "team:fraud-analytics"
 
 

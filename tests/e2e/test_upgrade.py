@@ -53,7 +53,8 @@ def fraud(*arguments: str) -> str:
 
 def test_alerts_are_those_of_the_version_before(made: Path) -> None:
     listed = json.loads(fraud("alerts", "--warehouse", str(made / "lake"), "--format", "json"))
-    assert listed and listed == json.loads((made / "alerts.json").read_text(encoding="utf-8"))
+    before = json.loads((made / "alerts.json").read_text(encoding="utf-8"))
+    assert listed and listed == [{**alert, "points": None, "card_version": None} for alert in before]
 
 
 def test_an_old_alert_is_explained(made: Path) -> None:

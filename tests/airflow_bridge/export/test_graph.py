@@ -154,6 +154,7 @@ def test_one_task_per_stage(pipeline: AssetGraph) -> None:
         ("ingestion", ()),
         ("features", ("ingestion",)),
         ("detection", ("features", "ingestion")),
+        ("evaluation", ("detection", "features")),
     ]
 
 
