@@ -36,7 +36,7 @@ test-long: $(READY)  ## dozens of kills, for a quarter of an hour
 test-hive: test-apache-hive test-spark  ## what runs on a HiveServer2, on both real ones
 
 test-hive-short: $(READY)  ## upserts, what HiveQL means, and a run of the graph, every table row for row, on both
-	$(MAKE) test-hive HIVE_TESTS="tests/conformance/test_upsert.py tests/hiveserver2/test_language.py tests/hiveserver2/test_generated.py tests/hiveserver2/test_parity.py"
+	$(MAKE) test-hive HIVE_TESTS="tests/conformance/test_upsert.py tests/hiveserver2/test_language.py tests/hiveserver2/test_generated.py tests/hiveserver2/test_scores.py tests/hiveserver2/test_parity.py"
 
 test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 17
 	$(BIN)/python -m tests.services.apache_hive $(HIVE)/jars $(HIVE_TESTS) -k 'not embedded'

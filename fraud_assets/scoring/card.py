@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -103,8 +103,3 @@ def read_card(path: Path) -> Card:
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, each['loc'])) or 'card'}: {each['msg']}" for each in error.errors())
         raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems)) from None
-
-
-def labels_of(card: Card) -> Sequence[str]:
-    """Names of everything that can contribute, in the order of `contributions`."""
-    return ["base", *(part.label for part in card.features), *card.rules]

@@ -136,11 +136,12 @@ def _score() -> exp.Expr:
 def _contributions(base: int, names: Mapping[str, str]) -> exp.Expr:
     """A JSON object of the points that are not 0."""
     pieces = [
-        exp.Case().when(
+        exp.Case()
+        .when(
             exp.NEQ(this=exp.column(column), expression=literal(0)),
-            exp.func("CONCAT", literal(f'"{label}": '), exp.cast(exp.column(column), "STRING", dialect="hive")),
+            exp.func("CONCAT", literal(f', "{label}": '), exp.cast(exp.column(column), "STRING", dialect="hive")),
         )
+        .else_(literal(""))
         for column, label in names.items()
     ]
-    listed = exp.func("CONCAT_WS", literal(", "), literal(f'"base": {base}'), *pieces)
-    return exp.func("CONCAT", literal("{"), listed, literal("}")).as_("contributions")
+    return exp.func("CONCAT", literal(f'{{"base": {base}'), *pieces, literal("}")).as_("contributions")
