@@ -128,7 +128,7 @@ def end_one_by_one(processes: Sequence[tuple[str, Process]], moments: Sequence[f
 @pytest.mark.parametrize(
     ("kills", "pairs", "final"),
     [
-        (4, [("watch", "run")], ["run"]),
+        pytest.param(4, [("watch", "run")], ["run"], marks=pytest.mark.long),
         pytest.param(
             60,
             [("watch", "run"), ("run", "upkeep"), ("watch", "upkeep"), ("run", "run"), ("watch", "retry"), ("run", "retry")],

@@ -38,7 +38,8 @@ LAST_POLL = dt.datetime(2026, 3, 12, 23, 59, 59, tzinfo=dt.UTC)
 FAULTS = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
 ENGINE = Engine(read_rule_book())
 LEFT_TO_A_RUN = {
-    "customer_daily_activity", "customer_daily_anomalies", "merchant_daily_activity", "fraud_reports",
+    "customer_daily_activity", "customer_daily_amounts", "customer_daily_anomalies", "customer_daily_outliers",
+    "merchant_daily_activity", "fraud_reports",
     "fraud_reports_rejected", "fraud_reports_loads", "labels", "service_levels", "latencies",
 }  # fmt: skip
 """Tables whose rows of the day in progress only a run computes."""

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -160,8 +161,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     # the server refuses to run as root
     user: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
     if user:
-        for parent in [folder, *folder.parents][:3]:
-            parent.chmod(0o755)
+        # pytest's folders are its own user's; with workers, there is one more of them
+        shared = Path(tempfile.gettempdir()).resolve()
+        for parent in [folder, *folder.parents]:
+            if parent.is_relative_to(shared) and parent != shared:
+                parent.chmod(0o755)
         shutil.chown(folder, "nobody", "nogroup")
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
