@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import tempfile
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 
 from fraud_assets.cli.demo import DEMO_WORLD
-from fraud_assets.detection.rule_book import read_rule_book
+from fraud_assets.detection.rule_book import RuleBook, read_rule_book
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.runs.batch import run_days
 from fraud_assets.runs.source_process import source_process
@@ -41,10 +43,14 @@ WORLDS = {
 ORIGIN = "learned on synthetic worlds, not on transactions of this bank"
 
 
+def edges_of(book: RuleBook) -> dict[str, Sequence[Decimal] | str]:
+    """Features with edges that are not learned: amounts mean nothing in another bank."""
+    return {name: edges for name, edges in book.features[TRANSACTION_FEATURES.name].meta.edges.items() if edges != "learned"}
+
+
 def labelled(seed: int, last: dt.date, rate: float) -> pa.Table:
     """The training rows of a world."""
     book = read_rule_book()
-    features = [name for name, edges in book.features[TRANSACTION_FEATURES.name].meta.edges.items() if edges != "learned"]
     span = Span.days(last - (DAYS - 1) * DAY, last)
     world = ["serve", *DEMO_WORLD, "--seed", str(seed), "--fraud-rate", str(rate)]
     with tempfile.TemporaryDirectory() as folder, source_process(world) as url:
@@ -55,7 +61,7 @@ def labelled(seed: int, last: dt.date, rate: float) -> pa.Table:
         judged = Span.days(span.first_day + WITHOUT_HISTORY * DAY, last)
         tables = [rule.table for rule in book.evaluated]
         rows = EmbeddedWarehouse(settings.warehouse).query(
-            training_query(judged, [*features, "transaction_id"], tables, judged)
+            training_query(judged, [*edges_of(book), "transaction_id"], tables, judged)
         )
     truth = [int(name in frauds) for name in rows.column("transaction_id").to_pylist()]
     return rows.set_column(rows.schema.get_field_index(FRAUD), FRAUD, pa.array(truth, pa.int32()))
@@ -66,9 +72,8 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     args = parser.parse_args()
     book = read_rule_book()
-    edges = {n: edges for n, edges in book.features[TRANSACTION_FEATURES.name].meta.edges.items() if edges != "learned"}
     rows = pa.concat_tables([labelled(seed, last, rate) for seed, (last, rate) in WORLDS.items()])
-    card = learn(rows, edges, [rule.name for rule in book.evaluated], ORIGIN)
+    card = learn(rows, edges_of(book), [rule.name for rule in book.evaluated], ORIGIN)
     assert card is not None
     args.file.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     print(f"{card.frauds:,} frauds in {card.transactions:,} transactions: {args.file}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from fraud_assets.cli.safe_text import json_text, write_csv
 from fraud_assets.configured_rules import rule_book
 from fraud_assets.detection.rule import SEVERITIES
 from fraud_assets.errors import RuleError
+from fraud_assets.explain.tolerant_reader import missing_columns
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.settings import Settings, read_settings
 from fraud_assets.sql.windows import hiveql, table_node
@@ -100,15 +101,15 @@ def _check_rule(settings: Settings, name: str) -> None:
 def top_alerts(lake: Warehouse, wanted: AlertFilter, limit: int) -> list[dict[str, Any]]:
     """The alerts with the highest scores; ties are ordered by time, then by transaction."""
     schema = FRAUD_ALERTS.arrow_schema.empty_table().select(ALERT_COLUMNS).schema
-    stored = set(lake.schema(FRAUD_ALERTS.full_name).names)
-    return lake.query(alerts_query(wanted, limit, stored)).cast(schema).to_pylist()
+    missing = missing_columns(lake, FRAUD_ALERTS)
+    return lake.query(alerts_query(wanted, limit, missing)).select(ALERT_COLUMNS).cast(schema).to_pylist()
 
 
-def alerts_query(wanted: AlertFilter, limit: int, stored: Collection[str]) -> HiveQL:
+def alerts_query(wanted: AlertFilter, limit: int, missing: Sequence[exp.Expr]) -> HiveQL:
     """The query of `top_alerts`: the warehouse filters, orders and cuts.
 
     Args:
-        stored: columns that the table has; a warehouse that an earlier release made lacks some, which are NULL.
+        missing: NULLs in the place of columns that a warehouse of an earlier release lacks.
     """
     conditions: list[exp.Expr] = []
     if wanted.span is not None:
@@ -126,9 +127,8 @@ def alerts_query(wanted: AlertFilter, limit: int, stored: Collection[str]) -> Hi
         conditions.append(exp.column("customer_id").eq(literal(wanted.customer)))
     if wanted.min_score is not None:
         conditions.append(exp.column("score") >= exp.cast(literal(repr(wanted.min_score)), "double"))
-    missing = {name: exp.cast(exp.null(), FRAUD_ALERTS.column_types[name], dialect="hive") for name in ALERT_COLUMNS}
-    columns = [exp.column(name) if name in stored else missing[name].as_(name) for name in ALERT_COLUMNS]
-    rows = exp.select(*columns).from_(table_node(FRAUD_ALERTS))
+    stored = [name for name in ALERT_COLUMNS if name not in {null.alias for null in missing}]
+    rows = exp.select(*map(exp.column, stored), *missing).from_(table_node(FRAUD_ALERTS))
     order = [exp.column("score").desc(), exp.column("event_time").asc(), exp.column("transaction_id").asc()]
     return hiveql(rows.where(*conditions).order_by(*order).limit(limit))
 

@@ -58,23 +58,11 @@ def quality(first: dt.date, end: dt.date, as_of: dt.date | None, output: str, wa
 
 
 def _row(each: Quality) -> dict[str, Any]:
-    precision, recall = each.precision_interval or (None, None), each.recall_interval or (None, None)
+    # the rate stands beside the count
+    first = {"rule": each.rule, "status": each.status, "hits": each.hits, "hits_a_day": each.hits_a_day}
     return {
-        "rule": each.rule,
-        "status": each.status,
-        "hits": each.hits,
-        "hits_a_day": each.hits_a_day,
-        "matured": each.matured,
-        "frauds": each.frauds,
-        "precision": each.precision,
-        "precision_low": precision[0],
-        "precision_high": precision[1],
-        "caught": each.caught,
-        "known": each.known,
-        "expected": each.expected,
-        "recall": each.recall,
-        "recall_low": recall[0],
-        "recall_high": recall[1],
+        **first,
+        **each.row(),
         "only": each.only,
         "money_caught": {currency: str(amount) for currency, amount in each.money_caught.items()},
         "money_missed": {currency: str(amount) for currency, amount in each.money_missed.items()},

@@ -10,7 +10,7 @@ from fraud_assets.detection.rule import SEVERITIES, Rule
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import HIGH_RISK_CUSTOMERS
 from fraud_assets.schemas.names import DATABASE
-from fraud_assets.sql.windows import hiveql, table_node, union_all, within
+from fraud_assets.sql.windows import hiveql, rows_within, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -72,16 +72,16 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
         )
         .from_(lists.subquery("h"))
         .join(
-            _rows(tables["transactions"], span).subquery("t"),
+            rows_within(tables["transactions"], span).subquery("t"),
             on=f"t.transaction_id = h.transaction_id AND t.{PARTITION} = h.{PARTITION}",
         )
         .join(
-            _rows(HIGH_RISK_CUSTOMERS, span.whole_days()).subquery("r"),
+            rows_within(HIGH_RISK_CUSTOMERS, span.whole_days()).subquery("r"),
             on=f"r.customer_id = h.customer_id AND r.{PARTITION} = h.{PARTITION}",
             join_type="left",
         )
         .join(
-            _rows(TRANSACTION_SCORES, span).subquery("s"),
+            rows_within(TRANSACTION_SCORES, span).subquery("s"),
             on=f"s.transaction_id = h.transaction_id AND s.{PARTITION} = h.{PARTITION}",
             join_type="left",
         )
@@ -96,10 +96,6 @@ def score_of(weights: Mapping[str, float], high_risk: bool) -> float:
     for _, weight in sorted(weights.items()):
         clean *= 1.0 - weight
     return min(1.0 - clean, HIGHEST_SCORE)
-
-
-def _rows(table: Table, span: Span) -> exp.Select:
-    return within(exp.select("*").from_(table_node(table)), table, span)
 
 
 def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp.Query:

@@ -47,11 +47,6 @@ class RuleBook:
         return [rule for rule in self.rules.values() if rule.status != "retired"]
 
     @property
-    def rule_files(self) -> list[SqlFile[RuleFrontMatter]]:
-        """The files of active and shadow rules, by name."""
-        return [rule.file for rule in self.evaluated]
-
-    @property
     def alerting(self) -> list[Rule]:
         """Active rules, by name: the ones whose hits raise alerts."""
         return [rule for rule in self.rules.values() if rule.status == "active"]

@@ -6,7 +6,7 @@ Dagster assets return these queries to the IO manager; `refresh` and the live pa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 
 from sqlglot import exp
@@ -21,10 +21,9 @@ from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.sources import ApiTable
 from fraud_assets.scoring.in_force import LEARNED_FROM, cards_in_force, learn_cards
 from fraud_assets.scoring.learn import Edges
-from fraud_assets.scoring.queries import InForce, scores_query
-from fraud_assets.sql.windows import as_cte, between, hiveql, of_customers_in, window_query, with_ctes, with_lookback
-from hive_io import PARTITION, CountedFilter, HiveQL, Span, Table, Warehouse
-from hive_io.dialect import literal
+from fraud_assets.scoring.queries import scores_query
+from fraud_assets.sql.windows import as_cte, hiveql, of_customers_in, window_query, with_ctes, with_lookback, within
+from hive_io import CountedFilter, HiveQL, Span, Table, Warehouse
 from hive_io.warehouse import Data
 
 
@@ -94,12 +93,8 @@ class Engine:
         if table == SCORECARDS.name:
             return learn_cards(warehouse, span, self._edges, self._rule_tables)
         if table == TRANSACTION_SCORES.name:
-            return self.scores_query(cards_in_force(warehouse, span, self.book.scorecard))
+            return scores_query(cards_in_force(warehouse, span, self.book.scorecard), self._rule_tables)
         return self.query(table, span)
-
-    def scores_query(self, cards: Sequence[InForce]) -> HiveQL:
-        """The query for `transaction_scores` in the spans of the cards."""
-        return scores_query(cards, self._rule_tables)
 
     @property
     def _edges(self) -> Edges:
@@ -116,9 +111,10 @@ class Engine:
             span: for a table without a time column, whole days (`span.whole_days()`).
         """
         if table in self.book.features:
-            feature, time_column = self.book.features[table], self.tables[table].time_column
-            days = span if time_column else span.whole_days()
-            return hiveql(_only(window_query(feature, self.tables, days, feature.meta.history), span, time_column))
+            feature = self.book.features[table]
+            computed = span if self.tables[table].time_column else span.whole_days()
+            tree = window_query(feature, self.tables, computed, feature.meta.history)
+            return hiveql(_only(tree, self.tables[table], span))
         if table == FRAUD_ALERTS.name:
             return alerts_query(self.book.alerting, self.tables, span)
         return hits_query(self.book.rules[table], self.tables, span)
@@ -143,10 +139,7 @@ class Engine:
         return coverage_query(self.book.rules[rule], self.tables, span)
 
 
-def _only(tree: exp.Query, span: Span, time_column: str | None) -> exp.Query:
-    """The rows of the span; the query of a feature can return rows of the time before as well."""
+def _only(tree: exp.Query, table: Table, span: Span) -> exp.Query:
+    """The table's rows of the span; the query of a feature can return rows of the time before as well."""
     ctes, computed = as_cte(tree, "computed")
-    rows = exp.select("*").from_(computed).where(exp.column(PARTITION).between(literal(span.first_ds), literal(span.last_ds)))
-    if time_column and not span.is_whole_days:
-        rows = rows.where(*between(exp.column(time_column), span.start, span.end))
-    return with_ctes(rows, ctes)
+    return with_ctes(within(exp.select("*").from_(computed), table, span), ctes)

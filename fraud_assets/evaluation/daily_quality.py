@@ -44,35 +44,13 @@ def daily_quality(warehouse: Reader, rules: Sequence[Rule], span: Span) -> Daily
     rows: list[dict[str, object]] = []
     for day in span.each_day():
         measured, _ = facts.measure(window_of(day), day, money=False)
-        rows += (_row(each, day) for each in measured)
+        rows += ({**each.row(), "only_this": each.only, PARTITION: day.isoformat()} for each in measured)
     return DailyQuality(pa.Table.from_pylist(rows, schema=RULE_QUALITY.arrow_schema), measured, window_of(span.last_day))
 
 
 def window_of(day: dt.date) -> Span:
     """The days that are measured as of a day."""
     return Span.days(day - (WINDOW_DAYS - 1) * DAY, day)
-
-
-def _row(each: Quality, day: dt.date) -> dict[str, object]:
-    precision, recall = each.precision_interval or (None, None), each.recall_interval or (None, None)
-    return {
-        "rule": each.rule,
-        "status": each.status,
-        "hits": each.hits,
-        "matured": each.matured,
-        "frauds": each.frauds,
-        "precision": each.precision,
-        "precision_low": precision[0],
-        "precision_high": precision[1],
-        "caught": each.caught,
-        "known": each.known,
-        "expected": each.expected,
-        "recall": each.recall,
-        "recall_low": recall[0],
-        "recall_high": recall[1],
-        "only_this": each.only,
-        PARTITION: day.isoformat(),
-    }
 
 
 def recent_hits(warehouse: Reader, rules: Sequence[Rule], window: Span) -> Mapping[str, Sequence[str]]:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from fraud_assets.evaluation.ranking import Ranked, average_precision, card_precision_at_k, daily_precision_at_k
-from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import TRANSACTIONS
@@ -24,8 +24,6 @@ from fraud_assets.sql.windows import hiveql, table_node, within
 from hive_io import PARTITION, Reader, Span
 from hive_io.dialect import literal
 
-SCORES = "transaction_scores"
-"""Table with a score of every transaction, where a scorecard is in force."""
 TRAINING_DAYS, DELAY_DAYS, TEST_DAYS = 7, 7, 7
 """Of the handbook's protocol: days whose compromised cards are known, days until a fraud is known, days that are tested."""
 
@@ -156,10 +154,10 @@ def known_frauds(warehouse: Reader, since: dt.date) -> set[str]:
 
 def score_table(warehouse: Reader, span: Span) -> str:
     """The table with the scores of a span: `transaction_scores` if it has rows of these days, or else `fraud_alerts`."""
-    if SCORES in warehouse.tables(DATABASE):
-        days = warehouse.partitions(f"{DATABASE}.{SCORES}")
+    if TRANSACTION_SCORES.name in warehouse.tables(DATABASE):
+        days = warehouse.partitions(TRANSACTION_SCORES.full_name)
         if any(rows and span.first_ds <= ds <= span.last_ds for ds, rows in days.items()):
-            return SCORES
+            return TRANSACTION_SCORES.name
     return FRAUD_ALERTS.name
 
 

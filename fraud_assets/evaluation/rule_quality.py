@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 from sqlglot import exp
 
@@ -22,7 +23,7 @@ from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import FRAUD_REPORTS, TRANSACTIONS
-from fraud_assets.sql.windows import hiveql, table_node, union_all, within
+from fraud_assets.sql.windows import hits_within, hiveql, table_node
 from hive_io import PARTITION, HiveQL, Reader, Span, Table
 from hive_io.dialect import literal
 
@@ -127,6 +128,26 @@ class Quality:
     @property
     def hits_a_day(self) -> float:
         return self.hits / self.days
+
+    def row(self) -> dict[str, Any]:
+        """Counts, precision and recall with the ends of their intervals, as `rule_quality` names them."""
+        precision, recall = self.precision_interval or (None, None), self.recall_interval or (None, None)
+        return {
+            "rule": self.rule,
+            "status": self.status,
+            "hits": self.hits,
+            "matured": self.matured,
+            "frauds": self.frauds,
+            "precision": self.precision,
+            "precision_low": precision[0],
+            "precision_high": precision[1],
+            "caught": self.caught,
+            "known": self.known,
+            "expected": self.expected,
+            "recall": self.recall,
+            "recall_low": recall[0],
+            "recall_high": recall[1],
+        }
 
 
 @dataclass(frozen=True)
@@ -269,12 +290,7 @@ def read_delays(warehouse: Reader, first: dt.date, as_of: dt.date) -> dict[tuple
 
 def _hits_query(tables: Mapping[str, Table], span: Span, as_of: dt.date, labelled: bool) -> HiveQL:
     """Hits by rule, day and labelled transaction; hits without a label are one row for each rule and day."""
-    hits = union_all(
-        [
-            within(exp.select(literal(name).as_("rule"), "transaction_id", PARTITION).from_(table_node(table)), table, span)
-            for name, table in tables.items()
-        ]
-    )
+    hits = hits_within(tables, span)
     if not labelled:
         tree = exp.select("h.rule", f"h.{PARTITION}", "CAST(NULL AS STRING) AS labelled", "COUNT(*) AS hits", dialect="hive")
         return hiveql(tree.from_(hits.subquery("h")).group_by("h.rule", f"h.{PARTITION}"))

@@ -47,9 +47,11 @@ class TolerantReader:
         return self._reader.query(hiveql(query)).to_pylist()
 
     def _find_missing_columns(self, table: str) -> list[exp.Expr]:
-        """NULLs in the place of the columns that a table does not have yet."""
-        if table not in self._tables:
-            return []
-        existing = self._reader.schema(f"{DATABASE}.{table}").names
-        missing = [column for column in self._tables[table].columns if column.name not in existing]
-        return [exp.alias_(exp.cast(exp.null(), column.type, dialect="hive"), column.name) for column in missing]
+        return missing_columns(self._reader, self._tables[table]) if table in self._tables else []
+
+
+def missing_columns(reader: Reader, table: Table) -> list[exp.Expr]:
+    """NULLs, with their types and names, in the place of the columns that a table does not have yet."""
+    existing = reader.schema(table.full_name).names
+    missing = [column for column in table.columns if column.name not in existing]
+    return [exp.alias_(exp.cast(exp.null(), column.type, dialect="hive"), column.name) for column in missing]

@@ -47,7 +47,7 @@ SELECT
   w.merchant_key,
   SUM(CASE WHEN w.day >= DATE_FORMAT(DATE_SUB(w.ds, :known_after + 13), 'yyyy-MM-dd') THEN w.sales ELSE 0 END) AS sales_14,
   SUM(CASE WHEN w.day >= DATE_FORMAT(DATE_SUB(w.ds, :known_after + 13), 'yyyy-MM-dd') THEN w.reports ELSE 0 END) AS reports_14,
-  -- the run: reports since the last day with a sale that nobody reported
+  -- the run: reports since the last day with an unreported sale
   SUM(CASE WHEN w.clean_days = 0 THEN w.reports ELSE 0 END) AS run,
   DATEDIFF(w.ds, MIN(CASE WHEN w.clean_days = 0 THEN w.day END)) AS run_days,
   w.ds
@@ -58,7 +58,7 @@ FROM (
     s.day,
     s.sales,
     COALESCE(r.reports, 0) AS reports,
-    -- days with a sale that nobody reported, from this day on
+    -- days with an unreported sale, from this day on
     SUM(CASE WHEN COALESCE(r.reports, 0) < s.sales THEN 1 ELSE 0 END) OVER (
       PARTITION BY s.ds, s.merchant_key ORDER BY s.day DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS clean_days

@@ -14,8 +14,8 @@ from fraud_assets.atomic_write import write_atomically
 from fraud_assets.errors import FraudError
 from hive_io.table import is_day
 
-_KEYS = {"cursor": "cursor", "day": "day", "reopened": "late_days"}
-"""Keys of the file, and the attributes that they hold. Files of version 0.1 have the same keys."""
+_KEYS = {"cursor": "cursor", "day": "day", "day_cursor": "day_cursor", "reopened": "late_days"}
+"""Keys of the file, and the attributes that they hold. Files of earlier releases lack some."""
 
 
 class BadCheckpoint(FraudError):
@@ -38,6 +38,7 @@ class _Stored(BaseModel):
 
     cursor: str | None = None
     day: _Day | None = None
+    day_cursor: str | None = None
     reopened: list[_Day] = []
 
 
@@ -58,11 +59,14 @@ class Checkpoint:
             today.
         day: the latest day that has begun, `2026-01-31`.
         late_days: earlier days that received rows since they were last reconciled, sorted.
+        day_cursor: the cursor when the latest day began. After a concurrent write, what has arrived since is read again, late
+            rows of earlier days too.
     """
 
     cursor: str | None = None
     day: str | None = None
     late_days: Sequence[str] = ()
+    day_cursor: str | None = None
 
     @classmethod
     def read(cls, file: Path) -> Checkpoint:

@@ -58,7 +58,7 @@ class MicroBatch:
         days: number of transactions on each day that received rows, counted after the write.
         spans: the spans that were judged.
         concurrent_write: True if another writer had replaced the current day since the last write of the live path. The next
-            poll reads the day again from its beginning.
+            poll reads again what has arrived since the day began.
     """
 
     served: int
@@ -106,8 +106,9 @@ class MicroBatcher:
         self._first_day = first_day
         self._day_tables = DayTables(source, warehouse, rejected_limit, patience, clock)
         self._correction_days = correction_days
-        features = engine.book.features[TRANSACTION_FEATURES.name]
-        self._lookbacks = {file.name: min(file.meta.lookback, rejudge_within) for file in (features, *engine.book.rule_files)}
+        lookbacks = {rule.name: rule.file.meta.lookback for rule in engine.book.evaluated}
+        lookbacks[TRANSACTION_FEATURES.name] = engine.book.features[TRANSACTION_FEATURES.name].meta.lookback
+        self._lookbacks = {name: min(lookback, rejudge_within) for name, lookback in lookbacks.items()}
         # computed from those before, so in the widest of their spans
         self._lookbacks |= dict.fromkeys([TRANSACTION_SCORES.name, FRAUD_ALERTS.name], max(self._lookbacks.values()))
         self._row_counts: dict[str, int] = {}
@@ -149,7 +150,10 @@ class MicroBatcher:
         for arrived, cursor in arrivals(self._transactions, self._source, self.checkpoint.cursor, today, allowed):
             batch = self._load_and_judge(arrived, today)
             late_days = {*self.checkpoint.late_days, *(day for day in batch.days if day < (self.checkpoint.day or ""))}
-            self._save(replace(self.checkpoint, cursor=None if batch.concurrent_write else cursor, late_days=sorted(late_days)))
+            again = self.checkpoint.day_cursor
+            self._save(
+                replace(self.checkpoint, cursor=again if batch.concurrent_write else cursor, late_days=sorted(late_days))
+            )
             yield batch
             if batch.concurrent_write:
                 return
@@ -163,15 +167,15 @@ class MicroBatcher:
     def concurrent_write(self) -> bool:
         """True if another writer has replaced the current day since the last write of the live path.
 
-        A run that began before that write and ended after it has removed its rows. The cursor is reset, and the next poll
-        reads the day again from its beginning; the upsert makes that idempotent.
+        A run that began before that write and ended after it has removed its rows. The cursor is set back to where the day
+        began, and the next poll reads again what has arrived since; the upsert makes that idempotent.
         """
         if self.checkpoint.day not in self._row_counts:
             return False
         if not self._row_count_differs(self._warehouse.partitions(_TRANSACTIONS)):
             return False
         self.expect_writes()
-        self._save(replace(self.checkpoint, cursor=None))
+        self._save(replace(self.checkpoint, cursor=self.checkpoint.day_cursor))
         return True
 
     def expect_writes(self) -> None:
@@ -294,7 +298,7 @@ class MicroBatcher:
         late_days = set(self.checkpoint.late_days)
         if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(_TRANSACTIONS):
             late_days.add(yesterday.first_ds)
-        self._save(replace(self.checkpoint, day=ds, late_days=sorted(late_days)))
+        self._save(replace(self.checkpoint, day=ds, day_cursor=self.checkpoint.cursor, late_days=sorted(late_days)))
         return ds
 
     def _without(self, table: str, day: dt.date) -> MissingTable | None:

@@ -99,7 +99,9 @@ FAILURES = IncidentKind(
 )
 _EXPECTED = (FraudError, HiveIOError, OSError, OperationalError)
 """Errors of source, warehouse, a full disk, a locked database. Others are defects and are logged with a traceback."""
-_CONCURRENT_WRITE = "Concurrent write detected: another run has replaced the current day; reading it again from its beginning"
+_CONCURRENT_WRITE = (
+    "Concurrent write detected: another run has replaced the current day; reading again what has arrived since it began"
+)
 
 
 @dataclass

@@ -6,10 +6,12 @@ import datetime as dt
 from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
+from operator import itemgetter
 
 import pyarrow as pa
 
 from fraud_assets.schemas.detection import SCORECARDS
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.scoring.card import DEFAULT_CARD, Card, read_card
 from fraud_assets.scoring.learn import Edges, learn
 from fraud_assets.scoring.queries import InForce, training_query
@@ -49,13 +51,17 @@ def cards_in_force(warehouse: Warehouse, span: Span, pinned: Card | None = None)
         return [InForce(pinned, f"pinned-{pinned.digest}", span)]
     before = Span.days(span.first_day - KEPT, span.last_day)
     warehouse.ensure_table(SCORECARDS)
-    rows = sorted(warehouse.read(SCORECARDS.full_name, ["version", "card", PARTITION], before).to_pylist(), key=_day_of)
+    rows = warehouse.read(SCORECARDS.full_name, ["version", "card", PARTITION], before).to_pylist()
+    rows.sort(key=itemgetter(PARTITION), reverse=True)
     found: list[InForce] = []
-    for version, days in groupby(span.each_day(), key=lambda day: _version_on(rows, day)):
-        of_card = list(days)
-        start = max(span.start, dt.datetime.combine(of_card[0], dt.time(), dt.UTC))
-        end = min(span.end, dt.datetime.combine(of_card[-1] + DAY, dt.time(), dt.UTC))
-        found.append(InForce(*_card(version, rows), Span(start, end)))
+    for row, grouped in groupby(span.each_day(), key=lambda day: _latest(rows, day)):
+        of_card = list(grouped)
+        days = Span.days(of_card[0], of_card[-1])
+        part = Span(max(span.start, days.start), min(span.end, days.end))
+        if row is None:
+            found.append(InForce(default_card(), f"default-{default_card().digest}", part))
+        else:
+            found.append(InForce(Card.model_validate_json(row["card"]), row["version"], part))
     return found
 
 
@@ -87,7 +93,7 @@ def _learned(warehouse: Warehouse, day: dt.date, edges: Edges, rules: Sequence[T
 
 
 def _first_day(warehouse: Warehouse, last: dt.date) -> dt.date:
-    counts = warehouse.partitions("fintech.transaction_features")
+    counts = warehouse.partitions(TRANSACTION_FEATURES.full_name)
     first, together = last, counts.get(last.isoformat(), 0)
     for _ in range(TRAINING_DAYS - 1):
         together += counts.get((first - DAY).isoformat(), 0)
@@ -97,16 +103,7 @@ def _first_day(warehouse: Warehouse, last: dt.date) -> dt.date:
     return first
 
 
-def _day_of(row: dict[str, str]) -> str:
-    return row[PARTITION]
-
-
-def _version_on(rows: Sequence[dict[str, str]], day: dt.date) -> str | None:
+def _latest(rows: Sequence[dict[str, str]], day: dt.date) -> dict[str, str] | None:
+    """The latest row, given the last first, that is in force on a day."""
     oldest = (day - KEPT).isoformat()
-    return next((row["version"] for row in reversed(rows) if oldest <= row[PARTITION] <= day.isoformat()), None)
-
-
-def _card(version: str | None, rows: Sequence[dict[str, str]]) -> tuple[Card, str]:
-    if version is None:
-        return default_card(), f"default-{default_card().digest}"
-    return Card.model_validate_json(next(row["card"] for row in rows if row["version"] == version)), version
+    return next((row for row in rows if oldest <= row[PARTITION] <= day.isoformat()), None)

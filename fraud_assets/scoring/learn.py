@@ -48,7 +48,7 @@ def learn(rows: pa.Table, edges: Edges, rules: Sequence[str], origin: str) -> Ca
     frauds = np.asarray(rows.column(FRAUD).to_numpy(), dtype=np.int8)
     if frauds.sum() < LEAST_FRAUDS or frauds.all():
         return None
-    parts = list(_parts(rows, edges, frauds))
+    parts = _parts(rows, edges, frauds)
     bins = [_bins(rows, part) for part in parts]
     hits = [np.asarray(rows.column(HIT + rule).to_numpy(), dtype=np.int8) for rule in rules]
     counts = [len(part.edges) + 2 for part in parts]

@@ -11,7 +11,7 @@ from sqlglot import exp
 from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.scoring.card import MOST_POINTS, POINTS_TO_DOUBLE, UNNAMED, Card, Part
-from fraud_assets.sql.windows import hiveql, table_node, union_all, within
+from fraud_assets.sql.windows import hits_within, hiveql, rows_within, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -48,7 +48,7 @@ def training_query(span: Span, features: Iterable[str], rules: Sequence[Table], 
     """
     rows = _features_and_hits(span, rules)
     label = exp.func("COALESCE", exp.column("is_fraud", table="l"), literal(0))
-    columns = [exp.column(name, table="f") for name in (*features, PARTITION)]
+    columns = [exp.column(name, table="f") for name in features]
     labels = within(exp.select("transaction_id").distinct().from_(table_node(LABELS)), LABELS, known).where("is_fraud")
     frauds = exp.select("k.transaction_id", literal(1).as_("is_fraud")).from_(labels.subquery("k"))
     rows = rows.select(*columns, *(_hit(rule).as_(HIT + rule.name) for rule in rules), label.as_(FRAUD))
@@ -83,17 +83,10 @@ def _scores(each: InForce, rules: Sequence[Table]) -> exp.Select:
 
 def _features_and_hits(span: Span, rules: Sequence[Table]) -> exp.Select:
     """Transactions of the span as `f`, with the hits of the rules as `h`."""
-    rows = exp.select().from_(
-        within(exp.select("*").from_(table_node(TRANSACTION_FEATURES)), TRANSACTION_FEATURES, span).subquery("f")
-    )
+    rows = exp.select().from_(rows_within(TRANSACTION_FEATURES, span).subquery("f"))
     if not rules:
         return rows
-    hits = union_all(
-        [
-            within(exp.select("transaction_id", literal(rule.name).as_("rule"), PARTITION).from_(table_node(rule)), rule, span)
-            for rule in rules
-        ]
-    )
+    hits = hits_within({rule.name: rule for rule in rules}, span)
     hit_by = [
         exp.func("MAX", exp.Case().when(exp.column("rule").eq(literal(rule.name)), literal(1)).else_(literal(0))).as_(rule.name)
         for rule in rules

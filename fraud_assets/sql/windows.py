@@ -105,6 +105,21 @@ def within(tree: exp.Select, table: Table, span: Span, source: str | None = None
     return tree.where(*between(exp.column(table.time_column, table=source), span.start, span.end))
 
 
+def rows_within(table: Table, span: Span) -> exp.Select:
+    """All columns of a table's rows of the span."""
+    return within(exp.select("*").from_(table_node(table)), table, span)
+
+
+def hits_within(tables: Mapping[str, Table], span: Span) -> exp.Query:
+    """`rule`, `transaction_id` and day of the span's rows in several tables; `rule` is the name that each is given under."""
+    return union_all(
+        [
+            within(exp.select(literal(name).as_("rule"), "transaction_id", PARTITION).from_(table_node(table)), table, span)
+            for name, table in tables.items()
+        ]
+    )
+
+
 def with_lookback(table: Table, span: Span, lookback: dt.timedelta, before_only: bool = False) -> exp.Select:
     """Rows of the span, extended back by the lookback window.
 

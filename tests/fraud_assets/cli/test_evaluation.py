@@ -15,8 +15,7 @@ from click.testing import CliRunner, Result
 
 from fraud_assets.cli.main import main
 from fraud_assets.clock import Clock
-from fraud_assets.evaluation.protocol import SCORES
-from fraud_assets.schemas.detection import rule_table
+from fraud_assets.schemas.detection import TRANSACTION_SCORES, rule_table
 from fraud_assets.schemas.evaluation import LABELS
 from hive_io import Column, EmbeddedWarehouse, Span, Table
 from tests.fraud_fixtures import fill, transaction
@@ -151,14 +150,18 @@ def test_scores_of_every_transaction_take_precedence(lake: Path) -> None:
     """Where the table has rows of the days: an empty one, or one of other days, does not count."""
     warehouse = EmbeddedWarehouse(lake)
     columns = (Column("transaction_id", "STRING"), Column("event_time", "TIMESTAMP"), Column("score", "DOUBLE"))
-    scores = Table("fintech", SCORES, columns, key=("transaction_id",), time_column="event_time")
+    scores = Table("fintech", TRANSACTION_SCORES.name, columns, key=("transaction_id",), time_column="event_time")
     warehouse.ensure_table(scores)
     assert answer("evaluate", *RANGE, "--warehouse", lake)["scored_by"] == "fraud_alerts"
     rows = warehouse.read("fintech.transactions", ["transaction_id", "event_time", "ds"])
     better = [{"a": 0.9, "b": 0.8}.get(name[0], 0.1) for name in rows.column("transaction_id").to_pylist()]
     warehouse.replace(scores, rows.append_column("score", pa.array(better)).select(scores.arrow_schema.names), SPAN)
     found = answer("evaluate", *RANGE, "--k", "2", "--warehouse", lake)
-    assert (found["scored_by"], found["average_precision"], found["daily_precision"]) == (SCORES, 1.0, {"2": 1.0})
+    assert (found["scored_by"], found["average_precision"], found["daily_precision"]) == (
+        TRANSACTION_SCORES.name,
+        1.0,
+        {"2": 1.0},
+    )
     outside = answer("evaluate", "--from", "2026-02-01", "--to", "2026-02-02", "--warehouse", lake)
     assert (outside["scored_by"], outside["transactions"], outside["average_precision"]) == ("fraud_alerts", 0, None)
 

@@ -187,8 +187,8 @@ def test_explain_as_of_a_time_reads_no_later_versions(filled: Path) -> None:
     name = alert["transaction_id"]
     now = fraud("explain", name, "--warehouse", filled).output
     assert fraud("explain", name, "--warehouse", filled, "--as-of", dt.datetime.now(dt.UTC).isoformat()).output == now
-    score = json.loads(fraud("explain", name, "--warehouse", filled, "--format", "json").output)["score"]
-    assert score["result"] == score["stored"] == alert["score"]
+    points = json.loads(fraud("explain", name, "--warehouse", filled, "--format", "json").output)["points"]
+    assert points["score"] == alert["score"]
     before = refused(fraud("explain", name, "--warehouse", filled, "--as-of", "2026-01-01T10:00Z"))
     assert name in before
     zoneless = refused(fraud("explain", name, "--as-of", "2026-01-01T10:00"))
