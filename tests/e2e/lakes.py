@@ -34,7 +34,8 @@ def _frozen(row: dict[str, object]) -> tuple[object, ...]:
 def assert_same(one: Rows, other: Rows) -> None:
     assert one.keys() == other.keys()
     for name in one:
-        assert one[name] == other[name], name
+        only = [list((a - b).elements()) for a, b in ((one[name], other[name]), (other[name], one[name]))]
+        assert only == [[], []], f"{name}: rows of one warehouse only, then of the other: {only}"
 
 
 def assert_parity(one: Warehouse, other: Warehouse) -> None:

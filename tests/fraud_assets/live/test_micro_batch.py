@@ -286,8 +286,8 @@ def test_rows_that_another_run_has_removed_are_read_again(
     with SourceClient(source.url) as client:
         load_history(lake, client, source)
         batcher = batcher_of(lake, client, tmp_path)
-        source.now = LAST_POLL - dt.timedelta(hours=2)
-        list(batcher.poll(DAY))
+        for source.now in (LAST_POLL - dt.timedelta(days=1), FIRST_POLL, LAST_POLL - dt.timedelta(hours=2)):
+            list(batcher.poll(source.now.date()))
         assert not batcher.concurrent_write()
         # as a run that read the source in the afternoon and ends now
         removed = Span(dt.datetime(2026, 3, 12, 16, tzinfo=dt.UTC), dt.datetime(2026, 3, 12, 17, tzinfo=dt.UTC))
@@ -298,7 +298,8 @@ def test_rows_that_another_run_has_removed_are_read_again(
             assert batcher.concurrent_write()
         else:
             assert [batch.concurrent_write for batch in batcher.poll(DAY)] == [True]
-        assert batcher.checkpoint.cursor is None
+        assert batcher.checkpoint.cursor is not None
+        assert batcher.checkpoint.cursor == batcher.checkpoint.day_cursor
         assert not any(batch.concurrent_write for batch in batcher.poll(DAY))
     assert not batcher.concurrent_write()
     assert_same(of_the_day(rows_of(lake)), of_the_day(after_a_run))
