@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "engine": _ENGINE,
     F + "explain": _ENGINE,
     F + "evaluation": _ENGINE,
+    F + "workshop": {*_ENGINE, F + "evaluation"},
     F + "configured_rules": {*_ENGINE, F + "settings"},
     F + "configured_source": {*_ENGINE, F + "settings"},
     F + "defs": {*_DEFS, "hive_io.dagster"},
@@ -53,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "runs": {*_RUNS, "hive_io.locations"},
     F + "live": {*_RUNS, F + "live", "hive_io.locations"},
     F + "cli": {
-        *_RUNS, F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", "airflow_bridge",
+        *_RUNS, F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", F + "workshop", "airflow_bridge",
         "airflow_bridge.export", "hive_io.locations", "mock_sources",
     },
 }  # fmt: skip
@@ -72,6 +73,7 @@ MAY_NOT_IMPORT = {
     F + "live": {"click"},
     F + "schemas": {"click", "dagster", "duckdb"},
     F + "sql": {"click", "dagster", "duckdb"},
+    F + "workshop": {"click", "dagster"},
     "hive_io": {"dagster"},
     "hive_io.delta": {"dagster"},
     "hive_io.hive": {"dagster"},

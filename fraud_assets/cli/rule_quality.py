@@ -99,7 +99,7 @@ def print_quality(console: Console, span: Span, measured: Sequence[Quality], mat
     every = measured[0]
     expected = "" if every.expected is None else f"; {every.expected:,.0f} are expected in all"
     console.print(f"Known frauds: {every.known:,}{expected}. Alerts a day: {every.hits_a_day:,.1f}.", highlight=False)
-    console.print(visible(f"Caught: {_amounts(every.money_caught)}. Missed: {_amounts(every.money_missed)}."), markup=False)
+    console.print(visible(f"Caught: {amounts(every.money_caught)}. Missed: {amounts(every.money_missed)}."), markup=False)
     console.print(matured_days(span, maturity), style="dim")
     console.print("Intervals are 95 %. Recall's includes the frauds to come, from all missed to all caught.", style="dim")
 
@@ -123,5 +123,6 @@ def percent_between(share: float | None, interval: Interval | None) -> str:
     return f"{share:.1%} ({interval[0] * 100:.0f}–{interval[1] * 100:.0f})"
 
 
-def _amounts(money: Money) -> str:
+def amounts(money: Money) -> str:
+    """Amounts per currency, such as `1,200.00 EUR, 5.00 USD`."""
     return ", ".join(f"{amount:,} {currency}".strip() for currency, amount in money.items()) or "nothing"

@@ -19,6 +19,7 @@ from fraud_assets.cli.lake import read_lake
 from fraud_assets.cli.options import DAY, console, format_option, source_option, warehouse_option
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.rule_quality import quality
+from fraud_assets.cli.rule_trial import try_rule
 from fraud_assets.cli.safe_text import json_text, visible, write_csv
 from fraud_assets.configured_rules import rule_book
 from fraud_assets.detection import rule_facts
@@ -37,10 +38,11 @@ from hive_io.locations import warehouse_exists
 
 @click.group()
 def rules() -> None:
-    """List, check, measure, document and create rules."""
+    """List, check, try, measure, document and create rules."""
 
 
 rules.add_command(quality)
+rules.add_command(try_rule)
 
 
 @rules.command("list")

@@ -79,7 +79,7 @@ def read_rule_book(
     rules_read: dict[str, Rule] = {}
     for path in sorted(rules.glob("*.sql")):
         try:
-            rules_read[path.stem] = _read_rule(path, rules_file, apis)
+            rules_read[path.stem] = read_rule(path, rules_file, apis)
         except RuleError as error:
             problems.append(str(error))
     features_read: dict[str, SqlFile[FeatureFrontMatter]] = {}
@@ -97,7 +97,12 @@ def read_rule_book(
     return RuleBook(rules_read, features_read, apis, read_card(scorecard) if scorecard else None)
 
 
-def _read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> Rule:
+def read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = API_TABLES) -> Rule:
+    """Read and check one rule file, with what the rules file sets for it.
+
+    Raises:
+        RuleError: the first problem, with file and line.
+    """
     file = read_file(path, RuleFrontMatter)
     file = file.with_values(rules_file.params(file.name, file.meta.params))
     meta, over = file.meta, rules_file.of(file.name)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud_assets.detection.overrides import Overrides
-from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, _read_rule
+from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule
 from fraud_assets.detection.rule_facts import params
 from fraud_assets.detection.rule_pages import pages
 from fraud_assets.errors import RuleError
@@ -104,7 +104,7 @@ def outcome(folder: Path, name: str, text: str) -> str:
     path = folder / name
     path.write_text(text, encoding="utf-8", errors="replace")
     try:
-        rule = _read_rule(path, Overrides(), API_TABLES)
+        rule = read_rule(path, Overrides(), API_TABLES)
     except RuleError as error:
         said = str(error)
         assert all(re.match(rf"{re.escape(str(path))}:\d+: .", line) for line in said.splitlines()[:1]), said
