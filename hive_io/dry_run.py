@@ -1,8 +1,8 @@
-"""Dry run of a query: the columns and types of its result, computed on empty tables in memory."""
+"""Dry run of a query, on tables in memory: the columns and types of its result, or its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import duckdb
@@ -15,7 +15,10 @@ from hive_io.table import Table
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect()
+    database = duckdb.connect()
+    # GLOBAL, because a new cursor takes the machine's zone
+    database.execute("SET GLOBAL TimeZone = 'UTC'")
+    return database
 
 
 def result_schema(query: HiveQL, tables: Mapping[str, Table]) -> pa.Schema:
@@ -44,3 +47,34 @@ def result_schema(query: HiveQL, tables: Mapping[str, Table]) -> pa.Schema:
             return connection.sql(sql).to_arrow_table().schema
         except duckdb.Error as error:
             raise QueryError(str(error).partition("\n")[0]) from None
+
+
+def results_on(query: HiveQL, tables: Mapping[str, Table], each: Iterable[Mapping[str, pa.Table]]) -> list[pa.Table]:
+    """Return a query's results in the embedded engine, one for each of several sets of rows. It is translated once.
+
+    Args:
+        tables: descriptions by `database.name`, of all that the query reads.
+        each: rows of these tables, by `database.name`; a table without rows is empty.
+
+    Raises:
+        QueryError: the engine rejects the query, or cannot compute a value.
+    """
+    read: set[str] = set()
+
+    def relation(name: str) -> str:
+        if name not in tables:
+            raise QueryError(f"There is no table {name}")
+        read.add(name)
+        return name
+
+    sql = to_duckdb(query.bound(), relation, columns_in(tables), strict=query.is_text)
+    found = []
+    for rows in each:
+        with _database().cursor() as connection:
+            for name in read:
+                connection.register(name, rows[name] if name in rows else tables[name].arrow_schema.empty_table())
+            try:
+                found.append(connection.sql(sql).to_arrow_table())
+            except duckdb.Error as error:
+                raise QueryError(str(error).partition("\n")[0]) from None
+    return found

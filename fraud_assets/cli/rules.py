@@ -18,6 +18,7 @@ from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import read_lake
 from fraud_assets.cli.options import DAY, console, format_option, source_option, warehouse_option
 from fraud_assets.cli.records import print_record
+from fraud_assets.cli.rule_examples import test_rules
 from fraud_assets.cli.rule_quality import quality
 from fraud_assets.cli.rule_trial import try_rule
 from fraud_assets.cli.safe_text import json_text, visible, write_csv
@@ -38,10 +39,11 @@ from hive_io.locations import warehouse_exists
 
 @click.group()
 def rules() -> None:
-    """List, check, try, measure, document and create rules."""
+    """List, check, test, try, measure, document and create rules."""
 
 
 rules.add_command(quality)
+rules.add_command(test_rules)
 rules.add_command(try_rule)
 
 
@@ -208,9 +210,9 @@ def docs(out: Path, check: bool) -> None:
     help="Checkout of this project to write to. [default: the checkout that this command runs from]",
 )
 def new(name: str, checkout: Path) -> None:
-    """Create rule NAME, and a test of it.
+    """Create rule NAME, and examples of it.
 
-    It is a small working rule in shadow, whose test passes.
+    It is a small working rule in shadow, whose examples pass.
     """
-    rule, test = write_scaffold(name, checkout)
-    click.echo(f"{rule}\n{test}\nEdit both, then run: fraud rules check; python -m pytest {test}")
+    rule, examples = write_scaffold(name, checkout)
+    click.echo(f"{rule}\n{examples}\nEdit both, then run: fraud rules check; fraud rules test {name}")

@@ -46,6 +46,18 @@ def counted_hits(rule: Rule, tables: Mapping[str, Table], span: Span) -> Counted
     return CountedFilter(rows, "hit" if "hit" in rule.returns else None, "event_time", projection)
 
 
+def judged_query(rule: Rule, tables: Mapping[str, Table], span: Span, select: exp.Query | None = None) -> HiveQL:
+    """Every transaction of a span that the rule judged: `transaction_id`, `hit`, `weight`, `reason`, `evidence`.
+
+    Args:
+        select: another SELECT with the same columns, to run in place of the rule's.
+    """
+    ctes, judged = as_cte(window_query(rule.file, tables, span, select=select), JUDGED)
+    hit = exp.column("hit") if "hit" in rule.returns else exp.true()
+    columns = [hit.as_("hit"), _weight(rule).as_("weight"), _reason(rule).as_("reason"), _evidence(rule).as_("evidence")]
+    return hiveql(with_ctes(_timed(exp.select("transaction_id", *columns).from_(judged), span), ctes))
+
+
 def coverage_query(rule: Rule, tables: Mapping[str, Table], span: Span) -> HiveQL:
     """One row per day with transactions: `ds`, `transactions`, how many of them the rule could judge (`judged`), `hits`."""
     ctes, judged = as_cte(window_query(rule.file, tables, span), JUDGED)

@@ -19,7 +19,7 @@ from fraud_assets.schemas.catalog import fixed_tables
 from fraud_assets.schemas.detection import rule_table
 from fraud_assets.schemas.sources import API_TABLES, ApiTable
 from fraud_assets.sql.files import FrontMatter, SqlFile
-from fraud_assets.sql.params import Lookback
+from fraud_assets.sql.params import Amounts, Lookback
 from fraud_assets.sql.windows import hiveql, window_query
 from hive_io import Span, Table
 from hive_io.dry_run import result_schema
@@ -103,6 +103,13 @@ class Rule:
     @property
     def name(self) -> str:
         return self.file.name
+
+    def with_values(self, values: Mapping[str, Decimal | int | Amounts]) -> Rule:
+        """The rule with other values for some params, which `Param.read` gave."""
+        other = replace(self, file=self.file.with_values(values))
+        if "types" in vars(self):
+            vars(other)["types"] = self.types  # found by a dry run; a value changes no kind of column
+        return other
 
     @property
     def table(self) -> Table:

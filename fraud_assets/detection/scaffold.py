@@ -1,4 +1,4 @@
-"""The scaffold of a new rule: a small rule that works, and a test of it that passes."""
+"""The scaffold of a new rule: a small rule that works, and examples of it that pass."""
 
 from __future__ import annotations
 
@@ -33,53 +33,50 @@ JOIN customer_profiles p
   ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
 """)
 
-_TEST = Template('''\
-"""$name: hits, near misses, and transactions that it cannot judge."""
-
-from __future__ import annotations
-
-from fraud_assets.detection.rule_book import read_rule_book
-from fraud_assets.engine.engine import Engine
-from hive_io import EmbeddedWarehouse
-from tests.boundaries import Boundary
-from tests.fraud_fixtures import judge, profile, transaction
-
-RULE = "$name"
-# for each param: a looser value, the default, a tighter one; `at` hits with the first two, `miss` only with the first
-BOUNDARIES = [
-    Boundary(
-        RULE,
-        "times_mean",
-        (9.9999, 10, 10.0001),
-        {
-            "customer_profiles": [profile("c1")],
-            "transactions": [transaction("at", "c1", "1000.00"), transaction("miss", "c1", "999.99")],
-        },
-    ),
-]
-
-
-def test_hits_near_misses_and_what_is_not_judged(lake: EmbeddedWarehouse) -> None:
-    result = judge(
-        Engine(read_rule_book()),
-        lake,
-        RULE,
-        customer_profiles=[profile("c1")],  # a mean of 100.00
-        transactions=[
-            transaction("hit", "c1", "1000.00"),
-            transaction("near miss", "c1", "999.99"),
-            transaction("not judged", "stranger", "9999.00"),
-        ],
-    )
-    assert {name: hit["reason"] for name, hit in result.hits.items()} == {
-        "hit": "1000.00 is 10 times this customer's mean of 100.00, or more",
-    }
-    assert (result.transactions, result.judged) == (3, 2)
-''')
+_EXAMPLES = Template("""\
+# What $name.sql must say of these rows. Run them with `fraud rules test $name`.
+defaults: # columns that every row has unless it says otherwise
+  customer_profiles: {currency: EUR, amount_mean: 100.00}
+  transactions: {currency: EUR}
+examples:
+- example: Hits, near misses, and what is not judged
+  rows:
+    customer_profiles:
+    - {customer_id: c1}
+    transactions:
+    - {transaction_id: far above, customer_id: c1, amount: 1000.00}
+    - {transaction_id: near miss, customer_id: c1, amount: 999.99}
+    - {transaction_id: no history, customer_id: stranger, amount: 9999.00}
+  expect:
+    far above: {hit: "1000.00 is 10 times this customer's mean of 100.00, or more"}
+    near miss: no hit
+    no history: not judged
+- example: At the boundary of times_mean
+  params: {times_mean: 10}
+  # with the looser value both hit, with the tighter one none does
+  boundary: {param: times_mean, looser: 9.9999, tighter: 10.0001}
+  rows:
+    customer_profiles:
+    - {customer_id: c1}
+    transactions:
+    - {transaction_id: at, customer_id: c1, amount: 1000.00}
+    - {transaction_id: miss, customer_id: c1, amount: 999.99}
+  expect:
+    at: hit
+    miss: no hit
+- example: Currencies are not compared
+  rows:
+    customer_profiles:
+    - {customer_id: c1}
+    transactions:
+    - {transaction_id: in yen, customer_id: c1, amount: 9999.00, currency: JPY}
+  expect:
+    in yen: not judged
+""")
 
 
 def write_scaffold(name: str, checkout: Path = CHECKOUT) -> tuple[Path, Path]:
-    """Write a rule and its test into a checkout of this project, and return both paths.
+    """Write a rule and its examples into a checkout of this project, and return both paths.
 
     Raises:
         RuleError: the name is invalid or taken, the folder is not a checkout, or a file cannot be written.
@@ -87,20 +84,16 @@ def write_scaffold(name: str, checkout: Path = CHECKOUT) -> tuple[Path, Path]:
     if not name_is_allowed(name):
         raise RuleError(f"{name!r} is not a valid rule name; {NAMING}")
     rule = checkout / "fraud_assets" / "rules" / f"{name}.sql"
-    test = checkout / "tests" / "rules" / f"test_{name}.py"
-    for path in (rule, test):
+    examples = rule.with_name(f"{name}.examples.yaml")
+    for path in (rule, examples):
         if path.exists():
             raise RuleError(f"{path} already exists; choose another name, or edit that file")
-    if not rule.parent.is_dir() or not (checkout / "tests").is_dir():
-        raise RuleError(
-            f"{checkout} is not a checkout of this project; name one with --folder (it has fraud_assets/rules and tests)"
-        )
+    if not rule.parent.is_dir():
+        raise RuleError(f"{checkout} is not a checkout of this project; name one with --folder (it has fraud_assets/rules)")
     words = {"name": name, "title": name.replace("_", " ").strip().capitalize()}
     try:
-        test.parent.mkdir(exist_ok=True)
-        (test.parent / "__init__.py").touch()
-        test.write_text(_TEST.substitute(words), encoding="utf-8")
+        examples.write_text(_EXAMPLES.substitute(words), encoding="utf-8")
         rule.write_text(_RULE.substitute(words), encoding="utf-8")
     except OSError as error:
         raise RuleError(f"cannot write {error.filename}: {error.strerror}") from None
-    return rule, test
+    return rule, examples

@@ -94,7 +94,10 @@ class SqlFile(Generic[M_co]):
 
     def with_values(self, values: Mapping[str, Decimal | int | Amounts]) -> SqlFile[M_co]:
         """The file with other values for some params."""
-        return replace(self, values={**self.values, **values})
+        other = replace(self, values={**self.values, **values})
+        if "_tree" in vars(self):
+            vars(other)["_tree"] = self._tree  # no value changes it, and parsing takes most of the time of reading a file
+        return other
 
     def error(self, message: str, line: int | None = None) -> RuleError:
         """An error that names the file and the line."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -295,7 +295,7 @@ def with_params(rule: Rule, given: Mapping[str, Any]) -> Rule:
             values[name] = rule.file.meta.params[name].read(value)
         except ValueError as error:
             raise RuleError(f"{rule.name}: {param}: {error}") from None
-    return replace(rule, file=rule.file.with_values(values))
+    return rule.with_values(values)
 
 
 def sweep_values(rule: Rule, param: str, text: str) -> list[Decimal | int]:

@@ -170,21 +170,23 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_new_rule_is_valid_and_its_test_passes_and_can_fail(checkout: Path) -> None:
+def test_a_new_rule_is_valid_and_its_examples_pass_and_can_fail(checkout: Path) -> None:
     made = python(checkout, "-m", "fraud_assets", "rules", "new", "much_more_than_usual")
     rule = checkout / "fraud_assets" / "rules" / "much_more_than_usual.sql"
-    test = checkout / "tests" / "rules" / "test_much_more_than_usual.py"
-    assert made.stdout.splitlines()[:2] == [str(rule), str(test)], made.stderr
+    examples = rule.with_name("much_more_than_usual.examples.yaml")
+    assert made.stdout.splitlines()[:2] == [str(rule), str(examples)], made.stderr
     checked = python(checkout, "-m", "fraud_assets", "rules", "check")
     assert checked.stdout.startswith(f"{len([*RULES_FOLDER.glob('*.sql')]) + 1} rules and "), checked.stderr
     book = read_rule_book(rule.parent)
     assert book.rules["much_more_than_usual"].status == "shadow"
     assert "much_more_than_usual" in [r.name for r in book.evaluated]
     assert "much_more_than_usual" not in [r.name for r in book.alerting]
-    passed = python(checkout, "-m", "pytest", "-q", str(test))
-    assert "1 passed" in passed.stdout, passed.stdout
+    passed = python(checkout, "-m", "fraud_assets", "rules", "test", "much_more_than_usual", "--mutate")
+    assert passed.returncode == 0 and "all pass" in passed.stdout, passed.stdout
+    assert "nothing would notice" not in passed.stdout
     rule.write_text(rule.read_text().replace("t.amount >= p.amount_mean", "t.amount > p.amount_mean"))
-    assert "1 failed" in python(checkout, "-m", "pytest", "-q", str(test)).stdout
+    failed = python(checkout, "-m", "fraud_assets", "rules", "test", "much_more_than_usual")
+    assert failed.returncode == 1 and "expected a hit, found no hit" in failed.stdout
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,6 @@ def test_a_rule_that_exists_is_not_overwritten(checkout: Path) -> None:
     said = refused(fraud("rules", "new", "high_value", "--folder", checkout))
     assert "high_value.sql" in said and "exists" in said
     assert (checkout / "fraud_assets" / "rules" / "high_value.sql").read_text() == before
-    assert not (checkout / "tests" / "rules" / "test_high_value.py").exists()
 
 
 def test_a_folder_that_is_not_a_checkout(tmp_path: Path) -> None:
