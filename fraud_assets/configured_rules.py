@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
+from fraud_assets.errors import RuleError
 from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.schemas.sources import API_TABLES
 from fraud_assets.settings import Settings
 
 
-def rule_book(settings: Settings, rules: Path = RULES_FOLDER) -> RuleBook:
+def rule_book(settings: Settings, rules: Path | None = None) -> RuleBook:
     """Read and check every rule and feature.
 
     Args:
-        rules: folder of the rule files.
+        rules: folder of the rule files; by default those of the settings.
 
     Raises:
         RuleError: all problems found, each with file and line.
@@ -22,4 +23,17 @@ def rule_book(settings: Settings, rules: Path = RULES_FOLDER) -> RuleBook:
         SettingsError: the scorecard has.
     """
     apis = read_source_file(settings.source).apis_with_extra_columns if settings.source else API_TABLES
-    return read_rule_book(rules, overrides=settings.rules_file, apis=apis, scorecard=settings.scorecard)
+    folders = rule_folders(settings) if rules is None else [rules]
+    return read_rule_book(folders, overrides=settings.rules_file, apis=apis, scorecard=settings.scorecard)
+
+
+def rule_folders(settings: Settings) -> list[Path]:
+    """The folders that rules are read from: that of this package unless it is switched off, and the company's own.
+
+    Raises:
+        RuleError: the company's folder does not exist.
+    """
+    own = settings.rules_folder
+    if own is not None and not own.is_dir():
+        raise RuleError(f"FRAUD_RULES_FOLDER: expected a folder with rule files, found {own}")
+    return [*([RULES_FOLDER] if settings.shipped_rules == "on" else []), *([own] if own else [])]

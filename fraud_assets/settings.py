@@ -37,6 +37,8 @@ class Settings(BaseSettings):
         snapshot_patience: seconds for which detection waits for snapshots when a day begins.
         scorecard: JSON file with a scorecard that is in force instead of the learned ones; None for the learned ones.
         rules_file: YAML file with params, weights, severities and statuses that override the rule files; None for no overrides.
+        rules_folder: folder with rule files of the company's own; None for those of this package alone.
+        shipped_rules: `off` leaves out the rules of this package.
         first_day: first partition of every asset, a UTC day; by default that of the `first_day_file`, if there is one.
         rejected_limit: largest share of rejected rows in a load, 0 to 1; above it, the table keeps its previous rows.
         correction_days: largest number of days by which a correction may move a transaction; 0 removes no earlier version.
@@ -65,6 +67,8 @@ class Settings(BaseSettings):
     snapshot_patience: Annotated[float, Field(ge=0)] = 60
     rules_file: Path | None = None
     scorecard: Path | None = None
+    rules_folder: Path | None = None
+    shipped_rules: Literal["on", "off"] = "on"
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
     correction_days: Annotated[int, Field(ge=0, le=90)] = 7

@@ -74,7 +74,7 @@ def try_rule(
     settings = read_settings(warehouse=warehouse)
     lake = read_lake(settings)
     book = rule_book(settings)
-    changed = with_params(_rule(book, name, path), dict(_assigned(text) for text in given))
+    changed = with_params(_rule(book, name, path), dict(assigned(text) for text in given))
     as_of = last_known_day(lake, current_clock().today())
     bench = Workbench(book, lake, days_to_try(lake, first, end, as_of), as_of)
     if sweep is not None:
@@ -132,8 +132,8 @@ def _split(text: str) -> tuple[str, str]:
     return param.strip(), value.strip()
 
 
-def _assigned(text: str) -> tuple[str, Any]:
-    """A param and its value, written as in a rules file."""
+def assigned(text: str) -> tuple[str, Any]:
+    """A param and its value, written as in a rules file: `name=value`."""
     param, value = _split(text)
     try:
         return param, bounded_yaml.load(value)

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -19,13 +20,15 @@ from fraud_assets.cli.lake import read_lake
 from fraud_assets.cli.options import DAY, console, format_option, source_option, warehouse_option
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.rule_examples import test_rules
+from fraud_assets.cli.rule_promotion import lock, promote
 from fraud_assets.cli.rule_quality import quality
 from fraud_assets.cli.rule_trial import try_rule
 from fraud_assets.cli.safe_text import json_text, visible, write_csv
 from fraud_assets.configured_rules import rule_book
 from fraud_assets.detection import rule_facts
+from fraud_assets.detection.overrides import Status
 from fraud_assets.detection.rule import SEVERITIES, Rule
-from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
+from fraud_assets.detection.rule_book import RuleBook, read_rule_book
 from fraud_assets.detection.rule_check import orphaned_tables, orphans_named
 from fraud_assets.detection.rule_pages import lagging, pages, write_pages
 from fraud_assets.detection.scaffold import write_scaffold
@@ -39,10 +42,12 @@ from hive_io.locations import warehouse_exists
 
 @click.group()
 def rules() -> None:
-    """List, check, test, try, measure, document and create rules."""
+    """List, check, test, try, promote, measure, document and create rules."""
 
 
 rules.add_command(quality)
+rules.add_command(lock)
+rules.add_command(promote)
 rules.add_command(test_rules)
 rules.add_command(try_rule)
 
@@ -50,7 +55,7 @@ rules.add_command(try_rule)
 @rules.command("list")
 @click.option(
     "--status",
-    type=click.Choice(["active", "shadow", "retired"]),
+    type=click.Choice(get_args(Status)),
     multiple=True,
     help="Only rules of this status. Can be repeated.",
 )
@@ -158,7 +163,7 @@ def check(folder: Path | None, source: Path | None, warehouse: str | None) -> No
     Rules may read the extra columns of the source file.
     """
     settings = read_settings(warehouse=warehouse, source=source)
-    book = rule_book(settings, folder or RULES_FOLDER)
+    book = rule_book(settings, folder)
     if not warehouse_exists(settings.warehouse):
         click.echo(f"No warehouse in {settings.warehouse}: no query was planned", err=True)
     else:

@@ -16,6 +16,8 @@ from fraud_assets.sql.files import line_of_key, validation_message
 from fraud_assets.sql.params import Param
 
 Severity = Literal["low", "medium", "high", "critical"]
+Status = Literal["draft", "shadow", "active", "retired"]
+"""Statuses in the order of a rule's life. Shadow and active rules are evaluated, and only active ones alert."""
 
 
 class RuleOverride(BaseModel):
@@ -24,7 +26,7 @@ class RuleOverride(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     params: dict[str, Any] = {}
-    status: Literal["active", "shadow", "retired"] | None = None
+    status: Status | None = None
     weight: Annotated[float, Field(gt=0, lt=1)] | None = None
     severity: Severity | None = None
 

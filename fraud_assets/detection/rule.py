@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
-from fraud_assets.detection.overrides import Severity
+from fraud_assets.detection.overrides import Severity, Status
 from fraud_assets.schemas.catalog import fixed_tables
 from fraud_assets.schemas.detection import rule_table
 from fraud_assets.schemas.sources import API_TABLES, ApiTable
@@ -57,7 +57,7 @@ class RuleFrontMatter(FrontMatter):
 
     Attributes:
         blind_spot: the fraud that the rule cannot detect, in one sentence. It changes no hit, so the version ignores it.
-        status: `active`; `shadow`: evaluated, but raises no alerts; `retired`: not evaluated.
+        status: `active`; `shadow`: evaluated, but raises no alerts; `draft` and `retired`: not evaluated.
         weight: in (0, 1): how strongly a hit suggests fraud.
         reason: template of the sentence that explains a hit, with `{names}` of evidence columns and params.
         source: where the idea and its thresholds come from.
@@ -65,7 +65,7 @@ class RuleFrontMatter(FrontMatter):
 
     blind_spot: Annotated[str, AfterValidator(_not_blank)]
     severity: Severity
-    status: Literal["active", "shadow", "retired"] = "active"
+    status: Status = "active"
     weight: Annotated[float, Field(gt=0, lt=1)]
     reason: str
     source: str

@@ -7,7 +7,7 @@ the weight of a hit depends on its values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class RuleBook:
     @property
     def evaluated(self) -> list[Rule]:
         """Active and shadow rules, by name."""
-        return [rule for rule in self.rules.values() if rule.status != "retired"]
+        return [rule for rule in self.rules.values() if rule.status in ("active", "shadow")]
 
     @property
     def alerting(self) -> list[Rule]:
@@ -57,7 +57,7 @@ class RuleBook:
 
 
 def read_rule_book(
-    rules: Path = RULES_FOLDER,
+    rules: Path | Sequence[Path] = RULES_FOLDER,
     features: Path = FEATURES_FOLDER,
     overrides: Path | None = None,
     apis: Mapping[str, ApiTable] = API_TABLES,
@@ -66,6 +66,7 @@ def read_rule_book(
     """Read and check every file.
 
     Args:
+        rules: folder of the rule files, or several.
         overrides: path of a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
         apis: the source tables, with the columns that a source file adds.
         scorecard: a file with a card that is in force instead of learned ones.
@@ -77,7 +78,11 @@ def read_rule_book(
     rules_file = read_overrides(overrides) if overrides else Overrides()
     problems = [*rules_file.problems]
     rules_read: dict[str, Rule] = {}
-    for path in sorted(rules.glob("*.sql")):
+    folders = [rules] if isinstance(rules, Path) else [*rules]
+    for path in sorted((path for folder in folders for path in folder.glob("*.sql")), key=lambda path: path.stem):
+        if path.stem in rules_read:
+            problems.append(f"{path}:1: {rules_read[path.stem].file.path} is a rule of this name, too; rename one")
+            continue
         try:
             rules_read[path.stem] = read_rule(path, rules_file, apis)
         except RuleError as error:
@@ -89,7 +94,7 @@ def read_rule_book(
         except RuleError as error:
             problems.append(str(error))
     problems += [f"{features}: {name}.sql is missing" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
-    known = {path.stem for folder in (rules, features) for path in folder.glob("*.sql")}
+    known = {path.stem for folder in (*folders, features) for path in folder.glob("*.sql")}
     unknown = [name for name in rules_file.entries if name not in known]
     problems += [rules_file.message("no rule or feature has this name", name) for name in unknown]
     if problems:

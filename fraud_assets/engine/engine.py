@@ -61,8 +61,8 @@ class Engine:
 
     @property
     def per_transaction(self) -> list[Table]:
-        """Tables whose rows each belong to a transaction of the same day: features, the hits of every rule, scores, alerts."""
-        hits = [self.tables[name] for name in self.book.rules]
+        """Tables whose rows each belong to a transaction of the same day: features, hits of evaluated rules, scores, alerts."""
+        hits = [rule.table for rule in self.book.evaluated]
         return [TRANSACTION_FEATURES, *hits, TRANSACTION_SCORES, FRAUD_ALERTS]
 
     def reads(self, table: str) -> dict[str, dt.timedelta | None]:

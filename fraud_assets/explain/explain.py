@@ -204,7 +204,7 @@ def _weight(engine: Engine, hit: Row, name: str) -> float | None:
 
 def _note(engine: Engine, name: str, version: str) -> str | None:
     rule = engine.book.rules.get(name)
-    if rule is None or rule.status == "retired":
+    if rule is None or rule.status not in ("active", "shadow"):
         return f"version {version} of a rule that is no longer in force"
     return changed(version, rule)
 

@@ -351,28 +351,27 @@ def _value(table: Table, field: pa.Field, value: Any) -> Any:
 
 
 def with_rows(query: HiveQL, tables: Mapping[str, Table], rows: Mapping[str, pa.Table]) -> HiveQL:
-    """The query with the rows of each table in its place, so that it reads no table."""
+    """The query with the rows of each table in its place, so that it reads no table. They have the columns that it names."""
+    named = {column.name for column in query.bound().find_all(exp.Column)}
 
     def in_place(node: exp.Expr) -> exp.Expr:
         if not isinstance(node, exp.Table) or node.db != DATABASE:
             return node
-        table = tables[f"{DATABASE}.{node.name}"]
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
-        return exp.Subquery(this=_literal_rows(table, rows[node.name]), alias=alias, joins=node.args.get("joins"))
+        types = tables[f"{DATABASE}.{node.name}"].column_types
+        rows_here = _literal_rows({name: kind for name, kind in types.items() if name in named}, rows[node.name])
+        return exp.Subquery(this=rows_here, alias=alias, joins=node.args.get("joins"))
 
     return hiveql(cast(exp.Query, query.bound().transform(in_place)))
 
 
-def _literal_rows(table: Table, rows: pa.Table) -> exp.Query:
-    # a list has no literal that is NULL on every engine; no rule reads one
-    types = {name: kind for name, kind in table.column_types.items() if not kind.startswith("ARRAY")}
-
+def _literal_rows(types: Mapping[str, str], rows: pa.Table) -> exp.Query:
     def select(row: Row) -> exp.Select:
         return exp.select(*(exp.cast(_literal(row[name]), kind, dialect="hive").as_(name) for name, kind in types.items()))
 
-    if not rows.num_rows:
-        return select(dict.fromkeys(types)).where(exp.false())
-    return union_all([select(row) for row in rows.to_pylist()])
+    # Apache Hive fails to plan joins with a single row of constants; the day of this row is in no span
+    of_no_day = select(dict.fromkeys(types))
+    return union_all([*map(select, rows.to_pylist()), of_no_day, of_no_day.copy()])
 
 
 def _literal(value: Any) -> exp.Expr:

@@ -97,6 +97,7 @@ class Trial:
         in_force: the rule of this name in force; None if it is not evaluated, or there is none.
         maturity: how much of each day's truth was known.
         transactions: stored in the span.
+        frauds: known among them.
         hits: of the rule.
         alerts: transactions hit by any active rule, before and after. The changed rule counts as active.
         gained, lost: examples of hits, frauds first.
@@ -107,6 +108,7 @@ class Trial:
     span: Span
     maturity: Maturity
     transactions: int
+    frauds: int
     hits: Compared
     alerts: Compared
     gained: Sequence[Example]
@@ -162,25 +164,29 @@ class Workbench:
         """
         return {(row["transaction_id"], row[PARTITION]): row["reason"] for row in self._computed(rule, "reason")}
 
-    def try_rule(self, changed: Rule, examples: int = 3) -> Trial:
+    def try_rule(self, changed: Rule, examples: int = 3, *, alerting: bool = True) -> Trial:
         """Compare a changed rule with the one of its name in force.
 
         Args:
             examples: most examples of hits gained, and of hits lost.
+            alerting: False to count the changed rule as not active.
         """
         in_force = self._in_force(changed.name)
         before = self.hits(in_force) if in_force else {}
-        after = self.hits(changed)
+        same = in_force is not None and in_force.version == changed.version
+        after = before if same else self.hits(changed)
         others = self._hits_of_others(changed.name)
         alerts_before = others | (before.keys() if in_force is not None and in_force.status == "active" else set())
+        alerts_after = others | (after.keys() if alerting else set())
         return Trial(
             rule=changed,
             in_force=in_force,
             span=self.span,
             maturity=self._maturity,
             transactions=self._transactions,
+            frauds=self._frauds(),
             hits=self._compare(before.keys(), after.keys()),
-            alerts=self._compare(alerts_before, others | after.keys()),
+            alerts=self._compare(alerts_before, alerts_after),
             gained=self._examples({key: after[key] for key in after.keys() - before.keys()}, examples),
             lost=self._examples({key: before[key] for key in before.keys() - after.keys()}, examples),
         )
@@ -203,6 +209,11 @@ class Workbench:
             keys = {(row["transaction_id"], row[PARTITION]) for row in self._computed(changed(value))}
             points.append(Point(value, value == current, days, self._tally(keys), self._tally(others | keys)))
         return points
+
+    def _frauds(self) -> int:
+        as_of = self.as_of.isoformat()
+        labels = (self._facts.known(transaction, as_of) for transaction in self._facts.labels)
+        return sum(label is not None and label.is_fraud for label in labels)
 
     def _in_force(self, name: str) -> Rule | None:
         return next((rule for rule in self.book.evaluated if rule.name == name), None)
