@@ -6,6 +6,9 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
+from fraud_assets.cli.rule_trial import try_rule
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.catalog import FEATURE_TABLES
 from fraud_assets.schemas.detection import FRAUD_ALERTS
@@ -14,17 +17,18 @@ from tests.fraud_assets.cli.test_main import fraud, refused
 from tests.fraud_fixtures import all_tables, book_with, compute, judge, transaction
 
 TEXT = (Path(__file__).parent.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
-BLOCKS: dict[str, str] = dict(re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL))
+FOUND: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
+SQL, ERROR, EXAMPLES, UNNOTICED, TRIALS, OVERRIDE = (text for _, text in FOUND)
 FILE = "round_amounts.sql"
 ROWS = [transaction("999", amount="999.00"), transaction("1000", amount="1000.00"), transaction("1000.50", amount="1000.50")]
 
 
-def test_each_kind_of_block_occurs_once() -> None:
-    assert sorted(re.findall(r"```(\w+)\n", TEXT)) == ["sql", "text", "yaml"] == sorted(BLOCKS)
+def test_the_blocks_are_the_ones_tested_here() -> None:
+    assert [kind for kind, _ in FOUND] == ["sql", "text", "yaml", "text", "console", "yaml"]
 
 
 def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
-    book = book_with(tmp_path, {FILE: BLOCKS["sql"]})
+    book = book_with(tmp_path, {FILE: SQL})
     assert fraud("rules", "check", str(tmp_path / "rules")).stdout.startswith(
         f"1 rules and {len(FEATURE_TABLES)} features are valid"
     )
@@ -38,7 +42,7 @@ def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Pat
 
 
 def test_an_override_tries_a_param_in_shadow(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
-    book = book_with(tmp_path, {FILE: BLOCKS["sql"]}, BLOCKS["yaml"])
+    book = book_with(tmp_path, {FILE: SQL}, OVERRIDE)
     rule = book.rules["round_amounts"]
     assert (rule.status, rule.file.values) == ("shadow", {"from_amount": Decimal(1000)})
     engine = Engine(book)
@@ -48,7 +52,24 @@ def test_an_override_tries_a_param_in_shadow(lake: EmbeddedWarehouse, tmp_path: 
 
 def test_the_error_of_the_text_is_reported(tmp_path: Path) -> None:
     good = "  t.amount\nFROM"
-    assert BLOCKS["sql"].count(good) == 1
-    (tmp_path / FILE).write_text(BLOCKS["sql"].replace(good, "  t.amuont\nFROM"), encoding="utf-8")
+    assert SQL.count(good) == 1
+    (tmp_path / FILE).write_text(SQL.replace(good, "  t.amuont\nFROM"), encoding="utf-8")
     said = refused(fraud("rules", "check", str(tmp_path)))
-    assert f"{tmp_path}/{BLOCKS['text'].strip()}" in said
+    assert f"{tmp_path}/{ERROR.strip()}" in said
+
+
+def test_the_examples_pass_and_notice_every_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / FILE).write_text(SQL, encoding="utf-8")
+    examples = tmp_path / "round_amounts.examples.yaml"
+    examples.write_text(EXAMPLES, encoding="utf-8")
+    monkeypatch.setenv("FRAUD_RULES_FOLDER", str(tmp_path))
+    monkeypatch.setenv("FRAUD_SHIPPED_RULES", "off")
+    complete = fraud("rules", "test", "round_amounts", "--mutate")
+    assert complete.stdout == "round_amounts: 4 examples, all pass; 3 of 3 mistakes noticed (100%)\n"
+    examples.write_text(EXAMPLES[: EXAMPLES.index("- example: At the boundary")], encoding="utf-8")
+    assert fraud("rules", "test", "round_amounts", "--mutate").stdout.replace(f"{tmp_path}/", "") == UNNOTICED
+
+
+def test_the_options_of_the_trials_exist() -> None:
+    options = {option for each in try_rule.params for option in each.opts}
+    assert {word for word in TRIALS.split() if word.startswith("--")} <= options

@@ -99,7 +99,8 @@ def test_a_folder_may_have_no_rules(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "evaluated", "alerting"), [("active", True, True), ("shadow", True, False), ("retired", False, False)]
+    ("status", "evaluated", "alerting"),
+    [("active", True, True), ("shadow", True, False), ("retired", False, False), ("draft", False, False)],
 )
 @pytest.mark.parametrize("where", ["file", "overrides"])
 def test_shadow_rules_are_evaluated_and_retired_ones_are_not(
@@ -133,7 +134,7 @@ WRONG: list[tuple[str, str, str | None, tuple[str, ...]]] = [
         "-- weight: 0.2",
         "-- weight: 0.2\n-- status: sleeping",
         "status: sleeping",
-        ("status: ", "'active', 'shadow' or 'retired'", "found 'sleeping'"),
+        ("status: ", "'draft', 'shadow', 'active' or 'retired'", "found 'sleeping'"),
     ),
     ("-- weight: 0.2", "-- weight: 0.2\n-- history: {transactions: 1d}", "history", ("history: ", "unknown")),
     ("-- source: A test.\n", "", None, ("source: ", "missing")),
@@ -316,7 +317,7 @@ def test_invalid_entries_of_a_rules_file_are_reported_one_by_one(tmp_path: Path)
         "night: {weight: 1}": ("night.weight: ", "less than 1", "found 1"),
         "a: {weight: 0}": ("a.weight: ", "greater than 0", "found 0"),
         "b: {severity: bad}": ("b.severity: ", "'low', 'medium', 'high' or 'critical'", "found 'bad'"),
-        "c: {status: off}": ("c.status: ", "'active', 'shadow' or 'retired'", "found False"),
+        "c: {status: off}": ("c.status: ", "'draft', 'shadow', 'active' or 'retired'", "found False"),
         "d: {lookback: 5d}": ("d.lookback: ", "unknown"),
         "e: {params: 5}": ("e.params: ", "dictionary", "found 5"),
         "f: 5": ("f: ", "params, status, weight or severity", "found 5"),
