@@ -52,16 +52,14 @@ def test_rules(name: str | None, server: str | None, mutated: bool, output: str)
         raise RuleError(f"There is no rule {name}; the rules are {', '.join(book.rules)}")
     on = open_warehouse(settings.warehouse, settings.warehouse_password, read_only=True) if server is not None else None
     chosen = [book.rules[name]] if name is not None else [*book.rules.values()]
-    tested = [tested_rule(rule, on, mutated) for rule in chosen]
+    tested = []
+    for rule in chosen:
+        each = tested_rule(rule, on, mutated)
+        tested.append(each)
+        if output == "table":
+            _print(each)
     if output == "json":
         click.echo(json_text([_as_json(each) for each in tested]))
-    else:
-        for each in tested:
-            click.echo(visible(_line(each)))
-            for failure in each.failures:
-                click.echo(visible(f"  {failure}"))
-            for mutant in each.mutation.unnoticed if each.mutation else ():
-                click.echo(visible(f"  {each.rule.file.path}:{mutant.line}: nothing would notice {mutant.change}"))
     if any(each.failures for each in tested) or (name is not None and tested[0].examples is None):
         sys.exit(1)
 
@@ -79,6 +77,14 @@ def tested_rule(rule: Rule, on: Reader | None = None, mutated: bool = False) -> 
     return Tested(rule, examples, failures, mutate(examples) if mutated and not failures else None)
 
 
+def _print(each: Tested) -> None:
+    click.echo(visible(_line(each)))
+    for failure in each.failures:
+        click.echo(visible(f"  {failure}"))
+    for mutant in each.mutation.unnoticed if each.mutation else ():
+        click.echo(visible(f"  {each.rule.file.path}:{mutant.line}: nothing would notice {mutant.change}"))
+
+
 def _line(each: Tested) -> str:
     if each.examples is None:
         return f"{each.rule.name}: no examples; write them in {examples_file(each.rule)}"
@@ -87,6 +93,8 @@ def _line(each: Tested) -> str:
     if each.mutation and each.mutation.share is not None:
         noticed = each.mutation.mutants - len(each.mutation.unnoticed)
         line += f"; {noticed} of {each.mutation.mutants} mistakes noticed ({each.mutation.share:.0%})"
+    if bare := [param for param in each.rule.file.meta.params if param not in each.examples.bounded]:
+        line += f"; no boundary of {', '.join(bare)}"
     return line
 
 
@@ -95,6 +103,9 @@ def _as_json(each: Tested) -> dict[str, Any]:
         "rule": each.rule.name,
         "examples": len(each.examples.examples) if each.examples else 0,
         "failures": [*each.failures],
+        "without_boundary": [
+            param for param in each.rule.file.meta.params if each.examples is None or param not in each.examples.bounded
+        ],
     }
     if each.mutation:
         row["mutants"] = each.mutation.mutants

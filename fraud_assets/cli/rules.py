@@ -211,13 +211,13 @@ def docs(out: Path, check: bool) -> None:
     "checkout",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    default=CHECKOUT,
-    help="Checkout of this project to write to. [default: the checkout that this command runs from]",
+    help="Checkout of this project to write to. [default: FRAUD_RULES_FOLDER, or the checkout that this command runs from]",
 )
-def new(name: str, checkout: Path) -> None:
+def new(name: str, checkout: Path | None) -> None:
     """Create rule NAME, and examples of it.
 
     It is a small working rule in shadow, whose examples pass.
     """
-    rule, examples = write_scaffold(name, checkout)
+    own = read_settings().rules_folder if checkout is None else None
+    rule, examples = write_scaffold(name, checkout or CHECKOUT, own)
     click.echo(f"{rule}\n{examples}\nEdit both, then run: fraud rules check; fraud rules test {name}")

@@ -75,19 +75,25 @@ examples:
 """)
 
 
-def write_scaffold(name: str, checkout: Path = CHECKOUT) -> tuple[Path, Path]:
-    """Write a rule and its examples into a checkout of this project, and return both paths.
+def write_scaffold(name: str, checkout: Path = CHECKOUT, folder: Path | None = None) -> tuple[Path, Path]:
+    """Write a rule and its examples, and return both paths.
+
+    Args:
+        checkout: of this project; they go to its rules.
+        folder: with rules of the company's own; they go there instead.
 
     Raises:
         RuleError: the name is invalid or taken, the folder is not a checkout, or a file cannot be written.
     """
     if not name_is_allowed(name):
         raise RuleError(f"{name!r} is not a valid rule name; {NAMING}")
-    rule = checkout / "fraud_assets" / "rules" / f"{name}.sql"
+    rule = (folder or checkout / "fraud_assets" / "rules") / f"{name}.sql"
     examples = rule.with_name(f"{name}.examples.yaml")
     for path in (rule, examples):
         if path.exists():
             raise RuleError(f"{path} already exists; choose another name, or edit that file")
+    if folder is not None and not folder.is_dir():
+        raise RuleError(f"{folder} is not a folder; create it, or name another in FRAUD_RULES_FOLDER")
     if not rule.parent.is_dir():
         raise RuleError(f"{checkout} is not a checkout of this project; name one with --folder (it has fraud_assets/rules)")
     words = {"name": name, "title": name.replace("_", " ").strip().capitalize()}

@@ -232,6 +232,17 @@ def test_rules_of_the_company_stand_beside_ours_or_instead(tmp_path: Path, monke
     assert "FRAUD_RULES_FOLDER" in message(fraud("rules", "list"))
 
 
+def test_a_new_rule_goes_to_the_folder_of_the_company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_RULES_FOLDER", str(tmp_path / "own"))
+    assert "FRAUD_RULES_FOLDER" in message(fraud("rules", "new", "far_above"))
+    (tmp_path / "own").mkdir()
+    assert fraud("rules", "new", "far_above").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["far_above.examples.yaml", "far_above.sql"]
+    monkeypatch.setenv("FRAUD_SHIPPED_RULES", "off")
+    tested = fraud("rules", "test")
+    assert (tested.exit_code, tested.stdout) == (0, "far_above: 5 examples, all pass\n")
+
+
 def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
     own = rule_folder(tmp_path / "own", {}, ["high_value"])
     with pytest.raises(RuleError, match=f"{own}/high_value.sql:1: .*rename one"):
