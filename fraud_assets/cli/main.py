@@ -22,7 +22,7 @@ _COMMANDS = {
     "notify": ("notify:notify", "Check notifications."),
     "rejected": ("quarantine:rejected", "List rejected rows, and load them again."),
     "replay": ("replay:replay", "Run the pipeline on a labelled Parquet FILE and evaluate the alerts."),
-    "rules": ("rules:rules", "List, check, measure, document and create rules."),
+    "rules": ("rules:rules", "List, check, test, try, promote, measure, document and create rules."),
     "run": ("run:run", "Materialize every asset for a range of days."),
     "sources": ("sources:sources", "Check a source file, propose one, or serve a synthetic world."),
     "ui": ("ui:ui", "Open the Dagster UI."),

@@ -70,7 +70,7 @@ def promote(
     dry_run: bool,
     warehouse: str | None,
 ) -> None:
-    """Put rule NAME, or other params of it, into force, if it passes the gate.
+    """Put a rule or its params into force, if it passes a gate.
 
     A rule is a draft, then in shadow, then active, and in the end retired. The change is written into the rules file that
     FRAUD_RULES_FILE names, for review; nothing else is changed.
@@ -137,9 +137,10 @@ def _write(path: Path, name: str, entry: dict[str, Any], remark: str, dry_run: b
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a rule changed or vanished without the lock file.")
 def lock(check: bool) -> None:
-    """Write the version of each rule file into rules.lock, beside the files.
+    """Write the versions of the rule files into rules.lock.
 
-    The version changes with the SQL, params, weight, severity, reason and lookback; what a rules file sets does not count.
+    The file stands beside them. A version changes with the SQL, params, weight, severity, reason and lookback; what a rules
+    file sets does not count.
     """
     for folder in rule_folders(read_settings()):
         rules, path = locked_rules(folder), folder / LOCK

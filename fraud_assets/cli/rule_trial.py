@@ -66,7 +66,7 @@ def try_rule(
     output: str,
     warehouse: str | None,
 ) -> None:
-    """Show what rule NAME would do with other params, or as another file.
+    """Try other params of a rule, or another file, on stored days.
 
     It reads stored transactions and features, asks no source and writes nothing. The hits of the rule in force and of the
     changed one are both computed anew; the hits of other rules are those stored. The changed rule counts as active.

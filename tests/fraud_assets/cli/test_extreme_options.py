@@ -49,6 +49,7 @@ GIVEN = {
     "fraud rejected list": ["transactions"],
     "fraud rejected retry": ["transactions"],
     "fraud rules show": ["high_value"],
+    "fraud rules try": ["high_value"],
     # before the first day: refused before a source is asked
     "fraud run": ["--from", "2024-01-05", "--to", "2024-01-06"],
 }
@@ -58,6 +59,7 @@ ELSEWHERE = {
     "fraud evaluate": "tests/fraud_assets/cli/test_evaluate.py",
     "fraud hive start": "its only number is a port, with bounds",
     "fraud replay": "its days are those of `fraud run`; it starts a source of its own",
+    "fraud rules promote": "its days are those of `fraud rules try`; its other numbers are only compared",
     "fraud rules quality": "tests/fraud_assets/cli/test_rule_quality.py",
     "fraud sources check": "its number is a count of rows, with a test of its own",
     "fraud sources guess": "its number is a count of rows, with a test of its own",
@@ -101,11 +103,11 @@ def test_every_command_with_such_an_option_is_listed() -> None:
 @pytest.mark.parametrize(
     ("path", "option", "values"),
     [
-        # they build every asset and every rule before they look at their days
+        # they build every asset, or compute a rule, for each value
         pytest.param(
             *case,
             id=f"{case[0]} {case[1]}",
-            marks=[pytest.mark.slow] if case[0] in ("fraud run", "fraud rejected retry") else [],
+            marks=[pytest.mark.slow] if case[0] in ("fraud run", "fraud rejected retry", "fraud rules try") else [],
         )
         for case in cases()
     ],
