@@ -221,6 +221,7 @@ def test_json_stays_json() -> None:
 DAYS = ["--from", "2026-03-01", "--to", "2026-03-08"]
 READING = [
     ["alerts"], ["explain", "tx"], ["rejected"], ["rejected", "transactions"], ["evaluate", *DAYS], ["rules", "quality", *DAYS],
+    ["rules", "try", "high_value", *DAYS],
 ]  # fmt: skip
 
 
@@ -269,7 +270,13 @@ def read_only(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.chmod(mode)
 
 
-@pytest.mark.parametrize("command", [["explain", "t"], *READING[:1], *READING[2:], ["rules", "check"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["explain", "t"], *READING[:1], *READING[2:-1], ["rules", "check"],
+        ["rules", "try", "high_value", "--from", str(DAY), "--to", str(DAY + A_DAY)],
+    ],
+)  # fmt: skip
 def test_reading_needs_no_permission_to_write(command: list[str], read_only: Path) -> None:
     before = contents(read_only)
     fraud(*command, "--warehouse", read_only)
@@ -279,7 +286,7 @@ def test_reading_needs_no_permission_to_write(command: list[str], read_only: Pat
 
 
 def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> None:
-    reads = {"alerts", "evaluate", "explain", "rejected list", "rules check", "rules quality"}
+    reads = {"alerts", "evaluate", "explain", "rejected list", "rules check", "rules promote", "rules quality", "rules try"}
     writes = {"demo", "rejected retry", "replay", "run", "ui", "upkeep", "watch"}
     found = set()
     context = click.Context(main)
