@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,7 +234,7 @@ def test_features_that_an_earlier_release_lacked_are_added(
     assert {dict(row)["ds"] for row in found["customer_daily_anomalies"]} == {str(BEFORE)}
     assert {dict(row)["ds"] for row in found["customer_anomalies"]} == {str(DAY)}
     as_before = after_a_run.keys() - {*new, "transaction_scores", "fraud_alerts"}
-    assert_same(*({name: of_the_day(rows).get(name) for name in as_before} for rows in (found, after_a_run)))
+    assert_same(*({name: of_the_day(rows).get(name, Counter()) for name in as_before} for rows in (found, after_a_run)))
 
 
 class KilledWarehouse(EmbeddedWarehouse):
