@@ -67,9 +67,20 @@ def batcher_of(lake: EmbeddedWarehouse, client: SourceClient, folder: Path) -> M
     return MicroBatcher(ENGINE, client, lake, folder / "watch.json", FIRST, 1.0, rejudge_within=dt.timedelta(days=1))
 
 
-def load_history(lake: EmbeddedWarehouse, client: SourceClient, source: ClockedSource) -> None:
+@pytest.fixture(scope="module")
+def history(source: ClockedSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with the days before, computed once: loading them takes most of a test's time."""
+    folder = tmp_path_factory.mktemp("history") / "lake"
     source.now = FIRST_POLL
-    refresh(ENGINE, client, lake, HISTORY, 1.0)
+    with SourceClient(source.url) as client:
+        refresh(ENGINE, client, EmbeddedWarehouse(folder), HISTORY, 1.0)
+    return folder
+
+
+def load_history(lake: EmbeddedWarehouse, history: Path, source: ClockedSource) -> None:
+    """Copy the days before into an empty lake, and set the source's clock to the first poll."""
+    shutil.copytree(history, lake.root, dirs_exist_ok=True)
+    source.now = FIRST_POLL
 
 
 def times(every: dt.timedelta) -> Iterator[dt.datetime]:
@@ -83,18 +94,18 @@ def times(every: dt.timedelta) -> Iterator[dt.datetime]:
 def of_the_day(rows: Rows, day: dt.date = DAY) -> Rows:
     """The rows of a day, without tables that the live path leaves to a run."""
     return {
-        name: type(found)({row: n for row, n in found.items() if dict(row)["ds"] == str(day)})
+        name: type(found)({row: n for row, n in found.items() if ("ds", str(day)) in row})
         for name, found in rows.items()
         if name not in LEFT_TO_A_RUN
     }
 
 
 @pytest.fixture(scope="module")
-def after_a_run(source: ClockedSource, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+def after_a_run(source: ClockedSource, history: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
     """Every row after a run of the whole day."""
     lake = EmbeddedWarehouse(tmp_path_factory.mktemp("run") / "lake")
     with SourceClient(source.url) as client:
-        load_history(lake, client, source)
+        load_history(lake, history, source)
         source.now = LAST_POLL
         # what of yesterday arrived on the day: the live path sees it, and features look back on it
         load(ENGINE.apis["transactions"], client, lake, Span.days(BEFORE, BEFORE), 1.0)
@@ -103,10 +114,10 @@ def after_a_run(source: ClockedSource, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_a_day_of_micro_batches_leaves_the_rows_of_a_run(
-    source: ClockedSource, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
+    source: ClockedSource, history: Path, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
 ) -> None:
     with SourceClient(source.url, page_size=40) as client:
-        load_history(lake, client, source)
+        load_history(lake, history, source)
         batcher = batcher_of(lake, client, tmp_path)
         batches: list[MicroBatch] = []
         for now in times(dt.timedelta(hours=4)):
@@ -126,10 +137,10 @@ def test_a_day_of_micro_batches_leaves_the_rows_of_a_run(
 
 
 def test_late_rows_are_judged_at_once_and_make_theirs_a_late_day(
-    source: ClockedSource, tmp_path: Path, lake: EmbeddedWarehouse
+    source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse
 ) -> None:
     with SourceClient(source.url) as client:
-        load_history(lake, client, source)
+        load_history(lake, history, source)
         batcher = batcher_of(lake, client, tmp_path)
         list(batcher.poll(DAY))
         batcher.mark_reconciled([str(BEFORE)])
@@ -150,10 +161,12 @@ def test_late_rows_are_judged_at_once_and_make_theirs_a_late_day(
     assert str(BEFORE) not in batcher.checkpoint.late_days
 
 
-def test_the_first_transaction_of_a_day_begins_it(source: ClockedSource, tmp_path: Path, lake: EmbeddedWarehouse) -> None:
+def test_the_first_transaction_of_a_day_begins_it(
+    source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse
+) -> None:
     morning = dt.datetime.combine(NEXT, dt.time(6), dt.UTC)
     with SourceClient(source.url) as client:
-        load_history(lake, client, source)
+        load_history(lake, history, source)
         batcher = batcher_of(lake, client, tmp_path)
         source.now = LAST_POLL - dt.timedelta(hours=6)
         list(batcher.poll(DAY))
@@ -163,7 +176,7 @@ def test_the_first_transaction_of_a_day_begins_it(source: ClockedSource, tmp_pat
         assert {str(DAY), str(NEXT)} <= set(batch.days), "some transactions of the day before arrive after midnight"
 
         run = EmbeddedWarehouse(tmp_path / "run")
-        load_history(run, client, source)
+        load_history(run, history, source)
         source.now = morning
         for day in (DAY, NEXT):
             refresh(ENGINE, client, run, Span.days(day, day), 1.0)
@@ -220,11 +233,11 @@ def test_an_empty_warehouse_whose_first_day_is_today(source: ClockedSource, tmp_
 
 
 def test_features_that_an_earlier_release_lacked_are_added(
-    source: ClockedSource, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
+    source: ClockedSource, history: Path, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
 ) -> None:
     new = ["customer_daily_anomalies", "customer_anomalies", "repeated_anomalies"]
     with SourceClient(source.url) as client:
-        load_history(lake, client, source)
+        load_history(lake, history, source)
         list(batcher_of(lake, client, tmp_path).poll(DAY))
         for name in new:
             shutil.rmtree(lake.root / "fintech.db" / name)
@@ -261,10 +274,12 @@ class KilledWarehouse(EmbeddedWarehouse):
 
 
 @pytest.mark.parametrize("writes", [7, pytest.param(16, marks=pytest.mark.long)])
-def test_repeated_kills_leave_the_same_rows(source: ClockedSource, after_a_run: Rows, tmp_path: Path, writes: int) -> None:
+def test_repeated_kills_leave_the_same_rows(
+    source: ClockedSource, history: Path, after_a_run: Rows, tmp_path: Path, writes: int
+) -> None:
     killed = 0
     with SourceClient(source.url) as client:
-        load_history(EmbeddedWarehouse(tmp_path / "lake"), client, source)
+        load_history(EmbeddedWarehouse(tmp_path / "lake"), history, source)
         lake = KilledWarehouse(tmp_path / "lake", writes)
         for now in times(dt.timedelta(hours=8)):
             source.now = now
@@ -282,10 +297,10 @@ def test_repeated_kills_leave_the_same_rows(source: ClockedSource, after_a_run: 
 
 @pytest.mark.parametrize("between_polls", [True, False])
 def test_rows_that_another_run_has_removed_are_read_again(
-    source: ClockedSource, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse, between_polls: bool
+    source: ClockedSource, history: Path, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse, between_polls: bool
 ) -> None:
     with SourceClient(source.url) as client:
-        load_history(lake, client, source)
+        load_history(lake, history, source)
         batcher = batcher_of(lake, client, tmp_path)
         for source.now in (LAST_POLL - dt.timedelta(days=1), FIRST_POLL, LAST_POLL - dt.timedelta(hours=2)):
             list(batcher.poll(source.now.date()))
