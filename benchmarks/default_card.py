@@ -27,8 +27,8 @@ from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
 
 DAY = dt.timedelta(days=1)
-DAYS, WITHOUT_HISTORY = 42, 12
-"""Days of each world, and the first of them, which are not learned from."""
+DAYS = 42
+"""Days of each world. The first, without any history, are learned from, too: a new bank begins with such days."""
 WORLDS = {
     301: (dt.date(2026, 3, 29), 0.004),
     302: (dt.date(2026, 1, 18), 0.008),
@@ -58,10 +58,9 @@ def labelled(seed: int, last: dt.date, rate: float) -> pa.Table:
         run_days(settings, span)
         with SourceClient(url) as client:
             frauds = {row["transaction_id"] for row in client.labels(span)}
-        judged = Span.days(span.first_day + WITHOUT_HISTORY * DAY, last)
         tables = [rule.table for rule in book.evaluated]
         rows = EmbeddedWarehouse(settings.warehouse).query(
-            training_query(judged, [*edges_of(book), "transaction_id"], tables, judged)
+            training_query(span, [*edges_of(book), "transaction_id"], tables, span)
         )
     truth = [int(name in frauds) for name in rows.column("transaction_id").to_pylist()]
     return rows.set_column(rows.schema.get_field_index(FRAUD), FRAUD, pa.array(truth, pa.int32()))

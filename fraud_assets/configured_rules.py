@@ -24,7 +24,13 @@ def rule_book(settings: Settings, rules: Path | None = None) -> RuleBook:
     """
     apis = read_source_file(settings.source).apis_with_extra_columns if settings.source else API_TABLES
     folders = rule_folders(settings) if rules is None else [rules]
-    return read_rule_book(folders, overrides=settings.rules_file, apis=apis, scorecard=settings.scorecard)
+    return read_rule_book(
+        folders,
+        overrides=settings.rules_file,
+        apis=apis,
+        scorecard=settings.scorecard,
+        alert_score=settings.alert_score,
+    )
 
 
 def rule_folders(settings: Settings) -> list[Path]:

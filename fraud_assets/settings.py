@@ -36,6 +36,7 @@ class Settings(BaseSettings):
         ahead_seconds: seconds by which a transaction may be later than its arrival at the source; beyond, it is rejected.
         snapshot_patience: seconds for which detection waits for snapshots when a day begins.
         scorecard: JSON file with a scorecard that is in force instead of the learned ones; None for the learned ones.
+        alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
         rules_file: YAML file with params, weights, severities and statuses that override the rule files; None for no overrides.
         rules_folder: folder with rule files of the company's own; None for those of this package alone.
         shipped_rules: `off` leaves out the rules of this package.
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     snapshot_patience: Annotated[float, Field(ge=0)] = 60
     rules_file: Path | None = None
     scorecard: Path | None = None
+    alert_score: Annotated[float, Field(gt=0, le=1)] = 0.2
     rules_folder: Path | None = None
     shipped_rules: Literal["on", "off"] = "on"
     first_day: dt.date = dt.date(2025, 1, 1)

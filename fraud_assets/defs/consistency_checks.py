@@ -14,7 +14,7 @@ from sqlglot import exp
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.checks import advisory, blocking
 from fraud_assets.defs.daily_results import DailyResult
-from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
 from fraud_assets.sql.windows import hiveql, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
@@ -89,28 +89,33 @@ def hits_without_transaction_query(rules: Sequence[Table], span: Span) -> HiveQL
 
 def alerts_spec(partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
     description = (
-        "The alerts of a day are exactly the transactions hit by an active rule on that day. Hits of shadow and retired rules "
-        f"do not count. {_RETRIES}"
+        "The alerts of a day are exactly the transactions of that day that an active rule hit, or that have a high score "
+        f"(FRAUD_ALERT_SCORE). Hits of shadow and retired rules do not count. {_RETRIES}"
     )
     return blocking(FRAUD_ALERTS, ALERTS, description, partitions)
 
 
 def alerts_are_the_active_hits(
-    warehouse: Warehouse, rules: Sequence[Table], span: Span, pauses: Sequence[float] | None = None
+    warehouse: Warehouse,
+    rules: Sequence[Table],
+    span: Span,
+    pauses: Sequence[float] | None = None,
+    alert_score: float = 1,
 ) -> DailyResult:
-    """Compare the alerts with the hits.
+    """Compare the alerts with the hits and the high scores.
 
     Args:
         rules: the tables of the active rules.
         pauses: seconds between two attempts; by default `PAUSES`.
+        alert_score: score from which a transaction without a hit is an alert; 1 for none.
     """
-    query = alerts_that_differ_query(rules, span)
+    query = alerts_that_differ_query(rules, span, alert_score)
     different = _confirmed(lambda: _rows(warehouse, query), pauses)
     hits = [row for row in different if row[0] == "hit"]
     alerts = [row for row in different if row[0] == "alert"]
     description = (
-        f"{span}: {_count(hits, 'transaction')} with a hit and no alert{_named(hits)}; "
-        f"{_count(alerts, 'alert')} without a hit{_named(alerts)}. {_RERUN} "
+        f"{span}: {_count(hits, 'transaction')} with a hit or a high score and no alert{_named(hits)}; "
+        f"{_count(alerts, 'alert')} without either{_named(alerts)}. {_RERUN} "
         "If the check fails again, a running `fraud watch` may have been started with other rules."
     )
     return DailyResult(
@@ -122,12 +127,14 @@ def alerts_are_the_active_hits(
     )
 
 
-def alerts_that_differ_query(rules: Sequence[Table], span: Span) -> HiveQL:
-    """Transactions (`side`, `ds`, `transaction_id`) on the days of the span that have only a hit, or only an alert."""
+def alerts_that_differ_query(rules: Sequence[Table], span: Span, alert_score: float = 1) -> HiveQL:
+    """Transactions (`side`, `ds`, `transaction_id`) of the span's days that have only an alert, or only a hit or high score."""
     sides = [(FRAUD_ALERTS, 1, 0), *((rule, 0, 1) for rule in rules)]
-    rows = union_all(
-        [_ids(table, span, literal(alerts).as_("alerts"), literal(hits).as_("hits")) for table, alerts, hits in sides]
-    )
+    each = [_ids(table, span, literal(alerts).as_("alerts"), literal(hits).as_("hits")) for table, alerts, hits in sides]
+    if alert_score < 1:
+        high = exp.column("score") >= exp.cast(exp.Literal.number(repr(alert_score)), "DOUBLE")
+        each.append(_ids(TRANSACTION_SCORES, span, literal(0).as_("alerts"), literal(1).as_("hits")).where(high))
+    rows = union_all(each)
     no_alert, no_hit = (exp.func("SUM", exp.column(name)).eq(0) for name in ("alerts", "hits"))
     side = exp.case().when(no_hit, literal("alert")).else_(literal("hit"))
     tree = exp.select(side.as_("side"), PARTITION, "transaction_id").from_(rows.subquery("sides"))

@@ -124,6 +124,7 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
             yield from record(result)
         alerting = [rule.table for rule in engine.book.alerting]
         pauses = consistency_checks.pauses_of(context.run.tags)
-        yield from record(consistency_checks.alerts_are_the_active_hits(lake.warehouse, alerting, span, pauses))
+        score = engine.book.alert_score
+        yield from record(consistency_checks.alerts_are_the_active_hits(lake.warehouse, alerting, span, pauses, score))
 
     return asset

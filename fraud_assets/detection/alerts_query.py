@@ -10,7 +10,7 @@ from fraud_assets.detection.rule import SEVERITIES, Rule
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import HIGH_RISK_CUSTOMERS
 from fraud_assets.schemas.names import DATABASE
-from fraud_assets.sql.windows import hiveql, rows_within, union_all, within
+from fraud_assets.sql.windows import hiveql, rows_within, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -24,18 +24,29 @@ UNKNOWN = "unknown"
 """Version or reason of a hit whose row has none. A list must have an entry for each hit, and COLLECT_LIST skips NULL."""
 
 
-def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> HiveQL:
-    """The alerts of a span, from the tables of the given rules.
+SCORECARD = "scorecard"
+"""Stands for a rule in an alert that no rule raises, only the score."""
+
+HIGH_FROM = 0.9
+"""Score from which such an alert has severity high; below, it is medium."""
+
+
+def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span, alert_score: float = 1) -> HiveQL:
+    """The alerts of a span: transactions that a rule hit, and those that have a high score.
 
     The score is that of `transaction_scores`. Without one (days that earlier releases computed),
     score = 1 − (1 − uplift) · Π (1 − weightᵢ) over the hits: the probability that at least one hit is right, if each is
     right with a probability equal to its weight, independently of the others (noisy-or; Pearl 1988). The factors are
     multiplied in the order of rule names, so that the last digit does not depend on the order in which an engine reads rows.
     A hit whose weight or severity is NULL has those that its rule states.
+
+    Args:
+        rules: the active rules; their tables have the hits.
+        alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
     """
-    if not rules:
+    if not rules and alert_score >= 1:
         return hiveql(_no_alerts())
-    hits = _hits(rules, tables, span)
+    hits = union_all([*_hits(rules, tables, span), *([_high_scores(span, alert_score)] if alert_score < 1 else [])])
     # by day, too: if a source moves a transaction to another day, both days keep an alert, and a range of days computed at
     # once gives the same as its days computed one by one
     transaction = f"PARTITION BY transaction_id, {PARTITION}"
@@ -52,7 +63,8 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span)
         *[_weight_of(rule).as_(f"weight_{rule.name}") for rule in rules],
         f"MAX(severity_rank) OVER ({transaction}) AS severity_rank",
         dialect="hive",
-    ).from_(hits.subquery("hits"))
+    )
+    lists = lists.from_(_unless_hit(hits, transaction) if alert_score < 1 else hits.subquery("hits"))
     tree = (
         exp.select(
             "h.transaction_id",
@@ -98,12 +110,45 @@ def score_of(weights: Mapping[str, float], high_risk: bool) -> float:
     return min(1.0 - clean, HIGHEST_SCORE)
 
 
-def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> exp.Query:
-    queries: list[exp.Query] = [
+def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> list[exp.Select]:
+    return [
         within(exp.select(*_hit_columns(rule)).from_(exp.table_(rule.name, db=DATABASE)), tables[rule.name], span)
         for rule in rules
     ]
-    return union_all(queries)
+
+
+def _high_scores(span: Span, least: float) -> exp.Select:
+    """Transactions with a high score, each as the hit of a rule that weighs nothing."""
+    score = exp.column("score")
+    # {"base": -217, "declined_24h": 66} reads: base -217, declined_24h 66
+    points: exp.Expr = exp.column("contributions")
+    for mark, instead in (("{", ""), ("}", ""), ('"', ""), (": ", " ")):
+        points = exp.Replace(this=points, expression=literal(mark), replacement=literal(instead))
+    total = exp.cast(exp.column("points"), "STRING", dialect="hive")
+    rank = exp.case().when(score >= _double(HIGH_FROM), literal(SEVERITIES.index("high")))
+    values = {
+        "rule": literal(SCORECARD),
+        "rule_version": exp.column("card_version"),
+        "weight": _double(0.0),
+        "reason": exp.func("CONCAT", literal("No rule hit; the scorecard gives "), total, literal(" points: "), points),
+        "severity_rank": rank.else_(literal(SEVERITIES.index("medium"))),
+    }
+    keys = [exp.column(name) for name in ("transaction_id", "customer_id", "event_time")]
+    rows = exp.select(*keys, *(value.as_(name) for name, value in values.items()), exp.column(PARTITION))
+    rows = rows.from_(table_node(TRANSACTION_SCORES)).where(score >= _double(least))
+    return within(rows, TRANSACTION_SCORES, span)
+
+
+def _unless_hit(hits: exp.Query, transaction: str) -> exp.Subquery:
+    """The hits, without those of the scorecard where a rule hit the transaction, too."""
+    counted = exp.select("*", f"COUNT(*) OVER ({transaction}) AS hits_together", dialect="hive").from_(hits.subquery("each"))
+    only = exp.column("hits_together").eq(literal(1))
+    return (
+        exp.select("*")
+        .from_(counted.subquery("c"))
+        .where(exp.column("rule").neq(literal(SCORECARD)).or_(only))
+        .subquery("hits")
+    )
 
 
 def _hit_columns(rule: Rule) -> list[exp.Expr]:

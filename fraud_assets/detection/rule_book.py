@@ -26,6 +26,9 @@ from hive_io.dry_run import result_schema
 RULES_FOLDER = Path(__file__).parents[1] / "rules"
 FEATURES_FOLDER = Path(__file__).parents[1] / "features"
 
+ALERT_SCORE = 0.2
+"""Default score from which a transaction is an alert although no rule hit it."""
+
 
 @dataclass(frozen=True)
 class RuleBook:
@@ -34,12 +37,14 @@ class RuleBook:
     Attributes:
         apis: the source tables, with the columns that a source file adds.
         scorecard: the card that is in force instead of learned ones; None in most banks.
+        alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
     """
 
     rules: Mapping[str, Rule]
     features: Mapping[str, SqlFile[FeatureFrontMatter]]
     apis: Mapping[str, ApiTable] = field(default_factory=lambda: API_TABLES, repr=False)
     scorecard: Card | None = None
+    alert_score: float = ALERT_SCORE
 
     @property
     def evaluated(self) -> list[Rule]:
@@ -62,6 +67,7 @@ def read_rule_book(
     overrides: Path | None = None,
     apis: Mapping[str, ApiTable] = API_TABLES,
     scorecard: Path | None = None,
+    alert_score: float = ALERT_SCORE,
 ) -> RuleBook:
     """Read and check every file.
 
@@ -70,6 +76,7 @@ def read_rule_book(
         overrides: path of a rules file, YAML: `{high_value: {params: {…}, status: shadow}}`.
         apis: the source tables, with the columns that a source file adds.
         scorecard: a file with a card that is in force instead of learned ones.
+        alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
 
     Raises:
         SettingsError: the scorecard is not valid.
@@ -99,7 +106,7 @@ def read_rule_book(
     problems += [rules_file.message("no rule or feature has this name", name) for name in unknown]
     if problems:
         raise RuleError("\n".join(problems))
-    return RuleBook(rules_read, features_read, apis, read_card(scorecard) if scorecard else None)
+    return RuleBook(rules_read, features_read, apis, read_card(scorecard) if scorecard else None, alert_score)
 
 
 def read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = API_TABLES) -> Rule:

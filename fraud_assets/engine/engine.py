@@ -116,7 +116,7 @@ class Engine:
             tree = window_query(feature, self.tables, computed, feature.meta.history)
             return hiveql(_only(tree, self.tables[table], span))
         if table == FRAUD_ALERTS.name:
-            return alerts_query(self.book.alerting, self.tables, span)
+            return alerts_query(self.book.alerting, self.tables, span, self.book.alert_score)
         return hits_query(self.book.rules[table], self.tables, span)
 
     def is_per_customer(self, table: str) -> bool:

@@ -231,6 +231,20 @@ TRANSACTION_FEATURES = Table(
         Column("merchant_report_share", "DECIMAL(6,4)", "Unexplained reports of 14 days over the sales of these days and one."),
         Column("merchant_report_run", "BIGINT", "Unexplained reports since the last day with an unreported sale."),
         Column("merchant_report_days", "INT", "Days since that run began; 0 without one."),
+        Column(
+            "small_payments_1h",
+            "BIGINT",
+            "The customer's online payments of a small part of their median in the hour that ends with this one; NULL for a "
+            "customer without a median, a transfer and a refund.",
+        ),
+        Column("declined_24h", "BIGINT", "The customer's declined transactions in the 24 hours that end with this one."),
+        Column("transfers_out_24h", "BIGINT", "The customer's outgoing transfers in the 24 hours that end with this one."),
+        Column(
+            "passed_on_share",
+            "DECIMAL(6,4)",
+            "Of an outgoing transfer: what the customer sent in the 24 hours that end with it over what they received in them, "
+            "in this currency, at most 99; NULL if nothing was received, and for all others.",
+        ),
     ),
     key=("transaction_id",),
     time_column="event_time",

@@ -129,10 +129,103 @@ def test_the_customers_last_hours(engine: Engine, lake: EmbeddedWarehouse) -> No
     assert hours == {
         "first": (1, 1, None),
         "just before": (2, 2, 3599),
-        "an hour later": (2, 3, 1) if hours["an hour later"][2] else (2, 3, 0),
+        "an hour later": (2, 3, 1),
         "a day later": (1, 1, None),
         "somebody else": (1, 1, None),
     }
+
+
+def test_small_online_payments_of_the_hour(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    # the median is 10.00, a fifth of it 2.00
+    rows = history(MONDAY, ["10.00"] * 12)
+    rows += [
+        transaction("exactly a fifth", "c1", "2.00", channel="online", event_time=at(MONDAY, 10)),
+        transaction("first", "c1", "1.99", channel="online", event_time=at(MONDAY, 11)),
+        transaction("declined", "c1", "0.50", channel="online", status="declined", event_time=at(MONDAY, 11.5)),
+        transaction("in a shop", "c1", "0.50", channel="pos", event_time=at(MONDAY, 11.6)),
+        transaction("transfer", "c1", "0.50", channel="online", transaction_type="transfer_out", event_time=at(MONDAY, 11.7)),
+        transaction("an hour after the first", "c1", "90.00", channel="online", event_time=at(MONDAY, 12)),
+        transaction("no channel", "c1", "0.50", channel=None, event_time=at(MONDAY, 12.2)),
+        transaction("new customer", "c2", "0.50", channel="online", event_time=at(MONDAY, 12)),
+    ]
+    found = computed(engine, lake, rows)
+    assert {name: row["small_payments_1h"] for name, row in found.items() if "-h" not in name} == {
+        "exactly a fifth": 0,
+        "first": 1,
+        "declined": 2,
+        "in a shop": 2,
+        "transfer": None,
+        "an hour after the first": 1,
+        "no channel": 1,
+        "new customer": None,
+    }
+
+
+def test_declined_transactions_and_transfers_of_a_day(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    rows = [
+        transaction("declined", status="declined", event_time=at(MONDAY)),
+        transaction("reversed", status="reversed", event_time=at(MONDAY, 13)),
+        transaction("transfer", transaction_type="transfer_out", event_time=at(MONDAY, 14)),
+        transaction("declined transfer", transaction_type="transfer_out", status="declined", event_time=at(MONDAY, 15)),
+        transaction("received", transaction_type="transfer_in", event_time=at(MONDAY, 16)),
+        transaction("a day after", event_time=at(TUESDAY)),
+        transaction("no status", status=None, transaction_type=None, event_time=at(TUESDAY, 14.5)),
+        transaction("somebody else", "c2", event_time=at(MONDAY, 16)),
+    ]
+    found = computed(engine, lake, rows)
+    assert {name: (row["declined_24h"], row["transfers_out_24h"]) for name, row in found.items()} == {
+        "declined": (1, 0),
+        "reversed": (1, 0),
+        "transfer": (1, 1),
+        "declined transfer": (2, 2),
+        "received": (2, 2),
+        "a day after": (1, 2),
+        "no status": (1, 1),
+        "somebody else": (0, 0),
+    }
+
+
+def test_the_share_of_received_money_that_is_sent_on(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    def sent(name: str, amount: str, hours: float, **more: Any) -> Row:
+        return transaction(name, "c1", amount, transaction_type="transfer_out", event_time=at(MONDAY, hours), **more)
+
+    def received(name: str, amount: str, hours: float, **more: Any) -> Row:
+        return transaction(name, "c1", amount, transaction_type="transfer_in", event_time=at(MONDAY, hours), **more)
+
+    found = computed(
+        engine,
+        lake,
+        [
+            sent("nothing received", "10.00", 1),
+            received("declined in", "1000.00", 2, status="declined"),
+            sent("still nothing", "10.00", 3),
+            received("in", "300.00", 4),
+            sent("first part", "180.00", 5),
+            sent("declined out", "500.00", 6, status="declined"),
+            sent("second part", "100.00", 7),
+            sent("other currency", "100.00", 8, currency="SEK"),
+            sent("far more", "40000.00", 9),
+            transaction("payment", "c1", "10.00", event_time=at(MONDAY, 10)),
+            sent("a day after", "30.00", 28),
+        ],
+    )
+    assert {name: row["passed_on_share"] for name, row in found.items() if row["passed_on_share"] is not None} == {
+        # (10 + 10 + 180) / 300
+        "first part": Decimal("0.6667"),
+        "declined out": Decimal("0.6667"),
+        "second part": Decimal("1.0000"),
+        "far more": Decimal("99.0000"),
+    }
+
+
+def test_a_transfer_is_in_no_country(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    rows = history(MONDAY, ["10.00"] * 12)
+    rows += [
+        transaction("abroad", "c1", "10.00", merchant_country="BR", event_time=at(MONDAY)),
+        transaction("to a bank", "c1", "10.00", merchant_country="BR", transaction_type="transfer_out", event_time=at(MONDAY)),
+    ]
+    found = computed(engine, lake, rows)
+    assert (found["abroad"]["new_country"], found["to a bank"]["new_country"]) == (1, None)
 
 
 def test_a_span_of_a_day_has_its_rows_only(engine: Engine, lake: EmbeddedWarehouse) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import random
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from fraud_assets.defs.consistency_checks import alerts_are_the_active_hits
 from fraud_assets.detection.alerts_query import HIGH_RISK_UPLIFT, HIGHEST_SCORE
 from fraud_assets.detection.rule import SEVERITIES
 from fraud_assets.detection.rule_book import RuleBook, read_rule_book
@@ -139,6 +141,51 @@ def test_the_score_of_the_scorecard_replaces_that_of_the_weights(engine: Engine,
         "one": (0.75, 32, "v1"),
         "not scored": (pytest.approx(0.3), None, None),
     }
+
+
+def scores(**chances: float) -> list[dict[str, Any]]:
+    """Rows of `transaction_scores`, by transaction."""
+    return [
+        {
+            "transaction_id": name,
+            "customer_id": f"c-{name}",
+            "event_time": NOON,
+            "score": score,
+            "points": 7,
+            "card_version": "v1",
+            "contributions": '{"base": -60, "amount EUR": 67}',
+        }
+        for name, score in chances.items()
+    ]
+
+
+def test_a_high_score_raises_an_alert_without_a_hit(book: RuleBook, lake: EmbeddedWarehouse) -> None:
+    engine = Engine(replace(book, alert_score=0.3))
+    all_tables(lake, engine.book)
+    fill(lake, TRANSACTION_SCORES, scores(under=0.299999, at=0.3, high=0.9, hit=0.95))
+    found = alerts(engine, lake, {"under": [], "at": [], "high": [], "hit": [("high_value", 0.3, "low")]})
+    assert {name: (row["rules"], row["severity"], row["rule_versions"], row["score"]) for name, row in found.items()} == {
+        "at": (["scorecard"], "medium", ["v1"], 0.3),
+        "high": (["scorecard"], "high", ["v1"], 0.9),
+        "hit": (["high_value"], "low", ["v-high_value"], 0.95),
+    }
+    assert found["at"]["reasons"] == ["No rule hit; the scorecard gives 7 points: base -60, amount EUR 67"]
+    assert (found["at"]["amount"], found["at"]["currency"]) == (Decimal("12.34"), "SEK")
+    assert not alerts_are_the_active_hits(lake, [book.rules["high_value"].table], SPAN, []).passed
+    assert alerts_are_the_active_hits(lake, [book.rules["high_value"].table], SPAN, [], 0.3).passed
+    assert not alerts_are_the_active_hits(lake, [book.rules["high_value"].table], SPAN, [], 0.2).passed
+
+
+@pytest.mark.parametrize(("alert_score", "names"), [(1, {"hit"}), (0.5, {"hit", "t"})])
+def test_without_active_rules_only_scores_alert(
+    book: RuleBook, lake: EmbeddedWarehouse, alert_score: float, names: set[str]
+) -> None:
+    engine = Engine(replace(book, alert_score=alert_score))
+    all_tables(lake, engine.book)
+    fill(lake, TRANSACTION_SCORES, scores(t=0.999999))
+    assert alerts(engine, lake, {"t": [], "hit": [("high_value", 0.3, "low")]}).keys() == names
+    none_active = Engine(RuleBook({}, book.features, alert_score=alert_score))
+    assert {row["transaction_id"] for row in compute(none_active, lake, "fraud_alerts")} == names - {"hit"}
 
 
 def test_a_score_stays_under_one(engine: Engine, lake: EmbeddedWarehouse) -> None:
