@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from hive_io.counted_filter import KEPT, CountedFilter
 from hive_io.delta.file_pruning import Bound, bounds, files
+from hive_io.delta.translation_cache import TranslationCache
 from hive_io.dialect import HiveQL, literal, to_duckdb
 from hive_io.errors import QueryError, TableNotFound
 from hive_io.hiveql.annotate import ColumnsOf
@@ -40,6 +41,7 @@ class DeltaReader(Reader):
         self.root = root
         self._memory_limit = memory_limit
         self._duckdb = self._engine()
+        self._translations = TranslationCache()
 
     def _engine(self) -> duckdb.DuckDBPyConnection:
         engine = duckdb.connect()
@@ -75,8 +77,9 @@ class DeltaReader(Reader):
         return self._filter(query) if isinstance(query, CountedFilter) else self._run(query.bound(), strict=query.is_text)
 
     def _run(self, tree: exp.Query, prefix: str = "", *, strict: bool = False) -> pa.Table:
-        with self._cursor_for(tree) as (cursor, relation):
-            sql = to_duckdb(tree, relation, columns_of(cursor, relation), strict=strict)
+        places = bounds(tree)
+        with self._cursor_for(places) as (cursor, relation):
+            sql = self._translations.to_duckdb(tree, places, relation, columns_of(cursor, relation), strict=strict)
             return cursor.sql(prefix + sql).to_arrow_table()
 
     def _filter(self, query: CountedFilter) -> pa.Table:
@@ -86,8 +89,9 @@ class DeltaReader(Reader):
             days = rows.column(PARTITION).value_counts().to_pylist()
             query.counted = {day["values"]: day["counts"] for day in days}
             return rows
-        with self._cursor_for(query.rows) as (cursor, relation):
-            rows = to_duckdb(query.rows, relation, columns_of(cursor, relation))
+        places = bounds(query.rows)
+        with self._cursor_for(places) as (cursor, relation):
+            rows = self._translations.to_duckdb(query.rows, places, relation, columns_of(cursor, relation))
             # a list of the kept rows for each day, so that only they are projected
             cursor.execute(
                 f"CREATE TEMP TABLE filtered AS SELECT CAST({quoted(query.time)} AS DATE) AS day, COUNT(*) AS counted, "
@@ -99,9 +103,14 @@ class DeltaReader(Reader):
             return cursor.sql(to_duckdb(query.projected, str, columns_of(cursor, str))).to_arrow_table()
 
     @contextmanager
-    def _cursor_for(self, tree: exp.Query) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
-        """A cursor for one query, and a function that returns the relation of a table that it reads."""
-        places = bounds(tree)
+    def _cursor_for(
+        self, places: Mapping[str, Sequence[Sequence[Bound]]]
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], str]]]:
+        """A cursor for one query, and a function that returns the relation of a table that it reads.
+
+        Args:
+            places: the bounds of each table that the query reads.
+        """
         views: dict[str, str] = {}
         with self._cursor() as cursor:
 

@@ -22,12 +22,12 @@ import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from hive_io.delta.file_pruning import Bound, files
+from hive_io.delta.file_pruning import Bound, bounds, files
 from hive_io.delta.log import check_commits, check_log, check_not_emptied, commits, log_of
 from hive_io.delta.maintenance import compact_day, crowded_days, vacuum
 from hive_io.delta.reader import EVOLVED, DeltaReader, arrow_schema, columns_of, parquet, quoted, rows_by_day, text
 from hive_io.delta.time_travel import PastReader, in_seconds
-from hive_io.dialect import HiveQL, to_duckdb
+from hive_io.dialect import HiveQL
 from hive_io.errors import DamagedTable, HiveIOError, NoHistory, NotAWarehouse, PartitionConflict, TableNotFound
 from hive_io.folders import check_path
 from hive_io.footprint import footprint_of
@@ -91,8 +91,10 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         preloaded: dict[str, tuple[int, str]] = vars(self._preloaded)
         # read the version first: rows of a later version must not pass for it
         version, name = self._open(table).version(), f"{table} {uuid4().hex}"
-        with self._cursor_for(rows.bound()) as (cursor, relation):
-            cursor.execute(f"CREATE TABLE {quoted(name)} AS {to_duckdb(rows.bound(), relation, columns_of(cursor, relation))}")
+        places = bounds(rows.bound())
+        with self._cursor_for(places) as (cursor, relation):
+            sql = self._translations.to_duckdb(rows.bound(), places, relation, columns_of(cursor, relation))
+            cursor.execute(f"CREATE TABLE {quoted(name)} AS {sql}")
         preloaded[table] = version, name
         try:
             yield
