@@ -7,6 +7,7 @@ from functools import cache
 
 import duckdb
 import pyarrow as pa
+from sqlglot import exp
 
 from hive_io.dialect import HiveQL, columns_in, to_duckdb
 from hive_io.errors import QueryError
@@ -30,6 +31,25 @@ def result_schema(query: HiveQL, tables: Mapping[str, Table]) -> pa.Schema:
     Raises:
         QueryError: the engine rejects the query.
     """
+    tree = query.bound()
+    names = sorted({f"{table.db}.{table.name}" for table in tree.find_all(exp.Table) if table.db})
+    read = tuple((name, tables[name]) for name in names if name in tables)
+    # not as HiveQL, where a CAST and a TRY_CAST read the same
+    key = (tree.sql(), query.is_text, read)
+    if key not in _schemas:
+        schema = _result_schema(query, tables)
+        if len(_schemas) >= _MOST:
+            _schemas.clear()
+        _schemas[key] = schema
+    return _schemas[key]
+
+
+_schemas: dict[object, pa.Schema] = {}
+"""Schemas by query and tables. A process reads the same rule files again and again, and translating takes the longest."""
+_MOST = 512
+
+
+def _result_schema(query: HiveQL, tables: Mapping[str, Table]) -> pa.Schema:
     with _database().cursor() as connection:
         registered: set[str] = set()
 

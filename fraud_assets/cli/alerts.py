@@ -26,7 +26,7 @@ from fraud_assets.cli.options import (
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.safe_text import json_text, write_csv
 from fraud_assets.configured_rules import rule_book
-from fraud_assets.detection.rule import SEVERITIES
+from fraud_assets.detection.rule import SCORECARD, SEVERITIES
 from fraud_assets.errors import RuleError
 from fraud_assets.explain.tolerant_reader import missing_columns
 from fraud_assets.schemas.detection import FRAUD_ALERTS
@@ -60,7 +60,7 @@ class AlertFilter:
 @first_option
 @end_option
 @click.option("--since", type=SINCE, help="Only transactions since this time, YYYY-MM-DDTHH:MMZ, or since a day (UTC).")
-@click.option("--rule", metavar="NAME", help="Only alerts with a hit of this rule.")
+@click.option("--rule", metavar="NAME", help="Only alerts with a hit of this rule; scorecard: those that no rule hit.")
 @click.option("--severity", type=click.Choice(SEVERITIES), multiple=True, help="Only alerts of this severity. Can be repeated.")
 @click.option("--customer", metavar="ID", help="Only alerts of this customer.")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Only alerts with at least this score.")
@@ -94,7 +94,7 @@ def list_alerts(
 
 def _check_rule(settings: Settings, name: str) -> None:
     rules = rule_book(settings).rules
-    if name not in rules:
+    if name not in (*rules, SCORECARD):
         raise RuleError(f"There is no rule {name}; the rules are {', '.join(rules)}")
 
 

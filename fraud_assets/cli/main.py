@@ -18,6 +18,7 @@ _COMMANDS = {
     "demo": ("demo:demo", "Run the pipeline on a synthetic source and show the alerts."),
     "evaluate": ("evaluate:evaluate", "Measure the ranking of transactions against labels."),
     "explain": ("explain:explain", "Explain why a TRANSACTION was flagged, or why it was not."),
+    "features": ("features:features", "List the features of transactions, and show one with its points."),
     "hive": ("hive:hive", "Start and stop an Apache Hive server on this machine, for development."),
     "notify": ("notify:notify", "Check notifications."),
     "rejected": ("quarantine:rejected", "List rejected rows, and load them again."),

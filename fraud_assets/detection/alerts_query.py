@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from fraud_assets.detection.rule import SEVERITIES, Rule
+from fraud_assets.detection.rule import SCORECARD, SEVERITIES, Rule
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import HIGH_RISK_CUSTOMERS
 from fraud_assets.schemas.names import DATABASE
@@ -23,9 +23,6 @@ HIGHEST_SCORE = 0.999999
 UNKNOWN = "unknown"
 """Version or reason of a hit whose row has none. A list must have an entry for each hit, and COLLECT_LIST skips NULL."""
 
-
-SCORECARD = "scorecard"
-"""Stands for a rule in an alert that no rule raises, only the score."""
 
 HIGH_FROM = 0.9
 """Score from which such an alert has severity high; below, it is medium."""

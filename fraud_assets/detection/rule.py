@@ -27,6 +27,9 @@ from hive_io.dry_run import result_schema
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 """Severities, lowest first."""
 
+SCORECARD = "scorecard"
+"""Stands for a rule in an alert that no rule raises, only the score; no rule may have this name."""
+
 KEY_COLUMNS = ("transaction_id", "customer_id", "event_time")
 """Columns that the SELECT of every rule returns."""
 

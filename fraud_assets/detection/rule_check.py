@@ -9,7 +9,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from fraud_assets.detection.lookback_check import beyond_lookback
-from fraud_assets.detection.rule import JUDGED, KEY_COLUMNS, Rule
+from fraud_assets.detection.rule import JUDGED, KEY_COLUMNS, SCORECARD, Rule
 from fraud_assets.schemas.catalog import fixed_tables
 from fraud_assets.schemas.detection import rule_table
 from fraud_assets.schemas.names import DATABASE
@@ -22,7 +22,9 @@ READABLE = {
 }  # fmt: skip
 """Tables that a rule may read: transactions, and point-in-time tables, whose rows are complete at the start of their day."""
 
-NAMING = "use at most 64 lower-case letters, digits and _, starting with a letter, and not the name of an existing table"
+NAMING = (
+    "use at most 64 lower-case letters, digits and _, starting with a letter, not the name of an existing table, nor scorecard"
+)
 """Advice for a name that `name_is_allowed` rejects."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -87,8 +89,8 @@ def check_rule(rule: Rule, tables: Mapping[str, Table]) -> None:
 
 
 def name_is_allowed(name: str) -> bool:
-    """True if a rule may have this name: it is a valid table name, and no table outside the rules has it."""
-    return bool(_NAME.fullmatch(name)) and name not in fixed_tables()
+    """True if a rule may have this name: it is a valid table name, no table outside the rules has it, and no alert by score."""
+    return bool(_NAME.fullmatch(name)) and name not in {*fixed_tables(), SCORECARD}
 
 
 def orphaned_tables(warehouse: Reader, rules: Collection[str]) -> list[str]:

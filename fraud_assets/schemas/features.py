@@ -216,7 +216,7 @@ TRANSACTION_FEATURES = Table(
         Column("transaction_id", "STRING"),
         Column("customer_id", "STRING"),
         Column("event_time", "TIMESTAMP", "UTC."),
-        Column("amount", MONEY),
+        Column("amount", MONEY, "Amount of the transaction, in its currency."),
         Column("currency", "STRING"),
         Column("amount_to_median", "DECIMAL(18,2)", "Amount over the median of the customer's payments in 90 days."),
         Column("amount_to_p95", "DECIMAL(18,2)", "Amount over the 95th percentile of the customer's payments in 90 days."),

@@ -216,7 +216,16 @@ def test_a_wrong_rule_is_rejected_with_its_line(
 
 
 @pytest.mark.parametrize(
-    "name", ["Night.sql", "2nights.sql", "late-night.sql", "transactions.sql", "fraud_alerts.sql", "blacklist_rejected.sql"]
+    "name",
+    [
+        "Night.sql",
+        "2nights.sql",
+        "late-night.sql",
+        "transactions.sql",
+        "fraud_alerts.sql",
+        "blacklist_rejected.sql",
+        "scorecard.sql",
+    ],
 )
 def test_a_file_has_the_name_of_a_new_table(tmp_path: Path, name: str) -> None:
     message = refused(tmp_path, NIGHT, name)
