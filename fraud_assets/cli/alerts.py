@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from sqlglot import exp
 
+from fraud_assets.cli.alert_diff import diff
 from fraud_assets.cli.lake import read_lake
 from fraud_assets.cli.options import (
     SINCE,
@@ -55,7 +56,7 @@ class AlertFilter:
     since: dt.datetime | None = None
 
 
-@click.command("alerts")
+@click.group("alerts", invoke_without_command=True)
 @warehouse_option
 @first_option
 @end_option
@@ -66,7 +67,9 @@ class AlertFilter:
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Only alerts with at least this score.")
 @click.option("--limit", type=click.IntRange(1, 2**31 - 1), default=20, show_default=True, help="Maximum number of alerts.")
 @format_option
+@click.pass_context
 def list_alerts(
+    ctx: click.Context,
     warehouse: str | None,
     first: dt.date | None,
     end: dt.date | None,
@@ -78,7 +81,9 @@ def list_alerts(
     limit: int,
     output: str,
 ) -> None:
-    """List alerts, highest score first."""
+    """List alerts, highest score first, or explain how those of a day changed."""
+    if ctx.invoked_subcommand is not None:
+        return
     settings = read_settings(warehouse=warehouse)
     wanted = AlertFilter(span_or_all(first, end), rule, severity, customer, min_score, since)
     rows = top_alerts(read_lake(settings), wanted, limit)
@@ -90,6 +95,9 @@ def list_alerts(
         write_csv(sys.stdout, ALERT_COLUMNS, [{name: _csv_value(value) for name, value in row.items()} for row in rows])
     else:
         print_alerts(console(), rows, "Alerts")
+
+
+list_alerts.add_command(diff)
 
 
 def _check_rule(settings: Settings, name: str) -> None:

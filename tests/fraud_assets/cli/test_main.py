@@ -174,7 +174,7 @@ def test_alerts_of_some_days(filled: Path) -> None:
 def test_explain_names_every_rule_and_the_reason(filled: Path) -> None:
     (alert,) = json.loads(fraud("alerts", "--warehouse", filled, "--format", "json", "--limit", "1").output)
     shown = _letters(fraud("explain", alert["transaction_id"], "--warehouse", filled).output)
-    assert _letters(f"score {alert['score']:.3f}") in shown
+    assert _letters(f"score {alert['score']:.6f}") in shown
     assert all(_letters(path.stem) in shown for path in RULES_FOLDER.glob("*.sql"))
     # a long reason is wrapped
     assert all(_letters(reason)[:60] in shown for reason in alert["reasons"])

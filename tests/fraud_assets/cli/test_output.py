@@ -220,7 +220,8 @@ def test_json_stays_json() -> None:
 
 DAYS = ["--from", "2026-03-01", "--to", "2026-03-08"]
 READING = [
-    ["alerts"], ["explain", "tx"], ["rejected"], ["rejected", "transactions"], ["evaluate", *DAYS], ["rules", "quality", *DAYS],
+    ["alerts"], ["explain", "tx"], ["alerts", "diff", "2026-03-12"], ["rejected"], ["rejected", "transactions"],
+    ["evaluate", *DAYS], ["rules", "quality", *DAYS],
     ["rules", "try", "high_value", *DAYS],
 ]  # fmt: skip
 
@@ -286,14 +287,15 @@ def test_reading_needs_no_permission_to_write(command: list[str], read_only: Pat
 
 
 def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> None:
-    reads = {"alerts", "evaluate", "explain", "rejected list", "rules check", "rules promote", "rules quality", "rules try"}
+    reads = {"alerts", "alerts diff", "evaluate", "explain", "rejected list", "rules check", "rules promote"}
+    reads |= {"rules quality", "rules try"}
     writes = {"demo", "rejected retry", "replay", "run", "ui", "upkeep", "watch"}
     found = set()
     context = click.Context(main)
     for name in main.list_commands(context):  # type: ignore[attr-defined]
         command = main.get_command(context, name)  # type: ignore[attr-defined]
         inner = {f"{name} {key}": value for key, value in command.commands.items()} if isinstance(command, click.Group) else {}
-        for path, each in (inner or {name: command}).items():
+        for path, each in {name: command, **inner}.items():
             if any(param.name == "warehouse" for param in each.params):
                 found.add(path)
     assert found == reads | writes

@@ -1,0 +1,211 @@
+"""Why the alerts of a day are other ones than at an earlier time: each alert gained, lost or changed, with its cause."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlglot import exp
+
+from fraud_assets.detection.rule import SCORECARD
+from fraud_assets.engine.engine import Engine
+from fraud_assets.explain.tolerant_reader import TolerantReader
+from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
+from fraud_assets.schemas.names import DATABASE
+from fraud_assets.schemas.sources import TRANSACTIONS
+from hive_io import PARTITION, Warehouse
+from hive_io.dialect import literal
+
+Row = Mapping[str, Any]
+
+_NOT_COMPARED = {"ingested_at", PARTITION}
+"""Columns of a transaction whose change is no correction."""
+
+
+class Change(StrEnum):
+    """What happened to an alert between the two times."""
+
+    GAINED = "gained"
+    LOST = "lost"
+    CHANGED = "changed"
+
+
+class Cause(StrEnum):
+    """Why an alert changed, the first that applies."""
+
+    ARRIVED = "transaction arrived later"
+    REMOVED = "transaction removed"
+    CORRECTED = "transaction corrected"
+    STATUS = "rule became active, or is no longer"
+    RULE = "rule version"
+    CARD = "scorecard"
+    FEATURE = "feature"
+    CUSTOMER = "other transactions of the customer"
+    REFERENCE = "profile, list or report"
+    UNKNOWN = "not found"
+
+
+@dataclass(frozen=True)
+class AlertChange:
+    """An alert that was gained, lost or changed.
+
+    Attributes:
+        rule: the rule whose hit was gained or lost, or `scorecard`; None if only the score changed.
+        detail: what differs, in words.
+    """
+
+    transaction_id: str
+    customer_id: str
+    change: Change
+    rule: str | None
+    cause: Cause
+    detail: str
+
+
+def alert_changes(engine: Engine, warehouse: Warehouse, day: dt.date, as_of: dt.datetime) -> list[AlertChange]:
+    """Compare the alerts of a day with those that it had at a time.
+
+    Each hit and score that differs is charged to one cause, in the order of `Cause`: what happened to the transaction itself
+    comes before the rules, and these before what they read.
+
+    Raises:
+        NoHistory, HistoryGone: the warehouse keeps no history, or none of that time.
+    """
+    then = _Day(TolerantReader(warehouse.as_of(as_of), engine.tables), engine, day)
+    now = _Day(TolerantReader(warehouse, engine.tables), engine, day)
+    names = sorted(then.alerts.keys() | now.alerts.keys())
+    return [change for name in names for change in _changes_of(name, then, now)]
+
+
+class _Day:
+    """Rows of a day by transaction, at one time."""
+
+    def __init__(self, reader: TolerantReader, engine: Engine, day: dt.date) -> None:
+        self._reader = reader
+        self._engine = engine
+        self._day = day.isoformat()
+        self.alerts = self._by_transaction(FRAUD_ALERTS.name)
+        self.transactions = self._by_transaction(TRANSACTIONS.table.name)
+        self.scores = self._by_transaction(TRANSACTION_SCORES.name)
+        self.features = self._by_transaction(TRANSACTION_FEATURES.name)
+        self.hits = {rule.name: self._by_transaction(rule.name) for rule in engine.book.evaluated}
+        self._of_customers: dict[str, frozenset[str]] = {}
+
+    def _by_transaction(self, table: str) -> dict[str, Row]:
+        return {row["transaction_id"]: row for row in self.rows(table)}
+
+    def rows(self, table: str, **values: str | None) -> list[dict[str, Any]]:
+        tree = exp.select("*").from_(exp.table_(table, db=DATABASE)).where(exp.column(PARTITION).eq(literal(self._day)))
+        return self._reader.rows(tree.where(*[exp.column(name).eq(literal(value)) for name, value in values.items()]))
+
+    def exists(self, table: str) -> bool:
+        """True if the warehouse had the table."""
+        return table in self._reader.existing
+
+    def versions(self, rule: str) -> set[str]:
+        """The versions of a rule with hits on the day."""
+        return {row["rule_version"] for row in self.hits.get(rule, {}).values()}
+
+    def of_customer(self, customer: str) -> frozenset[str]:
+        """The customer's transactions of the day before and the day, each as text."""
+        if customer not in self._of_customers:
+            before = (dt.date.fromisoformat(self._day) - dt.timedelta(days=1)).isoformat()
+            tree = exp.select("*").from_(exp.table_(TRANSACTIONS.table.name, db=DATABASE))
+            tree = tree.where(exp.column(PARTITION).between(literal(before), literal(self._day)))
+            rows = self._reader.rows(tree.where(exp.column("customer_id").eq(literal(customer))))
+            self._of_customers[customer] = frozenset(_text(row) for row in rows)
+        return self._of_customers[customer]
+
+    def references(self, rule: str, customer: str, merchant: str | None) -> dict[str, frozenset[str]]:
+        """Rows about the customer and the merchant in each other table that a rule reads."""
+        found = {}
+        for table in self._engine.reads(rule) if rule in self._engine.book.rules else ():
+            described = self._engine.tables[table]
+            keys = {"customer_id": customer, "merchant_id": merchant} if table != TRANSACTIONS.table.name else {}
+            chosen = {name: value for name, value in keys.items() if name in described.column_types and value is not None}
+            if chosen:
+                found[table] = frozenset(_text(row) for row in self.rows(table, **chosen))
+        return found
+
+
+def _changes_of(name: str, then: _Day, now: _Day) -> Iterable[AlertChange]:
+    before, after = then.alerts.get(name), now.alerts.get(name)
+    alert = after or before
+    assert alert is not None
+    change = Change.GAINED if before is None else Change.LOST if after is None else Change.CHANGED
+    hit_before, hit_after = (set(row["rules"]) if row else set() for row in (before, after))
+    for rule in sorted(hit_before ^ hit_after):
+        cause, detail = _cause(name, rule, rule in hit_after, alert["customer_id"], then, now)
+        yield AlertChange(name, alert["customer_id"], change, rule, cause, detail)
+    if before and after and hit_before == hit_after and _scored(before) != _scored(after):
+        cause, detail = _of_score(name, before, after, then, now)
+        yield AlertChange(name, alert["customer_id"], change, None, cause, detail)
+
+
+def _cause(name: str, rule: str, gained: bool, customer: str, then: _Day, now: _Day) -> tuple[Cause, str]:
+    """Why a rule hits a transaction now and did not then, or the other way round."""
+    if found := _of_transaction(name, then, now):
+        return found
+    if rule == SCORECARD:
+        return _of_score(name, then.scores.get(name, {}), now.scores.get(name, {}), then, now)
+    was_hit, is_hit = name in then.hits.get(rule, {}), name in now.hits.get(rule, {})
+    if was_hit and is_hit:
+        return Cause.STATUS, f"{rule} hit it at both times, and {'raises alerts now' if gained else 'raised alerts then'}"
+    if rule not in now.hits:
+        return Cause.STATUS, f"{rule} is no longer evaluated"
+    if not then.exists(rule):
+        return Cause.RULE, f"{rule} did not exist"
+    versions, others = then.versions(rule), now.versions(rule)
+    # without a hit at one of the times, its version is not known
+    if versions and others and versions != others:
+        return Cause.RULE, f"{rule} was version {', '.join(sorted(versions))}, and is {', '.join(sorted(others))}"
+    transaction = now.transactions.get(name) or then.transactions[name]
+    key = (rule, customer, transaction["merchant_id"])
+    before, after = then.references(*key), now.references(*key)
+    if differing := [table for table in after if before.get(table) != after[table]]:
+        return Cause.REFERENCE, f"{', '.join(differing)} of the customer or the merchant changed"
+    if then.of_customer(customer) != now.of_customer(customer):
+        return Cause.CUSTOMER, "transactions of the customer on the day, or the day before, arrived later or changed"
+    return Cause.UNKNOWN, f"nothing that {rule} reads of this customer and merchant differs on the day"
+
+
+def _of_transaction(name: str, then: _Day, now: _Day) -> tuple[Cause, str] | None:
+    before, after = then.transactions.get(name), now.transactions.get(name)
+    if before is None and after is not None:
+        return Cause.ARRIVED, f"it arrived at {after['ingested_at']:%Y-%m-%d %H:%M:%S} UTC"
+    if after is None:
+        return Cause.REMOVED, "a correction moved it to another day, or a run no longer found it"
+    assert before is not None
+    if differing := [column for column in after if column not in _NOT_COMPARED and before.get(column) != after[column]]:
+        return Cause.CORRECTED, ", ".join(f"{column} {before.get(column)} → {after[column]}" for column in differing)
+    return None
+
+
+def _of_score(name: str, before: Row, after: Row, then: _Day, now: _Day) -> tuple[Cause, str]:
+    """Why the score of a transaction is another one."""
+    if found := _of_transaction(name, then, now):
+        return found
+    if before.get("card_version") != after.get("card_version"):
+        return Cause.CARD, f"scorecard {before.get('card_version')} → {after.get('card_version')}"
+    old, new = (json.loads(day.scores[name]["contributions"]) if name in day.scores else {} for day in (then, now))
+    points = [
+        f"{key} {old.get(key, 0)} → {new.get(key, 0)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    if points:
+        return Cause.FEATURE, f"points of {', '.join(points)}"
+    return Cause.UNKNOWN, "the scores of the day do not say"
+
+
+def _scored(alert: Row) -> Sequence[object]:
+    return alert["score"], alert["card_version"]
+
+
+def _text(row: Row) -> str:
+    return repr(sorted((name, value) for name, value in row.items() if name != "ingested_at"))
