@@ -35,3 +35,19 @@ class TransactionNotFound(FraudError):
 
 class LabelsError(FraudError):
     """A file of labels cannot be read."""
+
+
+class DeskDatabaseError(FraudError):
+    """The desk's database cannot be used."""
+
+
+class CaseError(FraudError):
+    """A case does not allow what was asked for."""
+
+
+class CaseNotFound(CaseError):
+    """There is no such case."""
+
+
+class CaseChanged(CaseError):
+    """The case was changed after the person saw it; the message says by whom, when and to what."""

@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "engine": _ENGINE,
     F + "explain": _ENGINE,
     F + "evaluation": _ENGINE,
+    F + "cases": _ENGINE,
     F + "workshop": {*_ENGINE, F + "evaluation"},
     F + "configured_rules": {*_ENGINE, F + "settings"},
     F + "configured_source": {*_ENGINE, F + "settings"},
@@ -65,6 +66,7 @@ ALIASES = {"airflow_bridge.operators", "airflow_bridge.triggers", "fraud_assets.
 
 MAY_NOT_IMPORT = {
     "airflow_bridge.in_airflow": {"dagster"},
+    F + "cases": {"click", "dagster", "flask"},
     F + "detection": {"click", "dagster", "deltalake", "duckdb", "httpx", "pyhive"},
     F + "engine": {"click", "dagster"},
     F + "evaluation": {"click", "dagster"},

@@ -1,0 +1,1 @@
+"""Cases: what people decide about alerts, kept in a database of their own."""

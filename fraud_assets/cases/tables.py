@@ -1,0 +1,151 @@
+"""The tables of the desk's database, for SQLite and PostgreSQL. Migrations create them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+
+class UtcTime(sa.types.TypeDecorator[dt.datetime]):
+    """An aware time; stored in UTC, without its zone, to the microsecond."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone; pass an aware datetime")
+        return value.astimezone(dt.UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
+        return value.replace(tzinfo=dt.UTC) if value is not None else None
+
+
+class Money(sa.types.TypeDecorator[Decimal]):
+    """A DECIMAL(18,2), stored as a number of hundredths: SQLite has no decimals."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> int | None:
+        if value is None:
+            return None
+        hundredths = value * 100
+        if hundredths != int(hundredths):
+            raise ValueError(f"{value} has more than two digits after the point")
+        return int(hundredths)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> Decimal | None:
+        return Decimal(value).scaleb(-2) if value is not None else None
+
+
+METADATA = sa.MetaData()
+
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""An integer key that counts up by itself; SQLite counts only those of type INTEGER."""
+
+CASES = sa.Table(
+    "cases",
+    METADATA,
+    sa.Column("number", _NUMBER, primary_key=True),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("gravity", sa.Integer, nullable=False),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("amounts", sa.JSON, nullable=False),
+    sa.Column("largest", Money, nullable=False),
+    sa.Column("alert_count", sa.Integer, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("headline", sa.Text, nullable=False),
+    sa.Column("opened_at", UtcTime, nullable=False),
+    sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Column("assigned_to", sa.Text),
+    sa.Column("snoozed_until", UtcTime),
+    sa.Column("decision", sa.Text),
+    sa.Column("reason_code", sa.Text),
+    sa.Column("note", sa.Text),
+    sa.Column("decided_by", sa.Text),
+    sa.Column("decided_at", UtcTime),
+    sa.Column("former", _NUMBER, sa.ForeignKey("cases.number")),
+    sa.Column("version", sa.Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""One row per case. `largest` is the largest amount of an alert, `rules` a JSON list."""
+
+WAITING = CASES.c.status.in_([sa.literal_column("'open'"), sa.literal_column("'snoozed'")])
+
+sa.Index("one_waiting_case_per_customer", CASES.c.customer_id, unique=True, sqlite_where=WAITING, postgresql_where=WAITING)
+sa.Index("cases_by_priority", CASES.c.status, CASES.c.score, CASES.c.gravity)
+sa.Index("cases_by_customer", CASES.c.customer_id)
+
+ALERTS = sa.Table(
+    "alerts",
+    METADATA,
+    sa.Column("transaction_id", sa.Text, primary_key=True),
+    sa.Column("case_number", _NUMBER, sa.ForeignKey("cases.number"), nullable=False),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("event_time", UtcTime, nullable=False),
+    sa.Column("amount", Money, nullable=False),
+    sa.Column("currency", sa.Text),
+    sa.Column("merchant_id", sa.Text, nullable=False),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("rules", sa.JSON, nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("rule_versions", sa.JSON, nullable=False),
+    sa.Column("card_version", sa.Text),
+    sa.Column("search", sa.Text, nullable=False),
+    sa.Column("seen_at", UtcTime, nullable=False),
+)
+"""One row per alert, in its case. `search` has the texts that a person may look for, in lower case."""
+
+sa.Index("alerts_by_case", ALERTS.c.case_number)
+
+EVENTS = sa.Table(
+    "events",
+    METADATA,
+    sa.Column("number", _NUMBER, primary_key=True),
+    sa.Column("case_number", _NUMBER, sa.ForeignKey("cases.number"), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""The history of cases. A trigger refuses changes."""
+
+sa.Index("events_by_case", EVENTS.c.case_number, EVENTS.c.number)
+sa.Index("events_by_time", EVENTS.c.at)
+
+DECISIONS = sa.Table(
+    "decisions",
+    METADATA,
+    sa.Column("number", _NUMBER, primary_key=True),
+    sa.Column("decision_id", sa.Text, nullable=False, unique=True),
+    sa.Column("case_number", _NUMBER, sa.ForeignKey("cases.number"), nullable=False),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Column("reason_code", sa.Text),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("decided_at", UtcTime, nullable=False),
+    sa.Column("note", sa.Text),
+    sqlite_autoincrement=True,
+)
+"""One row per decision and transaction. A trigger refuses changes; a decision that is undone is followed by `undecided`."""
+
+sa.Index("decisions_by_time", DECISIONS.c.decided_at)
+
+APPEND_ONLY = (EVENTS.name, DECISIONS.name)
+"""Tables whose rows no one changes or deletes."""
+
+
+def plain_row(row: sa.Row[Any]) -> dict[str, Any]:
+    """A row as a dict, by column name."""
+    return dict(row._mapping)
