@@ -49,6 +49,8 @@ class Settings(BaseSettings):
         silent_after: seconds without a transaction before the source counts as silent.
         log_format: format of the log lines of `fraud watch`, as text or as JSON, one object per line.
         keep_days: retention of replaced files in days, for tables that the live path does not write.
+        desk_database: SQLAlchemy URL of the database of cases, SQLite or PostgreSQL; by default `desk.sqlite` in the
+            `state_folder`.
         scheduler: the scheduler that starts runs; `airflow` removes Dagster's schedules.
         schedules: initial state of Dagster's schedules; the UI can change it.
     """
@@ -80,6 +82,7 @@ class Settings(BaseSettings):
     silent_after: Annotated[float, Field(gt=0)] = 300
     log_format: Literal["text", "json"] = "text"
     keep_days: Annotated[int, Field(ge=1)] = 7
+    desk_database: SecretStr | None = None
     scheduler: Literal["dagster", "airflow"] = "dagster"
     schedules: Literal["on", "off"] = "off"
 
@@ -138,6 +141,13 @@ class Settings(BaseSettings):
     def state_folder(self) -> Path:
         """Folder of the checkpoint of `fraud watch`: that of the embedded warehouse, or Dagster's folder for a HiveServer2."""
         return self.dagster_home if "://" in self.warehouse else Path(self.warehouse).absolute()
+
+    @property
+    def desk_url(self) -> str:
+        """SQLAlchemy URL of the database of cases, with its password."""
+        if self.desk_database is not None:
+            return self.desk_database.get_secret_value()
+        return f"sqlite:///{self.state_folder / 'desk.sqlite'}"
 
     @property
     def first_day_file(self) -> Path:

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "engine": _ENGINE,
     F + "explain": _ENGINE,
     F + "evaluation": _ENGINE,
-    F + "cases": _ENGINE,
+    F + "cases": {*_ENGINE, F + "explain"},
     F + "workshop": {*_ENGINE, F + "evaluation"},
     F + "configured_rules": {*_ENGINE, F + "settings"},
     F + "configured_source": {*_ENGINE, F + "settings"},
@@ -55,8 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "runs": {*_RUNS, "hive_io.locations"},
     F + "live": {*_RUNS, F + "live", "hive_io.locations"},
     F + "cli": {
-        *_RUNS, F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", F + "workshop", "airflow_bridge",
-        "airflow_bridge.export", "hive_io.locations", "mock_sources",
+        *_RUNS, F + "cases", F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", F + "workshop",
+        "airflow_bridge", "airflow_bridge.export", "hive_io.locations", "mock_sources",
     },
 }  # fmt: skip
 """A package, and the packages that its modules may import besides itself. The longest name that fits a module counts."""

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from filelock import FileLock, Timeout
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 
 from fraud_assets.errors import DeskDatabaseError
 
@@ -43,7 +43,13 @@ def open_engine(url: str, *, create: bool = True) -> sa.Engine:
     file = _file(parsed)
     if file is not None and not create and not file.is_file():
         raise DeskDatabaseError(f"There are no cases yet: {file} does not exist. `fraud cases sync` opens cases from alerts")
-    engine = sa.create_engine(parsed, pool_pre_ping=file is None, pool_size=20, max_overflow=40)
+    try:
+        waits = {} if file else {"connect_timeout": 10, "options": f"-c lock_timeout={_PATIENCE}s"}
+        engine = sa.create_engine(parsed, pool_pre_ping=file is None, pool_size=20, max_overflow=40, connect_args=waits)
+    except ModuleNotFoundError as error:
+        raise DeskDatabaseError(
+            f"{_shown(parsed)} needs the driver {error.name}; `pip install 'fraud-assets[postgresql]'`"
+        ) from None
     sa.event.listen(engine, "begin", _begin)
     try:
         if file is not None:
@@ -86,6 +92,9 @@ def problems(url: sa.URL) -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DeskDatabaseError(f"{_shown(url)}: the connection was lost; try again") from error
+        # SQLite has no narrower class for a file that it cannot read
+        if type(error) is DatabaseError:
+            raise DeskDatabaseError(f"{_shown(url)}: {error.orig}") from error
         raise
 
 

@@ -29,7 +29,7 @@ from fraud_assets.cases.model import (
 )
 from fraud_assets.cases.queries import behind, chosen, ordered
 from fraud_assets.cases.rows import alert_of, case_of, decision_of, event_of, number_of
-from fraud_assets.cases.tables import ALERTS, CASES, DECISIONS, EVENTS, WAITING
+from fraud_assets.cases.tables import ALERTS, CASES, DECISIONS, EVENTS, MARKS, WAITING
 from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound
 
 _BATCH = 200
@@ -282,6 +282,22 @@ class CaseStore:
         with self._changing(case_id, version) as (connection, row):
             add_event(connection, row.number, now, by, EventKind.COMMENTED, {"text": text})
             return _changed(connection, row, now)
+
+    # marks
+
+    def marks(self, prefix: str) -> dict[str, str]:
+        """Marks whose name begins with a text: how far the desk has read alerts, and written decisions."""
+        query = sa.select(MARKS).where(MARKS.c.name.startswith(prefix, autoescape=True))
+        with reading(self.engine) as connection:
+            return {row.name: row.value for row in connection.execute(query)}
+
+    def set_marks(self, marks: Mapping[str, str]) -> None:
+        """Set marks; others stay."""
+        if not marks:
+            return
+        with writing(self.engine) as connection:
+            connection.execute(sa.delete(MARKS).where(MARKS.c.name.in_(list(marks))))
+            connection.execute(sa.insert(MARKS), [{"name": name, "value": value} for name, value in marks.items()])
 
     @contextmanager
     def _changing(self, case_id: str, version: int) -> Iterator[tuple[sa.Connection, sa.Row[Any]]]:

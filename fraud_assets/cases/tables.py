@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -142,10 +141,13 @@ DECISIONS = sa.Table(
 
 sa.Index("decisions_by_time", DECISIONS.c.decided_at)
 
+MARKS = sa.Table(
+    "marks",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+"""How far the desk has read alerts of the lake, and written decisions to it."""
+
 APPEND_ONLY = (EVENTS.name, DECISIONS.name)
 """Tables whose rows no one changes or deletes."""
-
-
-def plain_row(row: sa.Row[Any]) -> dict[str, Any]:
-    """A row as a dict, by column name."""
-    return dict(row._mapping)

@@ -41,6 +41,7 @@ def test_defaults() -> None:
         "silent_after": 300.0,
         "log_format": "text",
         "keep_days": 7,
+        "desk_database": None,
         "scheduler": "dagster",
         "schedules": "off",
     }
@@ -73,6 +74,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "silent_after": ("60", 60.0),
         "log_format": ("json", "json"),
         "keep_days": ("30", 30),
+        "desk_database": ("postgresql://me@db/desk", SecretStr("postgresql://me@db/desk")),
         "scheduler": ("airflow", "airflow"),
         "schedules": ("on", "on"),
     }

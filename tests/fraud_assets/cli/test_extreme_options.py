@@ -45,6 +45,8 @@ NUMBERS = [
 
 GIVEN = {
     "fraud alerts": [],
+    "fraud cases decide": ["1", "--as", "fraud", "--reason", "mule"],
+    "fraud cases list": [],
     "fraud explain": ["t1"],
     "fraud rejected list": ["transactions"],
     "fraud rejected retry": ["transactions"],

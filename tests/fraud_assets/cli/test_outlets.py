@@ -39,6 +39,10 @@ CANARIES = {
 OUTLETS: dict[str, list[str]] = {
     "airflow export": ["--out", "{folder}/dags"],
     "alerts": [],
+    "cases decide": ["1", "--as", "fraud", "--reason", "mule"],
+    "cases list": [],
+    "cases show": ["1"],
+    "cases sync": [],
     "evaluate": ["--from", DAY, "--to", "2026-11-03"],
     "explain": ["{transaction}"],
     "notify test": [],

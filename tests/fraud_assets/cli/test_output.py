@@ -287,9 +287,19 @@ def test_reading_needs_no_permission_to_write(command: list[str], read_only: Pat
 
 
 def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> None:
-    reads = {"alerts", "alerts diff", "evaluate", "explain", "rejected list", "rules check", "rules promote"}
-    reads |= {"rules quality", "rules try"}
-    writes = {"demo", "rejected retry", "replay", "run", "ui", "upkeep", "watch"}
+    reads = {
+        "alerts",
+        "cases list",
+        "cases show",
+        "evaluate",
+        "explain",
+        "rejected list",
+        "rules check",
+        "rules promote",
+        "rules quality",
+        "rules try",
+    }
+    writes = {"cases decide", "cases sync", "demo", "rejected retry", "replay", "run", "ui", "upkeep", "watch"}
     found = set()
     context = click.Context(main)
     for name in main.list_commands(context):  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Cases, their alerts, history and decisions."""
+"""Cases, their alerts, history and decisions; how far the lake was read and written."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -93,6 +93,11 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("decisions_by_time", "decisions", ["decided_at"])
+    op.create_table(
+        "marks",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("value", sa.Text, nullable=False),
+    )
     _keep("events")
     _keep("decisions")
 
