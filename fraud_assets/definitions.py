@@ -7,11 +7,13 @@ from functools import partial
 
 import dagster as dg
 
+from fraud_assets.cases.lake import desk_at
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.configured_rules import rule_book
 from fraud_assets.configured_source import connector_context, source_limits
 from fraud_assets.defs import checks, consistency_checks, coverage_checks
 from fraud_assets.defs.asset_specs import daily, key
+from fraud_assets.defs.cases import DESK_ANSWERS, case_assets
 from fraud_assets.defs.detection import detection_assets
 from fraud_assets.defs.evaluation import evaluation_assets
 from fraud_assets.defs.features import feature_assets
@@ -29,6 +31,7 @@ from fraud_assets.ingestion.load import Source
 from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
+from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
 from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS
 from fraud_assets.settings import PREFIX, Settings, read_settings
@@ -58,6 +61,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
             *api_assets(
                 partitions, settings.rejected_limit, engine.per_transaction, settings.correction_days, clock, engine.apis
             ),
+            *case_assets(partitions, partial(desk_at, settings.desk_url), clock),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
             *scoring_assets(engine, partitions),
@@ -135,10 +139,12 @@ def watched_tables(engine: Engine) -> list[str]:
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
     """Checks of the job whose failure stops nothing."""
     of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage_checks.COULD_JUDGE)]
-    return [
-        dg.AssetCheckKey(key(table), check)
-        for table, check in [*of_rules, (CUSTOMERS.table.name, consistency_checks.CUSTOMERS_KNOWN)]
+    of_tables = [
+        (CUSTOMERS.table.name, consistency_checks.CUSTOMERS_KNOWN),
+        (DECISIONS.name, DESK_ANSWERS),
+        (CASES_DAILY.name, DESK_ANSWERS),
     ]
+    return [dg.AssetCheckKey(key(table), check) for table, check in [*of_rules, *of_tables]]
 
 
 def defs() -> dg.Definitions:

@@ -151,7 +151,9 @@ def all_tables(warehouse: EmbeddedWarehouse, book: RuleBook) -> EmbeddedWarehous
 
 
 def compute(engine: Engine, warehouse: EmbeddedWarehouse, table: str, span: Span = SPAN) -> list[dict[str, Any]]:
-    """Compute a table for a span, and return its rows of the days of the span."""
+    """Compute a table for a span, and return its rows of the days of the span. Tables that it reads are created if missing."""
+    for name in engine.reads(table):
+        warehouse.ensure_table(engine.tables[name])
     warehouse.replace(engine.tables[table], engine.query(table, span), span)
     return warehouse.read(f"fintech.{table}", span=span).to_pylist()
 

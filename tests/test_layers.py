@@ -14,7 +14,7 @@ PROJECT = ("airflow_bridge", "fraud_assets", "hive_io", "mock_sources")
 F = "fraud_assets."
 _DATA = {F + "addresses", F + "errors", F + "schemas", F + "sql", "hive_io"}
 _ENGINE = {*_DATA, F + "clock", F + "detection", F + "engine", F + "ingestion", F + "scoring"}
-_DEFS = {*_ENGINE, F + "defs", F + "evaluation"}
+_DEFS = {*_ENGINE, F + "cases", F + "defs", F + "evaluation"}
 _CONFIGURED = {F + "configured_rules", F + "configured_source"}
 _RUNS = {*_DEFS, *_CONFIGURED, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
 
@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "runs": {*_RUNS, "hive_io.locations"},
     F + "live": {*_RUNS, F + "live", "hive_io.locations"},
     F + "cli": {
-        *_RUNS, F + "cases", F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", F + "workshop",
+        *_RUNS, F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", F + "workshop",
         "airflow_bridge", "airflow_bridge.export", "hive_io.locations", "mock_sources",
     },
 }  # fmt: skip

@@ -64,6 +64,16 @@ def open_engine(url: str, *, create: bool = True) -> sa.Engine:
     return engine
 
 
+def is_missing(url: str) -> bool:
+    """True if an address is that of a SQLite file that does not exist.
+
+    Raises:
+        DeskDatabaseError: it is no address of a database.
+    """
+    file = _file(_parsed(url))
+    return file is not None and not file.is_file()
+
+
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that writes. It waits until no other one does, so what it reads cannot change before it commits."""

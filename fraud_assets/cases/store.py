@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from fraud_assets.cases.database import open_engine, reading, writing
+from fraud_assets.cases.day_summary import summarize
 from fraud_assets.cases.intake import add_event, take, wake_due
 from fraud_assets.cases.model import (
     REASON_CODES,
@@ -173,10 +174,12 @@ class CaseStore:
         Args:
             now: the current time, if the day has not ended.
         """
-        from fraud_assets.cases.day_summary import summarize
+        return self.days([day], now)[0]
 
+    def days(self, days: Iterable[dt.date], now: dt.datetime | None = None) -> list[DaySummary]:
+        """As `day`, for several days from one reading of the history."""
         with reading(self.engine) as connection:
-            return summarize(connection, day, now)
+            return list(summarize(connection, days, now))
 
     # changes; each raises CaseNotFound, CaseChanged, or CaseError if the case does not allow it
 

@@ -12,17 +12,19 @@ from typing import Any
 import click
 from rich.console import Console
 
+from fraud_assets.cases.lake import write_decisions
 from fraud_assets.cases.model import Case, Decision, Event, QueueFilter, ReasonCode, Status
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.cases.sync import sync_alerts
 from fraud_assets.cli.command_clock import current_clock
-from fraud_assets.cli.lake import read_lake
+from fraud_assets.cli.lake import open_lake, read_lake
 from fraud_assets.cli.options import console, format_option, warehouse_option
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.safe_text import json_text, write_csv
 from fraud_assets.detection.rule import SEVERITIES
 from fraud_assets.errors import CaseError
 from fraud_assets.settings import Settings, read_settings
+from hive_io import HiveIOError
 
 _COLUMNS = (
     "case_id", "customer_id", "status", "severity", "score", "amounts", "alert_count", "rules", "headline", "opened_at",
@@ -168,6 +170,12 @@ def decide(
         f"Case {decided.case_id} of customer {decided.customer_id} is decided as {decision} ({code}) by {by}, "
         f"with {decided.alert_count:,} transactions"
     )
+    try:
+        write_decisions(store, open_lake(settings))
+    except HiveIOError as error:
+        raise CaseError(
+            f"The decision is stored, but not in the warehouse yet; the next decision or run adds it. {error}"
+        ) from None
 
 
 def _existing(settings: Settings) -> CaseStore:

@@ -20,6 +20,7 @@ from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import TRANSACTIONS
+from fraud_assets.sql.known_labels import LAST_DAY, known_labels
 from fraud_assets.sql.windows import hiveql, table_node, within
 from hive_io import PARTITION, Reader, Span
 from hive_io.dialect import literal
@@ -146,10 +147,8 @@ def known_frauds(warehouse: Reader, since: dt.date) -> set[str]:
     """Transactions whose last label says fraud, from the labels that became known since a day."""
     if LABELS.name not in warehouse.tables(DATABASE):
         return set()
-    columns = ("transaction_id", "is_fraud", "known_at")
-    rows = exp.select(*columns).from_(table_node(LABELS)).where(exp.column(PARTITION) >= literal(since.isoformat()))
-    found = sorted(warehouse.query(hiveql(rows)).to_pylist(), key=lambda row: (row["known_at"], row["is_fraud"]))
-    return {name for name, is_fraud in {row["transaction_id"]: row["is_fraud"] for row in found}.items() if is_fraud}
+    rows = known_labels(Span.days(since, LAST_DAY)).where("is_fraud")
+    return set(warehouse.query(hiveql(rows)).column("transaction_id").to_pylist())
 
 
 def score_table(warehouse: Reader, span: Span) -> str:

@@ -23,6 +23,7 @@ from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import FRAUD_REPORTS, TRANSACTIONS
+from fraud_assets.sql.known_labels import known_labels
 from fraud_assets.sql.windows import hits_within, hiveql, table_node
 from hive_io import PARTITION, HiveQL, Reader, Span, Table
 from hive_io.dialect import literal
@@ -61,12 +62,14 @@ class Label:
 
     Attributes:
         known_on: day of the label, `ds`.
+        is_fraud: None if the label of this origin was taken back.
         ds: day of the transaction.
     """
 
     known_on: str
     known_at: dt.datetime
-    is_fraud: bool
+    origin: str
+    is_fraud: bool | None
     ds: str
     amount: Decimal
     currency: str
@@ -166,8 +169,10 @@ class Facts:
     delays: Delays
 
     def known(self, transaction: str, as_of: str) -> Label | None:
-        """The last label of a transaction that was known by the end of a day."""
-        return next((label for label in reversed(self.labels.get(transaction, ())) if label.known_on <= as_of), None)
+        """The last label of a transaction that stood at the end of a day: known by then, and not taken back."""
+        by_origin = {label.origin: label for label in self.labels.get(transaction, ()) if label.known_on <= as_of}
+        standing = [label for label in by_origin.values() if label.is_fraud is not None]
+        return max(standing, key=_in_time, default=None)
 
     @cached_property
     def _by_day(self) -> Mapping[str, Sequence[str]]:
@@ -252,34 +257,43 @@ def last_known_day(warehouse: Reader, today: dt.date) -> dt.date:
 
 
 def _labels(warehouse: Reader, span: Span, as_of: dt.date) -> dict[str, list[Label]]:
-    columns = ("transaction_id", "known_at", "is_fraud", "event_time", "amount", "currency", PARTITION)
+    columns = ("transaction_id", "known_at", "origin", "is_fraud", "event_time", "amount", "currency", PARTITION)
     rows = exp.select(*columns).from_(table_node(LABELS)).where(*_known(span.first_day, as_of))
     rows = rows.where(exp.column("event_time") >= literal(span.start), exp.column("event_time") < literal(span.end))
     found: dict[str, list[Label]] = defaultdict(list)
-    for row in sorted(warehouse.query(hiveql(rows)).to_pylist(), key=lambda row: (row["known_at"], row["is_fraud"])):
+    for row in warehouse.query(hiveql(rows)).to_pylist():
         ds = row["event_time"].date().isoformat()
-        found[row["transaction_id"]].append(
-            Label(row[PARTITION], row["known_at"], row["is_fraud"], ds, row["amount"] or Decimal(0), row["currency"] or "")
-        )
-    return found
+        money = row["amount"] or Decimal(0), row["currency"] or ""
+        label = Label(row[PARTITION], row["known_at"], row["origin"] or "", row["is_fraud"], ds, *money)
+        found[row["transaction_id"]].append(label)
+    return {transaction: sorted(labels, key=_in_time) for transaction, labels in found.items()}
+
+
+def _in_time(label: Label) -> tuple[dt.datetime, str, bool]:
+    return label.known_at, label.known_on, bool(label.is_fraud)
 
 
 def read_delays(warehouse: Reader, first: dt.date, as_of: dt.date) -> dict[tuple[dt.date, int], int]:
-    """Frauds by day of the transaction and days until they were known, from the labels known by a day.
+    """Frauds by day of the transaction and days until they were known, from the labels that stand at the end of a day.
 
     Args:
         first: the first day of interest; labels of the days before it, too, are read.
     """
     if LABELS.name not in warehouse.tables(DATABASE):
         return {}
+    since = min(first, as_of) - LEARNED_FROM
     earliest = exp.select(
-        "transaction_id",
-        "DATE_FORMAT(MIN(event_time), 'yyyy-MM-dd') AS happened",
-        f"MIN({PARTITION}) AS known",
+        "l.transaction_id",
+        "DATE_FORMAT(MIN(l.event_time), 'yyyy-MM-dd') AS happened",
+        f"MIN(l.{PARTITION}) AS known",
         dialect="hive",
     )
-    earliest = earliest.from_(table_node(LABELS)).where(*_known(min(first, as_of) - LEARNED_FROM, as_of))
-    earliest = earliest.where("is_fraud", "event_time IS NOT NULL").group_by("transaction_id")
+    labels = exp.select("*").from_(table_node(LABELS)).where(*_known(since, as_of), "is_fraud", "event_time IS NOT NULL")
+    frauds = known_labels(Span.days(since, as_of)).where("is_fraud")
+    earliest = earliest.from_(labels.subquery("l")).join(
+        frauds.subquery("k"), on="k.transaction_id = l.transaction_id", join_type="left semi"
+    )
+    earliest = earliest.group_by("l.transaction_id")
     counts = exp.select("happened", "known", "COUNT(*) AS frauds").from_(earliest.subquery("e")).group_by("happened", "known")
     delays = {}
     for row in warehouse.query(hiveql(counts)).to_pylist():

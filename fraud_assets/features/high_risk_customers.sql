@@ -1,5 +1,5 @@
 -- title: High-risk customers
--- description: Customers with a low credit score or many fraud reports, as of the start of the day.
+-- description: Customers with a low credit score or many fraud reports, as of the start of the day. A transaction that people decided as fraud counts as a report, one that they cleared does not.
 -- history: {fraud_reports: 90d}
 -- params:
 --   lowest_score: {type: integer, default: 500, min: 300, max: 850, description: Credit score below which a customer is at high risk.}
@@ -32,8 +32,16 @@ FROM (
     FROM params.days d
     JOIN fraud_reports r
       ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+    LEFT JOIN decided_transactions k
+      ON k.ds = d.ds AND k.transaction_id = r.transaction_id AND NOT k.is_fraud
     -- a report that was served late is not known before; earlier releases did not keep when
-    WHERE r.known_at IS NULL OR DATE_FORMAT(r.known_at, 'yyyy-MM-dd') < d.ds
+    WHERE (r.known_at IS NULL OR DATE_FORMAT(r.known_at, 'yyyy-MM-dd') < d.ds)
+      -- people cleared it
+      AND k.transaction_id IS NULL
+    UNION ALL
+    SELECT k.ds, k.customer_id, CAST(NULL AS INT) AS score, 1 AS reports
+    FROM decided_transactions k
+    WHERE k.is_fraud AND NOT k.is_reported AND k.decided_on >= DATE_FORMAT(DATE_SUB(k.ds, :history_days), 'yyyy-MM-dd')
   ) b
   GROUP BY b.ds, b.customer_id
 ) c

@@ -53,6 +53,40 @@ FROM (
     JOIN params.days d ON d.ds = k.ds
   ) r
   WHERE r.place = 1
+  UNION ALL
+  SELECT
+    c.transaction_id,
+    c.is_fraud,
+    c.decided_at AS known_at,
+    'decision' AS origin,
+    c.customer_id,
+    CAST(NULL AS STRING) AS merchant_key,
+    c.ds,
+    DATE_FORMAT(DATE_SUB(c.ds, 90), 'yyyy-MM-dd') AS first_ds
+  FROM (
+    SELECT
+      e.transaction_id,
+      e.customer_id,
+      e.decided_at,
+      e.is_fraud,
+      e.ds,
+      LAG(e.is_fraud) OVER (PARTITION BY e.transaction_id ORDER BY e.ds) AS was_fraud
+    FROM (
+      SELECT
+        h.transaction_id,
+        h.customer_id,
+        h.decided_at,
+        CASE WHEN h.decision = 'fraud' THEN TRUE WHEN h.decision = 'honest' THEN FALSE END AS is_fraud,
+        h.ds,
+        -- of several decisions on a day, the last stands
+        ROW_NUMBER() OVER (PARTITION BY h.transaction_id, h.ds ORDER BY h.decided_at DESC, h.number DESC) AS place
+      FROM decisions h
+    ) e
+    WHERE e.place = 1
+  ) c
+  JOIN params.days d ON d.ds = c.ds
+  -- a decision that is taken back makes the label of an earlier day void
+  WHERE c.is_fraud IS NOT NULL OR c.was_fraud IS NOT NULL
 ) l
 LEFT JOIN transactions t ON t.transaction_id = l.transaction_id
 GROUP BY

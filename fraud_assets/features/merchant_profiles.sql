@@ -1,11 +1,11 @@
 -- title: Merchant profiles
--- description: Transactions and fraud reports of each merchant as of the start of the day.
+-- description: Transactions and fraud reports of each merchant as of the start of the day. A transaction that people decided as fraud counts as a report, one that they cleared does not.
 -- history: {merchant_daily_activity: 28d, fraud_reports: 28d}
 -- params:
 --   history_days: {type: integer, default: 28, min: 1, max: 28, description: Length of the history in days before the day.}
 SELECT
   -- a merchant with several spellings or places gets one of them, always the same
-  MAX(m.merchant_id) AS merchant_id,
+  COALESCE(MAX(m.merchant_id), m.merchant_key) AS merchant_id,
   MAX(m.place) AS place,
   SUM(m.transactions) AS transactions,
   SUM(m.reports) AS reports,
@@ -31,8 +31,20 @@ FROM (
   FROM params.days d
   JOIN fraud_reports r
     ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+  LEFT JOIN decided_transactions c
+    ON c.ds = d.ds AND c.transaction_id = r.transaction_id AND NOT c.is_fraud
   WHERE r.merchant_id IS NOT NULL
     -- a report that was served late is not known before; earlier releases did not keep when
     AND (r.known_at IS NULL OR DATE_FORMAT(r.known_at, 'yyyy-MM-dd') < d.ds)
+    AND c.transaction_id IS NULL
+  UNION ALL
+  SELECT c.ds, CAST(NULL AS STRING) AS merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports,
+    CASE WHEN c.decided_on >= DATE_FORMAT(DATE_SUB(c.ds, 7), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_7,
+    CASE WHEN c.decided_on >= DATE_FORMAT(DATE_SUB(c.ds, 1), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_1,
+    c.merchant_key,
+    CAST(NULL AS STRING) AS place_key
+  FROM decided_transactions c
+  WHERE c.is_fraud AND NOT c.is_reported AND c.merchant_key IS NOT NULL
+    AND c.decided_on >= DATE_FORMAT(DATE_SUB(c.ds, :history_days), 'yyyy-MM-dd')
 ) m
 GROUP BY m.ds, m.merchant_key

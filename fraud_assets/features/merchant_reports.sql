@@ -1,5 +1,5 @@
 -- title: Merchant reports
--- description: "Fraud reports of each merchant's sales as of the start of the day that the customer's own habit does not explain: their share of 14 days, and the unbroken run of them. A merchant without such reports has no row."
+-- description: "Fraud reports of each merchant's sales as of the start of the day that the customer's own habit does not explain: their share of 14 days, and the unbroken run of them. A transaction that people decided as fraud counts as reported, one that they cleared does not. A merchant without such reports has no row."
 -- history: {merchant_daily_activity: 42d, fraud_reports: 42d, transactions: 42d, customer_amounts: 42d}
 -- params:
 --   known_after: {type: integer, default: 8, min: 1, max: 28, description: Days after which most reports of a day are known; later days do not count.}
@@ -15,9 +15,17 @@ WITH reports AS (
     FROM params.days d
     JOIN fraud_reports f
       ON f.ds < d.ds AND f.ds >= DATE_FORMAT(DATE_SUB(d.ds, 42), 'yyyy-MM-dd')
+    LEFT JOIN decided_transactions c
+      ON c.ds = d.ds AND c.transaction_id = f.transaction_id AND NOT c.is_fraud
     WHERE f.transaction_id IS NOT NULL
       -- a report that was served late is not known before; earlier releases did not keep when
       AND (f.known_at IS NULL OR DATE_FORMAT(f.known_at, 'yyyy-MM-dd') < d.ds)
+      -- people cleared it
+      AND c.transaction_id IS NULL
+    UNION
+    SELECT c.ds, c.transaction_id
+    FROM decided_transactions c
+    WHERE c.is_fraud
   ) r
   JOIN transactions t
     ON t.transaction_id = r.transaction_id

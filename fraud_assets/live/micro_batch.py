@@ -25,6 +25,7 @@ from fraud_assets.ingestion.load import Source
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.day_tables import DayTables, description, spans_of_day
 from fraud_assets.live.pending import MissingTable, Pending
+from fraud_assets.schemas.cases import DECISIONS
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.names import DATABASE
@@ -360,7 +361,7 @@ class MicroBatcher:
         existing = set(self._warehouse.tables(DATABASE))
         features = [self._engine.tables[name] for name in self._engine.upstream_features if name in existing]
         sources = [table for api in self._engine.apis.values() for table in (api.table, api.loads) if table]
-        for table in (*sources, *features):
+        for table in (*sources, DECISIONS, *features):
             self._warehouse.ensure_table(table)
 
     def _compute_features(self, features: Iterable[str], day: dt.date) -> None:

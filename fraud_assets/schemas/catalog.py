@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
 from fraud_assets.schemas.detection import FRAUD_ALERTS, SCORECARDS, TRANSACTION_SCORES
 from fraud_assets.schemas.evaluation import LABELS, RULE_QUALITY
 from fraud_assets.schemas.features import (
@@ -16,6 +17,7 @@ from fraud_assets.schemas.features import (
     CUSTOMER_DAILY_OUTLIERS,
     CUSTOMER_OUTLIERS,
     CUSTOMER_PROFILES,
+    DECIDED_TRANSACTIONS,
     HIGH_RISK_CUSTOMERS,
     MERCHANT_DAILY_ACTIVITY,
     MERCHANT_PROFILES,
@@ -34,6 +36,7 @@ FEATURE_TABLES: dict[str, Table] = {
         CUSTOMER_DAILY_ANOMALIES,
         CUSTOMER_ANOMALIES,
         CUSTOMER_COUNTRIES,
+        DECIDED_TRANSACTIONS,
         MERCHANT_DAILY_ACTIVITY,
         MERCHANT_PROFILES,
         HIGH_RISK_CUSTOMERS,
@@ -56,5 +59,5 @@ def fixed_tables(apis: Mapping[str, ApiTable] = API_TABLES) -> dict[str, Table]:
         apis: the source tables, with the columns that a source file adds.
     """
     sources = {table.name: table for api in apis.values() for table in (api.table, api.rejected, api.loads) if table}
-    others = {table.name: table for table in (SCORECARDS, TRANSACTION_SCORES, FRAUD_ALERTS, RULE_QUALITY, LATENCIES)}
-    return {**sources, **FEATURE_TABLES, **others}
+    others = (DECISIONS, SCORECARDS, TRANSACTION_SCORES, FRAUD_ALERTS, RULE_QUALITY, CASES_DAILY, LATENCIES)
+    return {**sources, **FEATURE_TABLES, **{table.name: table for table in others}}

@@ -9,14 +9,17 @@ from hive_io import Column, Table
 FRAUD_REPORT = "fraud report"
 """Origin of a label that comes from a fraud report."""
 
+DECISION = "decision"
+"""Origin of a label that comes from a decision about a case."""
+
 LABELS = Table(
     DATABASE,
     "labels",
     (
         Column("transaction_id", "STRING"),
-        Column("is_fraud", "BOOLEAN"),
+        Column("is_fraud", "BOOLEAN", "NULL where an earlier decision was taken back: that label does not count from then on."),
         Column("known_at", "TIMESTAMP", "When it became known, UTC. A label counts from then on."),
-        Column("origin", "STRING", f"`{FRAUD_REPORT}`."),
+        Column("origin", "STRING", f"`{FRAUD_REPORT}` or `{DECISION}`."),
         Column("customer_id", "STRING", "The transaction's, or the report's if the transaction is not in the warehouse."),
         Column("merchant_key", "STRING", MERCHANT_KEY),
         Column("event_time", "TIMESTAMP", "The transaction's, UTC; NULL if none of the 90 days before has it."),

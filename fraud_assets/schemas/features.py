@@ -209,6 +209,22 @@ MERCHANT_REPORTS = Table(
 )
 
 
+DECIDED_TRANSACTIONS = Table(
+    DATABASE,
+    "decided_transactions",
+    (
+        Column("transaction_id", "STRING"),
+        Column("customer_id", "STRING"),
+        Column("merchant_key", "STRING", MERCHANT_KEY),
+        Column("is_fraud", "BOOLEAN", "The decision that stood when the day began."),
+        Column("is_reported", "BOOLEAN", "True if a fraud report of the 90 days before names it, too."),
+        Column("decided_on", "STRING", "The day of that decision, for example 2026-01-31."),
+    ),
+    key=("transaction_id",),
+    description="Transactions that people decided in the 90 days before the day, as of its start.",
+)
+
+
 TRANSACTION_FEATURES = Table(
     DATABASE,
     "transaction_features",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.scoring.card import MOST_POINTS, POINTS_TO_DOUBLE, UNNAMED, Card, Part
-from fraud_assets.sql.windows import hits_within, hiveql, rows_within, table_node, union_all, within
+from fraud_assets.sql.known_labels import known_labels
+from fraud_assets.sql.windows import hits_within, hiveql, rows_within, union_all
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -49,8 +49,8 @@ def training_query(span: Span, features: Iterable[str], rules: Sequence[Table], 
     rows = _features_and_hits(span, rules)
     label = exp.func("COALESCE", exp.column("is_fraud", table="l"), literal(0))
     columns = [exp.column(name, table="f") for name in features]
-    labels = within(exp.select("transaction_id").distinct().from_(table_node(LABELS)), LABELS, known).where("is_fraud")
-    frauds = exp.select("k.transaction_id", literal(1).as_("is_fraud")).from_(labels.subquery("k"))
+    labels = known_labels(known).subquery("k")
+    frauds = exp.select("k.transaction_id", literal(1).as_("is_fraud")).from_(labels).where("k.is_fraud")
     rows = rows.select(*columns, *(_hit(rule).as_(HIT + rule.name) for rule in rules), label.as_(FRAUD))
     return hiveql(rows.join(frauds.subquery("l"), on="l.transaction_id = f.transaction_id", join_type="left"))
 

@@ -213,7 +213,7 @@ class Workbench:
     def _frauds(self) -> int:
         as_of = self.as_of.isoformat()
         labels = (self._facts.known(transaction, as_of) for transaction in self._facts.labels)
-        return sum(label is not None and label.is_fraud for label in labels)
+        return sum(label is not None and bool(label.is_fraud) for label in labels)
 
     def _in_force(self, name: str) -> Rule | None:
         return next((rule for rule in self.book.evaluated if rule.name == name), None)

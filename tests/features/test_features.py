@@ -87,7 +87,27 @@ def _random_reports() -> list[Row]:
     ]
 
 
+def _random_decisions() -> list[Row]:
+    draw = random.Random(9)
+    return [
+        {
+            "decision_id": f"d{number}",
+            "case_id": "1",
+            # some are reported, too, and some are decided several times
+            "transaction_id": (name := f"t{draw.randrange(60)}"),
+            "customer_id": next(row["customer_id"] for row in TRANSACTIONS if row["transaction_id"] == name),
+            "decision": draw.choice(["fraud", "fraud", "honest", "undecided"]),
+            "decided_by": "ann",
+            "decided_at": (at := dt.datetime.combine(draw.choice(DAYS), dt.time(draw.randrange(24)))),
+            "number": number,
+            "ds": at.date().isoformat(),
+        }
+        for number in range(90)
+    ]
+
+
 TRANSACTIONS, REPORTS = _random_transactions(), _random_reports()
+DECISIONS = _random_decisions()
 SCORES: list[Row] = [
     {"customer_id": c, "score": s, "ds": d.isoformat()} for d in DAYS for c, s in (("c1", 499), ("c2", 500), ("c4", 300))
 ]
@@ -150,13 +170,38 @@ def python_merchant_daily_activity() -> list[Row]:
     ]
 
 
+def last_decisions(until: str) -> dict[str, Row]:
+    """The last decision of each transaction, of those made on a day or before it."""
+    made = sorted(DECISIONS, key=lambda row: (row["decided_at"], row["number"]))
+    return {row["transaction_id"]: row for row in made if row["ds"] <= until}
+
+
+def reports_known(day: str) -> list[tuple[str, str, str]]:
+    """Customer, merchant and day of what counts as a report when a day begins: reports not cleared, frauds not reported."""
+    decided = last_decisions((dt.date.fromisoformat(day) - dt.timedelta(days=1)).isoformat())
+    cleared = {name for name, row in decided.items() if row["decision"] == "honest"}
+    made = [r for r in REPORTS if r["reported_at"].date().isoformat() < day]
+    found = [
+        (r["customer_id"], r["merchant_id"], r["reported_at"].date().isoformat())
+        for r in made
+        if r["transaction_id"] not in cleared
+    ]
+    bought = {row["transaction_id"]: row for row in TRANSACTIONS}
+    for name, row in decided.items():
+        if row["decision"] == "fraud" and name not in {r["transaction_id"] for r in made}:
+            known = _ds(bought[name]) <= row["ds"]
+            found.append((row["customer_id"], bought[name]["merchant_id"] if known else None, row["ds"]))
+    return found
+
+
 def python_merchant_profiles() -> list[Row]:
     rows = []
     for day in map(dt.date.isoformat, DAYS):
         sales = [row for row in TRANSACTIONS if _ds(row) < day]
-        reports = [r["merchant_id"] for r in REPORTS if r["reported_at"].date().isoformat() < day and r["merchant_id"]]
-        day_before = dt.date.fromisoformat(day) - dt.timedelta(days=1)
-        yesterday = [r["merchant_id"] for r in REPORTS if r["reported_at"].date() == day_before]
+        known = [(merchant, ds) for _, merchant, ds in reports_known(day) if merchant]
+        reports = [merchant for merchant, _ in known]
+        day_before = (dt.date.fromisoformat(day) - dt.timedelta(days=1)).isoformat()
+        yesterday = [merchant for merchant, ds in known if ds == day_before]
         for merchant in {row["merchant_id"] for row in sales} | set(reports):
             own = [row for row in sales if row["merchant_id"] == merchant]
             rows.append(
@@ -180,7 +225,7 @@ def python_high_risk_customers() -> list[Row]:
     for day in map(dt.date.isoformat, DAYS):
         for customer in ("c1", "c2", "c3", "c4"):
             score = next((s["score"] for s in SCORES if s["ds"] == day and s["customer_id"] == customer), None)
-            reports = sum(r["customer_id"] == customer and r["reported_at"].date().isoformat() < day for r in REPORTS)
+            reports = sum(each == customer for each, _, _ in reports_known(day))
             low, many = score is not None and score < 500, reports > 3
             if low or many:
                 reason = f"Credit score {score} is under 500" if low else ""
@@ -213,11 +258,53 @@ def python_labels() -> list[Row]:
                     "ds": ds,
                 }
             )
+    for day in map(dt.date.isoformat, DAYS):
+        before = last_decisions((dt.date.fromisoformat(day) - dt.timedelta(days=1)).isoformat())
+        for name, row in last_decisions(day).items():
+            was = before[name]["decision"] if name in before else "undecided"
+            if row["ds"] == day and (row["decision"] != "undecided" or was != "undecided"):
+                found = known[name] if _ds(known[name]) <= day else {}
+                rows.append(
+                    {
+                        "transaction_id": name,
+                        "is_fraud": {"fraud": True, "honest": False, "undecided": None}[row["decision"]],
+                        "known_at": row["decided_at"],
+                        "origin": "decision",
+                        "customer_id": row["customer_id"],
+                        "merchant_key": found.get("merchant_id"),
+                        "event_time": found.get("event_time"),
+                        "amount": found.get("amount"),
+                        "currency": found.get("currency"),
+                        "ds": day,
+                    }
+                )
+    return rows
+
+
+def python_decided_transactions() -> list[Row]:
+    rows = []
+    bought = {row["transaction_id"]: row for row in TRANSACTIONS}
+    for day in map(dt.date.isoformat, DAYS):
+        reported = {r["transaction_id"] for r in REPORTS if r["reported_at"].date().isoformat() < day}
+        for name, row in last_decisions((dt.date.fromisoformat(day) - dt.timedelta(days=1)).isoformat()).items():
+            if row["decision"] != "undecided":
+                rows.append(
+                    {
+                        "transaction_id": name,
+                        "customer_id": row["customer_id"],
+                        "merchant_key": bought[name]["merchant_id"] if _ds(bought[name]) <= row["ds"] else None,
+                        "is_fraud": row["decision"] == "fraud",
+                        "is_reported": name in reported,
+                        "decided_on": row["ds"],
+                        "ds": day,
+                    }
+                )
     return rows
 
 
 PYTHON = {
     "labels": python_labels,
+    "decided_transactions": python_decided_transactions,
     "customer_daily_activity": python_customer_daily_activity,
     "customer_countries": python_customer_countries,
     "merchant_daily_activity": python_merchant_daily_activity,
@@ -234,6 +321,7 @@ def filled(lake: EmbeddedWarehouse) -> EmbeddedWarehouse:
     fill(lake, "transactions", TRANSACTIONS, WEEK)
     fill(lake, "fraud_reports", REPORTS, WEEK)
     fill(lake, "credit_scores", SCORES, WEEK)
+    fill(lake, "decisions", DECISIONS, WEEK)
     return lake
 
 

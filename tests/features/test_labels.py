@@ -102,3 +102,68 @@ def test_the_transaction_says_who_where_and_when(engine: Engine, lake: EmbeddedW
         "no key": (Decimal(10), "EUR"),
     }
     assert all(row["amount"] is None and row["currency"] is None for row in found if not row["event_time"])
+
+
+# --- decisions ----------------------------------------------------------------------------------------------------------
+
+TEN_DAYS = Span.days(DAY - dt.timedelta(days=9), DAY)
+
+
+def decision(number: int, transaction_id: str, found: str, days_ago: int = 0, hour: int = 12) -> Row:
+    at = MIDNIGHT - days_ago * 24 * HOUR + hour * HOUR
+    return {
+        "decision_id": f"d{number}",
+        "transaction_id": transaction_id,
+        "customer_id": "c of the case",
+        "decision": found,
+    } | {
+        "decided_at": at,
+        "number": number,
+        "ds": at.date().isoformat(),
+    }
+
+
+def decided(engine: Engine, lake: EmbeddedWarehouse, decisions: list[Row], transactions: list[Row] | None = None) -> list[Row]:
+    fill(lake, "transactions", transactions or [], TEN_DAYS)
+    fill(lake, "decisions", decisions, TEN_DAYS)
+    at_once = compute(engine, lake, "labels", TEN_DAYS)
+    day_by_day = [row for day in TEN_DAYS.each_day() for row in compute(engine, lake, "labels", Span.days(day, day))]
+    assert sorted(map(str, at_once)) == sorted(map(str, day_by_day))
+    return sorted(at_once, key=lambda row: (row["transaction_id"], row["ds"]))
+
+
+def test_the_last_decision_of_a_day_is_its_label(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    decisions = [
+        decision(1, "t1", "fraud", hour=9),
+        decision(2, "t1", "honest", hour=11),
+        # at one moment, the later number
+        decision(3, "t2", "honest"),
+        decision(4, "t2", "fraud"),
+    ]
+    transactions = [transaction("t2", "c2", "7.50", merchant_id=" M ", event_time=BEFORE)]
+    first, second = decided(engine, lake, decisions, transactions)
+    assert (first["is_fraud"], first["known_at"], first["origin"]) == (False, MIDNIGHT + 11 * HOUR, "decision")
+    assert (first["customer_id"], first["merchant_key"], first["event_time"]) == ("c of the case", None, None)
+    assert (second["is_fraud"], second["customer_id"], second["merchant_key"]) == (True, "c2", "m")
+    assert (second["amount"], second["event_time"]) == (Decimal("7.50"), BEFORE)
+
+
+def test_a_decision_that_is_taken_back_makes_its_label_void(engine: Engine, lake: EmbeddedWarehouse) -> None:
+    decisions = [
+        decision(1, "later", "fraud", 5),
+        decision(2, "later", "undecided", 3),
+        decision(3, "later", "undecided", 2),
+        # within a day, no label was there
+        decision(4, "at once", "fraud", 3, hour=9),
+        decision(5, "at once", "undecided", 3, hour=10),
+        decision(6, "never", "undecided", 1),
+    ]
+    found = decided(engine, lake, decisions)
+    assert [(row["transaction_id"], row["is_fraud"], row["ds"]) for row in found] == [
+        ("later", True, (DAY - 5 * 24 * HOUR).isoformat()),
+        ("later", None, (DAY - 3 * 24 * HOUR).isoformat()),
+    ]
+    # what stood when each day began
+    before = compute(engine, lake, "decided_transactions", TEN_DAYS)
+    assert {row["ds"] for row in before} == {(DAY - n * 24 * HOUR).isoformat() for n in (4, 3)}
+    assert {(row["transaction_id"], row["is_fraud"], row["is_reported"]) for row in before} == {("later", True, False)}
