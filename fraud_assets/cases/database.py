@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from alembic import command
@@ -24,6 +26,9 @@ _PATIENCE = 30
 
 _LOCK = 0x66726175
 """Key of the advisory lock that PostgreSQL's writers take, the letters `frau`."""
+
+_WRITERS: WeakKeyDictionary[sa.Engine, threading.Lock] = WeakKeyDictionary()
+"""A lock for each engine, which the thread that writes holds."""
 
 _WRITES = "fraud_writes"
 """Execution option of a connection whose transaction writes."""
@@ -77,7 +82,13 @@ def is_missing(url: str) -> bool:
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that writes. It waits until no other one does, so what it reads cannot change before it commits."""
-    with problems(engine.url), engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+    # SQLite tries again after a pause of up to 0.1 s; threads of a process wait here instead, for no longer than they must
+    with (
+        _WRITERS.setdefault(engine, threading.Lock()),
+        problems(engine.url),
+        engine.connect().execution_options(**{_WRITES: True}) as connection,
+        connection.begin(),
+    ):
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         yield connection

@@ -165,7 +165,7 @@ def test_history_and_decisions_cannot_be_changed(store: CaseStore, now: dt.datet
     decide(store, now)
     for table in ("events", "decisions"):
         for change in (f"UPDATE {table} SET number = number + 100", f"DELETE FROM {table}"):
-            with pytest.raises(sa.exc.IntegrityError, match="append-only"), writing(store.engine) as connection:
+            with pytest.raises(sa.exc.DBAPIError, match="append-only"), writing(store.engine) as connection:
                 connection.execute(sa.text(change))
 
 

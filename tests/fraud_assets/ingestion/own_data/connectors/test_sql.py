@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +21,7 @@ from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import SourceFileError, read_source_file
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import EmbeddedWarehouse, Span
+from tests.services.postgresql import postgresql
 
 DAY = dt.date(2026, 1, 5)
 ONE = Span.days(DAY, DAY)
@@ -152,62 +148,11 @@ INSERT INTO payments (created_at, amount, currency, merchant_id, account, ok, in
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A PostgreSQL server of the Debian package, on loopback, as an ordinary user."""
-    pytest.importorskip("psycopg", reason="needs psycopg, PostgreSQL's driver")
-    initdb, server = shutil.which("initdb"), shutil.which("postgres")
-    if not initdb or not server:
-        pytest.skip("needs PostgreSQL on PATH, such as Debian's package")
-    folder = tmp_path_factory.mktemp("postgres")
-    # the server refuses to run as root
-    user: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
-    if user:
-        # pytest's folders are its own user's; with workers, there is one more of them
-        shared = Path(tempfile.gettempdir()).resolve()
-        for parent in [folder, *folder.parents]:
-            if parent.is_relative_to(shared) and parent != shared:
-                parent.chmod(0o755)
-        shutil.chown(folder, "nobody", "nogroup")
-    (folder / "password").write_text(PASSWORD)
-    (folder / "password").chmod(0o644)
-    data = folder / "data"
-    words = [initdb, "-D", str(data), "-U", "reader", "--auth=scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync"]
-    made = subprocess.run(words, capture_output=True, text=True, cwd=folder, **user)
-    assert made.returncode == 0, made.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [
-        server,
-        "-D",
-        str(data),
-        "-p",
-        str(port),
-        "-h",
-        "127.0.0.1",
-        "-k",
-        str(folder),
-        "-F",
-        "-c",
-        "timezone=America/St_Johns",
-    ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, **user)
-    url = sa.URL.create("postgresql+psycopg", "reader", PASSWORD, "127.0.0.1", port, "postgres")
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    try:
-        for _ in range(200):
-            try:
-                with engine.begin() as connection:
-                    connection.exec_driver_sql(TABLES)
-                break
-            except sa.exc.OperationalError:
-                if process.poll() is not None:
-                    raise AssertionError((folder / "log").read_text()) from None
-                subprocess.run(["sleep", "0.1"], check=True)
-        yield {"user": "reader", "port": port}
-    finally:
-        process.terminate()
-        process.wait(30)
+    with postgresql(tmp_path_factory.mktemp("postgres"), PASSWORD) as url:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(TABLES)
+        yield {"user": url.username, "port": url.port}
 
 
 @pytest.mark.slow
