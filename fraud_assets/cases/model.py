@@ -200,6 +200,53 @@ class QueueFilter:
     text: str | None = None
 
 
+class SuppressionKind(StrEnum):
+    """What a suppression names."""
+
+    CUSTOMER = "customer"
+    RULE = "rule"
+    MERCHANT = "merchant"
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """Alerts that open no case for a time, as long as they are no graver than a person expected.
+
+    Attributes:
+        value: the customer, rule or merchant. A rule hides an alert if no other rule hit.
+        severity: the gravest severity that it hides.
+        below_score: the score from which it hides nothing.
+        lifted_at, lifted_by: when and by whom it was ended before its time.
+        hidden: number of alerts that it hid.
+    """
+
+    number: int
+    kind: SuppressionKind
+    value: str
+    severity: str
+    below_score: float
+    at: dt.datetime
+    until: dt.datetime
+    by: str
+    why: str
+    lifted_at: dt.datetime | None = None
+    lifted_by: str | None = None
+    hidden: int = 0
+
+    def is_active(self, now: dt.datetime) -> bool:
+        """True if it hides alerts now."""
+        return self.lifted_at is None and now < self.until
+
+    def hides(self, alert: Alert) -> bool:
+        """True if it covers an alert that is no graver than its bounds."""
+        covered = {
+            SuppressionKind.CUSTOMER: alert.customer_id == self.value,
+            SuppressionKind.MERCHANT: alert.merchant_id == self.value,
+            SuppressionKind.RULE: set(alert.rules) == {self.value},
+        }[self.kind]
+        return covered and gravity(alert.severity) <= gravity(self.severity) and alert.score < self.below_score
+
+
 @dataclass(frozen=True)
 class Synced:
     """What a sync changed.
@@ -209,12 +256,14 @@ class Synced:
         raised: alerts that made a case graver.
         merged: alerts that were added to a case without making it graver.
         reopened: snoozed cases that a graver alert woke.
+        hidden: alerts that a suppression hid.
     """
 
     opened: int = 0
     raised: int = 0
     merged: int = 0
     reopened: int = 0
+    hidden: int = 0
 
     def __add__(self, other: Synced) -> Synced:
         return Synced(
@@ -222,6 +271,7 @@ class Synced:
             self.raised + other.raised,
             self.merged + other.merged,
             self.reopened + other.reopened,
+            self.hidden + other.hidden,
         )
 
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
-from fraud_assets.cases.model import Alert, Case, Decision, DecisionRow, Event, EventKind, ReasonCode, Status
+from fraud_assets.cases.model import (
+    Alert,
+    Case,
+    Decision,
+    DecisionRow,
+    Event,
+    EventKind,
+    ReasonCode,
+    Status,
+    Suppression,
+    SuppressionKind,
+)
 
 
 def number_of(case_id: str) -> int | None:
@@ -99,3 +112,36 @@ def decision_of(row: sa.Row[Any]) -> DecisionRow:
         decided_at=row.decided_at,
         note=row.note,
     )
+
+
+def suppression_of(row: sa.Row[Any]) -> Suppression:
+    """A suppression from a row of `suppressions`."""
+    return Suppression(
+        number=row.number,
+        kind=SuppressionKind(row.kind),
+        value=row.value,
+        severity=row.severity,
+        below_score=row.below_score,
+        at=row.at,
+        until=row.until,
+        by=row.by,
+        why=row.why,
+        lifted_at=row.lifted_at,
+        lifted_by=row.lifted_by,
+        hidden=row._mapping.get("hidden", 0),
+    )
+
+
+def hidden_row(alert: Alert, suppression: int, now: dt.datetime) -> dict[str, Any]:
+    """What `hidden_alerts` stores of an alert."""
+    plain = {**asdict(alert), "event_time": alert.event_time.isoformat(), "amount": str(alert.amount)}
+    return {"transaction_id": alert.transaction_id, "suppression": suppression, "alert": plain, "hidden_at": now}
+
+
+def hidden_alert(row: sa.Row[Any]) -> Alert:
+    """An alert from a row of `hidden_alerts`."""
+    values = dict(row.alert)
+    for name in ("rules", "reasons", "rule_versions"):
+        values[name] = tuple(values[name])
+    values["event_time"] = dt.datetime.fromisoformat(values["event_time"])
+    return Alert(**{**values, "amount": Decimal(values["amount"])})

@@ -26,15 +26,21 @@ from fraud_assets.cases.model import (
     QueueFilter,
     ReasonCode,
     Status,
+    Suppression,
+    SuppressionKind,
     Synced,
 )
 from fraud_assets.cases.queries import behind, chosen, ordered
-from fraud_assets.cases.rows import alert_of, case_of, decision_of, event_of, number_of
-from fraud_assets.cases.tables import ALERTS, CASES, DECISIONS, EVENTS, MARKS, WAITING
+from fraud_assets.cases.rows import alert_of, case_of, decision_of, event_of, hidden_alert, number_of, suppression_of
+from fraud_assets.cases.tables import ALERTS, CASES, DECISIONS, EVENTS, HIDDEN_ALERTS, MARKS, SUPPRESSIONS, WAITING
+from fraud_assets.detection.rule import SEVERITIES
 from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound
 
 _BATCH = 200
 """Alerts that a sync takes in one transaction, so that a person who decides waits for milliseconds."""
+
+LONGEST_SUPPRESSION = dt.timedelta(days=366)
+"""Longest time until a suppression ends."""
 
 LONGEST_NOTE = 4000
 """Letters of a note."""
@@ -71,7 +77,7 @@ class CaseStore:
             alerts: in any order; of several with one transaction, the last counts.
         """
         latest = {alert.transaction_id: alert for alert in alerts}
-        waiting = sorted(latest.values(), key=lambda alert: (alert.event_time, alert.transaction_id))
+        waiting = sorted(latest.values(), key=_in_time)
         done = Synced()
         for start in range(0, len(waiting), _BATCH):
             with writing(self.engine) as connection:
@@ -286,6 +292,89 @@ class CaseStore:
             add_event(connection, row.number, now, by, EventKind.COMMENTED, {"text": text})
             return _changed(connection, row, now)
 
+    # suppressions
+
+    def suppress(
+        self,
+        kind: SuppressionKind,
+        value: str,
+        until: dt.datetime,
+        by: str,
+        why: str,
+        now: dt.datetime,
+        severity: str = "medium",
+        below_score: float = 0.9,
+    ) -> Suppression:
+        """Let new alerts of a customer, rule or merchant open no case until a time, as long as they are no graver.
+
+        Args:
+            until: at most `LONGEST_SUPPRESSION` from now.
+            severity: the gravest severity to hide.
+            below_score: the score from which nothing is hidden.
+        """
+        if not now < until <= now + LONGEST_SUPPRESSION:
+            raise CaseError(
+                f"A suppression ends within {LONGEST_SUPPRESSION.days} days, by {_time(now + LONGEST_SUPPRESSION)}; "
+                f"{_time(until)} is not between now and then"
+            )
+        value, reason = value.strip(), _short(why)
+        if not value or not reason:
+            raise CaseError("A suppression needs a value and a reason")
+        if severity not in SEVERITIES or not 0 < below_score <= 1:
+            raise CaseError(
+                f"A suppression hides up to a severity ({', '.join(SEVERITIES)}) and below a score of at most 1; "
+                f"found {severity} and {below_score}"
+            )
+        row = {
+            "kind": SuppressionKind(kind).value,
+            "value": value,
+            "severity": severity,
+            "below_score": below_score,
+            "at": now,
+            "until": until,
+            "by": by,
+            "why": reason,
+        }
+        with writing(self.engine) as connection:
+            made = connection.execute(sa.insert(SUPPRESSIONS).values(row).returning(SUPPRESSIONS)).one()
+            return suppression_of(made)
+
+    def suppressions(self, active_at: dt.datetime | None = None) -> list[Suppression]:
+        """Suppressions with the number of alerts that each hid, the latest first.
+
+        Args:
+            active_at: only those that hide alerts at this time.
+        """
+        count = sa.select(sa.func.count()).where(HIDDEN_ALERTS.c.suppression == SUPPRESSIONS.c.number).scalar_subquery()
+        query = sa.select(SUPPRESSIONS, count.label("hidden")).order_by(SUPPRESSIONS.c.number.desc())
+        with reading(self.engine) as connection:
+            found = [suppression_of(row) for row in connection.execute(query)]
+        return [each for each in found if active_at is None or each.is_active(active_at)]
+
+    def hidden(self, number: int) -> list[Alert]:
+        """The alerts that a suppression hid, in order of time."""
+        query = sa.select(HIDDEN_ALERTS).where(HIDDEN_ALERTS.c.suppression == number)
+        with reading(self.engine) as connection:
+            found = [hidden_alert(row) for row in connection.execute(query)]
+        return sorted(found, key=_in_time)
+
+    def lift(self, number: int, by: str, now: dt.datetime) -> Synced:
+        """End a suppression, and take the alerts that it hid."""
+        with writing(self.engine) as connection:
+            row = connection.execute(sa.select(SUPPRESSIONS).where(SUPPRESSIONS.c.number == number)).one_or_none()
+            if row is None:
+                raise CaseNotFound(f"There is no suppression {number}")
+            if row.lifted_at is not None:
+                raise CaseError(f"Suppression {number} was lifted by {row.lifted_by} at {_time(row.lifted_at)}")
+            update = sa.update(SUPPRESSIONS).where(SUPPRESSIONS.c.number == number)
+            connection.execute(update.values(lifted_at=now, lifted_by=by))
+            rows = connection.execute(sa.select(HIDDEN_ALERTS).where(HIDDEN_ALERTS.c.suppression == number)).all()
+            alerts = sorted(map(hidden_alert, rows), key=_in_time)
+            done = Synced()
+            for start in range(0, len(alerts), _BATCH):
+                done += take(connection, alerts[start : start + _BATCH], now)
+            return done
+
     # marks
 
     def marks(self, prefix: str) -> dict[str, str]:
@@ -406,6 +495,10 @@ def _add_decisions(
         for transaction, decision in each.items()
     ]
     connection.execute(sa.insert(DECISIONS), rows)
+
+
+def _in_time(alert: Alert) -> tuple[dt.datetime, str]:
+    return alert.event_time, alert.transaction_id
 
 
 def _short(text: str | None) -> str | None:

@@ -80,7 +80,16 @@ CASES = sa.Table(
 WAITING = CASES.c.status.in_([sa.literal_column("'open'"), sa.literal_column("'snoozed'")])
 
 sa.Index("one_waiting_case_per_customer", CASES.c.customer_id, unique=True, sqlite_where=WAITING, postgresql_where=WAITING)
-sa.Index("cases_by_priority", CASES.c.status, CASES.c.score, CASES.c.gravity)
+sa.Index(
+    "cases_by_priority",
+    CASES.c.status,
+    CASES.c.score.desc(),
+    CASES.c.gravity.desc(),
+    CASES.c.largest.desc(),
+    CASES.c.opened_at,
+    CASES.c.number,
+)
+sa.Index("cases_by_severity", CASES.c.status, CASES.c.severity)
 sa.Index("cases_by_customer", CASES.c.customer_id)
 
 ALERTS = sa.Table(
@@ -148,6 +157,36 @@ MARKS = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 """How far the desk has read alerts of the lake, and written decisions to it."""
+
+SUPPRESSIONS = sa.Table(
+    "suppressions",
+    METADATA,
+    sa.Column("number", _NUMBER, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("below_score", sa.Double, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("until", UtcTime, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("lifted_at", UtcTime),
+    sa.Column("lifted_by", sa.Text),
+    sqlite_autoincrement=True,
+)
+"""Whose alerts open no case for a time."""
+
+HIDDEN_ALERTS = sa.Table(
+    "hidden_alerts",
+    METADATA,
+    sa.Column("transaction_id", sa.Text, primary_key=True),
+    sa.Column("suppression", _NUMBER, sa.ForeignKey("suppressions.number"), nullable=False),
+    sa.Column("alert", sa.JSON, nullable=False),
+    sa.Column("hidden_at", UtcTime, nullable=False),
+)
+"""Alerts that a suppression hid, as they were."""
+
+sa.Index("hidden_alerts_by_suppression", HIDDEN_ALERTS.c.suppression)
 
 APPEND_ONLY = (EVENTS.name, DECISIONS.name)
 """Tables whose rows no one changes or deletes."""

@@ -13,12 +13,12 @@ import click
 from rich.console import Console
 
 from fraud_assets.cases.lake import write_decisions
-from fraud_assets.cases.model import Case, Decision, Event, QueueFilter, ReasonCode, Status
+from fraud_assets.cases.model import Case, Decision, Event, QueueFilter, ReasonCode, Status, SuppressionKind
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.cases.sync import sync_alerts
 from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import open_lake, read_lake
-from fraud_assets.cli.options import console, format_option, warehouse_option
+from fraud_assets.cli.options import SINCE, console, format_option, warehouse_option
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.safe_text import json_text, write_csv
 from fraud_assets.detection.rule import SEVERITIES
@@ -56,7 +56,7 @@ def sync(warehouse: str | None, everything: bool) -> None:
     waiting = store.count(QueueFilter(status=Status.OPEN))
     click.echo(
         f"{done.opened:,} cases opened, {done.raised:,} alerts raised a case, {done.merged:,} joined one, "
-        f"{done.reopened:,} snoozed cases woken; {waiting:,} cases are open"
+        f"{done.reopened:,} snoozed cases woken, {done.hidden:,} alerts hidden; {waiting:,} cases are open"
     )
 
 
@@ -176,6 +176,84 @@ def decide(
         raise CaseError(
             f"The decision is stored, but not in the warehouse yet; the next decision or run adds it. {error}"
         ) from None
+
+
+@cases.command()
+@click.argument("kind", type=click.Choice([each.value for each in SuppressionKind]))
+@click.argument("value")
+@click.option("--until", type=SINCE, required=True, help="End: a day (UTC), or a time, YYYY-MM-DDTHH:MMZ.")
+@click.option("--why", required=True, help="The reason, for colleagues and auditors.")
+@click.option("--by", metavar="NAME", help="Who suppresses. [default: the user of this machine]")
+@click.option(
+    "--up-to", type=click.Choice(SEVERITIES), default="medium", show_default=True, help="The gravest severity to hide."
+)
+@click.option(
+    "--below-score", type=click.FloatRange(0, 1, min_open=True), default=0.9, show_default=True, help="Hide scores below this."
+)
+@warehouse_option
+def suppress(
+    kind: str,
+    value: str,
+    until: dt.datetime,
+    why: str,
+    by: str | None,
+    up_to: str,
+    below_score: float,
+    warehouse: str | None,
+) -> None:
+    """Let alerts of a customer, rule or merchant open no case for a time.
+
+    Only new alerts up to a severity and below a score are hidden, and each is counted. A rule hides an alert if no other rule
+    hit. The alerts stay in fraud_alerts.
+    """
+    store = _existing(read_settings(warehouse=warehouse))
+    now = current_clock().now()
+    made = store.suppress(SuppressionKind(kind), value, until, by or getpass.getuser(), why, now, up_to, below_score)
+    click.echo(
+        f"Suppression {made.number}: alerts of {kind} {made.value} up to {made.severity} and below {made.below_score} "
+        f"open no case until {made.until:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+@cases.command()
+@click.option("--all", "everything", is_flag=True, help="Also those that have ended.")
+@click.option(
+    "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
+)
+@warehouse_option
+def suppressions(everything: bool, output: str, warehouse: str | None) -> None:
+    """List suppressions, and how many alerts each hid."""
+    store = _existing(read_settings(warehouse=warehouse))
+    now = current_clock().now()
+    found = store.suppressions(None if everything else now)
+    if output == "json":
+        click.echo(json_text([{**_plain(asdict(each)), "active": each.is_active(now)} for each in found]))
+        return
+    screen = console()
+    for each in found:
+        ended = f"lifted by {each.lifted_by}" if each.lifted_by else "ended" if not each.is_active(now) else "active"
+        fields = [
+            f"suppression {each.number}",
+            f"{each.kind} {each.value}",
+            f"up to {each.severity}, below {each.below_score}",
+            f"until {each.until:%Y-%m-%d %H:%M}",
+            ended,
+            f"{each.hidden:,} alerts hidden",
+        ]
+        print_record(screen, fields, [f"{each.by}: {each.why}"])
+    if not found:
+        screen.print("No suppressions.", highlight=False)
+
+
+@cases.command()
+@click.argument("number", type=click.IntRange(1))
+@click.option("--by", metavar="NAME", help="Who lifts it. [default: the user of this machine]")
+@warehouse_option
+def lift(number: int, by: str | None, warehouse: str | None) -> None:
+    """End a suppression before its time, and open cases by the alerts that it hid."""
+    store = _existing(read_settings(warehouse=warehouse))
+    done = store.lift(number, by or getpass.getuser(), current_clock().now())
+    click.echo(f"Suppression {number} is lifted: {done.opened:,} cases opened, {done.raised + done.merged:,} alerts joined one")
 
 
 def _existing(settings: Settings) -> CaseStore:

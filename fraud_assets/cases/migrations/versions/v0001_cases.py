@@ -45,7 +45,9 @@ def upgrade() -> None:
         sqlite_where=waiting,
         postgresql_where=waiting,
     )
-    op.create_index("cases_by_priority", "cases", ["status", "score", "gravity"])
+    priority = ["score DESC", "gravity DESC", "largest DESC"]
+    op.create_index("cases_by_priority", "cases", ["status", *map(sa.text, priority), "opened_at", "number"])
+    op.create_index("cases_by_severity", "cases", ["status", "severity"])
     op.create_index("cases_by_customer", "cases", ["customer_id"])
     op.create_table(
         "alerts",
