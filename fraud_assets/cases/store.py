@@ -174,6 +174,12 @@ class CaseStore:
         with reading(self.engine) as connection:
             return [decision_of(row) for row in connection.execute(query.order_by(DECISIONS.c.number))]
 
+    def decisions_of(self, case_id: str) -> list[DecisionRow]:
+        """Decisions of a case, in the order in which they were made."""
+        with reading(self.engine) as connection:
+            query = sa.select(DECISIONS).where(DECISIONS.c.case_number == _row(connection, case_id).number)
+            return [decision_of(row) for row in connection.execute(query.order_by(DECISIONS.c.number))]
+
     def day(self, day: dt.date, now: dt.datetime | None = None) -> DaySummary:
         """What happened on a day (UTC), and what waits at its end.
 

@@ -148,6 +148,7 @@ DECISIONS = sa.Table(
 )
 """One row per decision and transaction. A trigger refuses changes; a decision that is undone is followed by `undecided`."""
 
+sa.Index("decisions_by_case", DECISIONS.c.case_number)
 sa.Index("decisions_by_time", DECISIONS.c.decided_at)
 
 MARKS = sa.Table(

@@ -7,11 +7,14 @@ import getpass
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from fraud_assets.atomic_write import write_atomically
+from fraud_assets.cases.evidence import as_html, evidence
 from fraud_assets.cases.lake import write_decisions
 from fraud_assets.cases.model import Case, Decision, Event, QueueFilter, ReasonCode, Status, SuppressionKind
 from fraud_assets.cases.store import CaseStore
@@ -21,7 +24,9 @@ from fraud_assets.cli.lake import open_lake, read_lake
 from fraud_assets.cli.options import SINCE, console, format_option, warehouse_option
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.safe_text import json_text, write_csv
+from fraud_assets.configured_rules import rule_book
 from fraud_assets.detection.rule import SEVERITIES
+from fraud_assets.engine.engine import Engine
 from fraud_assets.errors import CaseError
 from fraud_assets.settings import Settings, read_settings
 from hive_io import HiveIOError
@@ -176,6 +181,31 @@ def decide(
         raise CaseError(
             f"The decision is stored, but not in the warehouse yet; the next decision or run adds it. {error}"
         ) from None
+
+
+@cases.command()
+@click.argument("case_id", metavar="CASE")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    required=True,
+    help="The file to write: HTML with its JSON inside, or JSON if the name ends in .json.",
+)
+@warehouse_option
+def export(case_id: str, out: Path, warehouse: str | None) -> None:
+    """Write a CASE as one file for an auditor.
+
+    It has the alerts as the case took them, the rows behind them with the versions of their tables, history and decisions, and
+    the SHA-256 of each part. Columns with personal data are left out.
+    """
+    settings = read_settings(warehouse=warehouse)
+    tables = Engine(rule_book(settings)).tables
+    data = evidence(_existing(settings), case_id, read_lake(settings), tables, current_clock().now())
+    try:
+        write_atomically(out, json_text(data) + "\n" if out.suffix.lower() == ".json" else as_html(data))
+    except OSError as error:
+        raise CaseError(f"{out} cannot be written: {error.strerror}") from None
+    click.echo(f"Case {case_id} is in {out}, SHA-256 of its parts {data['sha256']['all']}")
 
 
 @cases.command()

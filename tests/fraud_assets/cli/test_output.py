@@ -299,7 +299,19 @@ def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> 
         "rules quality",
         "rules try",
     }
-    writes = {"cases decide", "cases lift", "cases suppress", "cases sync", "demo", "rejected retry", "replay", "run", "ui", "upkeep", "watch"}
+    writes = {
+        "cases decide",
+        "cases lift",
+        "cases suppress",
+        "cases sync",
+        "demo",
+        "rejected retry",
+        "replay",
+        "run",
+        "ui",
+        "upkeep",
+        "watch",
+    }
     found = set()
     context = click.Context(main)
     for name in main.list_commands(context):  # type: ignore[attr-defined]

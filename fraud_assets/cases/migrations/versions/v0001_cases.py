@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.Column("note", sa.Text),
         sqlite_autoincrement=True,
     )
+    op.create_index("decisions_by_case", "decisions", ["case_number"])
     op.create_index("decisions_by_time", "decisions", ["decided_at"])
     op.create_table(
         "marks",
