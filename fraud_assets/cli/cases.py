@@ -1,4 +1,4 @@
-"""`fraud cases`: open cases from alerts, list them, show one, decide one."""
+"""`fraud cases`: cases from alerts, decisions, suppressions, evidence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _COLUMNS = (
 
 @click.group()
 def cases() -> None:
-    """Open cases from alerts, list, show and decide them.
+    """Open cases from alerts; list, decide, suppress and export them.
 
     A case holds the alerts of a customer that one decision settles. Cases are in the database of FRAUD_DESK_DATABASE.
     """
@@ -231,10 +231,10 @@ def suppress(
     below_score: float,
     warehouse: str | None,
 ) -> None:
-    """Let alerts of a customer, rule or merchant open no case for a time.
+    """Hide alerts of a customer, rule or merchant for a time.
 
-    Only new alerts up to a severity and below a score are hidden, and each is counted. A rule hides an alert if no other rule
-    hit. The alerts stay in fraud_alerts.
+    Until then, new alerts open no case. Only those up to a severity and below a score are hidden, and each is counted. A rule
+    hides an alert if no other rule hit. The alerts stay in fraud_alerts.
     """
     store = _existing(read_settings(warehouse=warehouse))
     now = current_clock().now()
@@ -280,7 +280,7 @@ def suppressions(everything: bool, output: str, warehouse: str | None) -> None:
 @click.option("--by", metavar="NAME", help="Who lifts it. [default: the user of this machine]")
 @warehouse_option
 def lift(number: int, by: str | None, warehouse: str | None) -> None:
-    """End a suppression before its time, and open cases by the alerts that it hid."""
+    """End a suppression, and take the alerts that it hid."""
     store = _existing(read_settings(warehouse=warehouse))
     done = store.lift(number, by or getpass.getuser(), current_clock().now())
     click.echo(f"Suppression {number} is lifted: {done.opened:,} cases opened, {done.raised + done.merged:,} alerts joined one")

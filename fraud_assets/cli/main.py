@@ -15,7 +15,7 @@ from fraud_assets.cli.one_interrupt import interrupted, one_interrupt
 _COMMANDS = {
     "airflow": ("airflow:airflow", "Export the asset graph to Airflow."),
     "alerts": ("alerts:list_alerts", "List alerts, highest score first."),
-    "cases": ("cases:cases", "Open cases from alerts, list, show and decide them."),
+    "cases": ("cases:cases", "Open cases from alerts; list, decide, suppress and export them."),
     "demo": ("demo:demo", "Run the pipeline on a synthetic source and show the alerts."),
     "evaluate": ("evaluate:evaluate", "Measure the ranking of transactions against labels."),
     "explain": ("explain:explain", "Explain why a TRANSACTION was flagged, or why it was not."),

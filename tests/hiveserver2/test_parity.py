@@ -11,6 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from fraud_assets.cases.lake import write_decisions
+from fraud_assets.cases.model import Decision, ReasonCode, Synced
+from fraud_assets.cases.store import CaseStore
+from fraud_assets.cases.sync import sync_alerts
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.refresh import refresh
@@ -20,9 +24,11 @@ from fraud_assets.evaluation.rule_quality import read_facts
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.live.latencies import Latencies
 from fraud_assets.runs.batch import run_days
-from fraud_assets.schemas.evaluation import RULE_QUALITY
+from fraud_assets.schemas.cases import CASES_DAILY
+from fraud_assets.schemas.evaluation import LABELS, RULE_QUALITY
+from fraud_assets.schemas.features import DECIDED_TRANSACTIONS
 from fraud_assets.settings import read_settings
-from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span
+from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span, Warehouse
 from mock_sources import Faults, World, running
 from tests.e2e.lakes import assert_parity
 
@@ -34,6 +40,26 @@ PARTS = (Span(dt.datetime(2026, 4, 2, tzinfo=dt.UTC), NOON), Span(NOON, dt.datet
 NEED_MONTHS = {"dormant_account", "new_account_activity"}
 """Rules without hits in one week of so few customers."""
 ODD = Faults(late=0.1, duplicates=0.05, corrected=0.05, malformed=0.05)
+
+
+def decide(engine: Engine, folder: Path, embedded: Warehouse, remote: Warehouse) -> None:
+    """Decide cases on the evening of DAY, take some of it back, and write all of it to both warehouses."""
+    evening, day = dt.datetime.combine(DAY, dt.time(20), dt.UTC), Span.days(DAY, DAY)
+    store = CaseStore.open(f"sqlite:///{folder / 'desk.sqlite'}")
+    assert sync_alerts(store, embedded, evening).opened > 10
+    store.set_marks(dict.fromkeys(store.marks("alerts "), "read them again"))
+    assert sync_alerts(store, remote, evening) == Synced(), "both have the same alerts"
+    assert sync_alerts(store, embedded, evening) == Synced() and store.marks("alerts ")
+    outcomes = [(Decision.FRAUD, ReasonCode.MULE), (Decision.HONEST, ReasonCode.RULE_TOO_WIDE)]
+    for number, case in enumerate(store.queue(limit=20)):
+        done = store.decide(case.case_id, *outcomes[number % 2], "ä", "ann", case.version, evening)
+        if number % 5 == 0:
+            store.undo(case.case_id, "bob", done.version, evening)
+    for warehouse in (embedded, remote):
+        store.set_marks({"decisions": "0"})
+        assert write_decisions(store, warehouse) > 20
+        warehouse.replace(LABELS, engine.query(LABELS.name, day), day)
+    store.close()
 
 
 def test_features_rules_and_alerts(
@@ -53,6 +79,8 @@ def test_features_rules_and_alerts(
             refresh(engine, client, embedded, WEEK, 1.0)
             # only runs measure the rules
             embedded.replace(RULE_QUALITY, daily_quality(embedded, engine.book.evaluated, WEEK).rows, WEEK)
+            embedded.ensure_table(CASES_DAILY)
+            decide(engine, tmp_path, embedded, remote)
             for part in PARTS:
                 for warehouse in (embedded, remote):
                     refresh(engine, client, warehouse, part, 1.0)
@@ -60,6 +88,8 @@ def test_features_rules_and_alerts(
     assert embedded.read("fintech.transactions_rejected").num_rows
     hits = {rule.name: embedded.read(rule.table.full_name).num_rows for rule in engine.book.evaluated}
     assert {rule for rule, found in hits.items() if not found} <= NEED_MONTHS, f"rules without hits compare nothing: {hits}"
+    decided = embedded.read(DECIDED_TRANSACTIONS.full_name).to_pylist()
+    assert {row["is_fraud"] for row in decided} == {True, False}
     later = Span.days(WEEK.first_day, PARTS[-1].last_day)
     measured = [read_facts(each, engine.book.evaluated, later, later.last_day) for each in (embedded, remote)]
     assert measured[0] == measured[1] and measured[0].labels and measured[0].delays
