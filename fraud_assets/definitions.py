@@ -61,7 +61,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
             *api_assets(
                 partitions, settings.rejected_limit, engine.per_transaction, settings.correction_days, clock, engine.apis
             ),
-            *case_assets(partitions, partial(desk_at, settings.desk_url), clock),
+            *case_assets(partitions, partial(desk_at, settings.desk_database_url), clock),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
             *scoring_assets(engine, partitions),

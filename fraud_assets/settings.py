@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ from fraud_assets.addresses import public
 from fraud_assets.errors import SettingsError
 
 PREFIX = "FRAUD_"
-_ADDRESSES = {"dagster_url", "source_url", "warehouse"}
+_ADDRESSES = {"dagster_url", "desk_url", "source_url", "warehouse"}
 
 
 class Settings(BaseSettings):
@@ -51,6 +52,10 @@ class Settings(BaseSettings):
         keep_days: retention of replaced files in days, for tables that the live path does not write.
         desk_database: SQLAlchemy URL of the database of cases, SQLite or PostgreSQL; by default `desk.sqlite` in the
             `state_folder`.
+        desk_url: address at which people open the desk, for links in messages; None for no links.
+        desk_users: file of the desk's users and tokens; None for `desk_users.json` in the `state_folder`.
+        desk_user_header: header in which a reverse proxy names the desk's user; None for the desk's own passwords.
+        desk_proxy: addresses of that proxy, as IP addresses or networks separated by blanks.
         scheduler: the scheduler that starts runs; `airflow` removes Dagster's schedules.
         schedules: initial state of Dagster's schedules; the UI can change it.
     """
@@ -83,13 +88,17 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     keep_days: Annotated[int, Field(ge=1)] = 7
     desk_database: SecretStr | None = None
+    desk_url: str | None = None
+    desk_users: Path | None = None
+    desk_user_header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] | None = None
+    desk_proxy: str = ""
     scheduler: Literal["dagster", "airflow"] = "dagster"
     schedules: Literal["on", "off"] = "off"
 
-    @field_validator("source_url", "dagster_url")
+    @field_validator("source_url", "dagster_url", "desk_url")
     @classmethod
-    def _is_http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("expected a URL that starts with http:// or https://")
         return value
 
@@ -107,6 +116,16 @@ class Settings(BaseSettings):
             host, port = None, None
         if not host or "@" in parts.path or port == 0:
             raise ValueError("expected http://host:port/…; in a user or password, write %2F and %40 for / @") from None
+        return value
+
+    @field_validator("desk_proxy")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for address in value.split():
+            try:
+                ipaddress.ip_network(address)
+            except ValueError as error:
+                raise ValueError(f"expected IP addresses or networks, such as 10.0.0.5 or 10.0.0.0/28: {error}") from None
         return value
 
     @field_validator("warehouse")
@@ -143,11 +162,16 @@ class Settings(BaseSettings):
         return self.dagster_home if "://" in self.warehouse else Path(self.warehouse).absolute()
 
     @property
-    def desk_url(self) -> str:
+    def desk_database_url(self) -> str:
         """SQLAlchemy URL of the database of cases, with its password."""
         if self.desk_database is not None:
             return self.desk_database.get_secret_value()
         return f"sqlite:///{self.state_folder / 'desk.sqlite'}"
+
+    @property
+    def desk_users_file(self) -> Path:
+        """File of the desk's users and tokens."""
+        return self.desk_users or self.state_folder / "desk_users.json"
 
     @property
     def first_day_file(self) -> Path:

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "explain": _ENGINE,
     F + "evaluation": _ENGINE,
     F + "cases": {*_ENGINE, F + "explain"},
+    F + "desk": {*_ENGINE, F + "atomic_write", F + "cases", F + "evaluation", F + "explain"},
     F + "workshop": {*_ENGINE, F + "evaluation"},
     F + "configured_rules": {*_ENGINE, F + "settings"},
     F + "configured_source": {*_ENGINE, F + "settings"},
@@ -55,8 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "runs": {*_RUNS, "hive_io.locations"},
     F + "live": {*_RUNS, F + "live", "hive_io.locations"},
     F + "cli": {
-        *_RUNS, F + "checkout", F + "explain", F + "live", F + "local_hive", F + "logs", F + "workshop",
-        "airflow_bridge", "airflow_bridge.export", "hive_io.locations", "mock_sources",
+        *_RUNS, F + "checkout", F + "desk", F + "explain", F + "live", F + "local_hive", F + "logs",
+        F + "workshop", "airflow_bridge", "airflow_bridge.export", "hive_io.locations", "mock_sources",
     },
 }  # fmt: skip
 """A package, and the packages that its modules may import besides itself. The longest name that fits a module counts."""
@@ -67,6 +68,7 @@ ALIASES = {"airflow_bridge.operators", "airflow_bridge.triggers", "fraud_assets.
 MAY_NOT_IMPORT = {
     "airflow_bridge.in_airflow": {"dagster"},
     F + "cases": {"click", "dagster", "flask"},
+    F + "desk": {"click", "dagster"},
     F + "detection": {"click", "dagster", "deltalake", "duckdb", "httpx", "pyhive"},
     F + "engine": {"click", "dagster"},
     F + "evaluation": {"click", "dagster"},

@@ -56,7 +56,7 @@ def sync(warehouse: str | None, everything: bool) -> None:
     """
     settings = read_settings(warehouse=warehouse)
     lake = read_lake(settings)
-    store = CaseStore.open(settings.desk_url)
+    store = CaseStore.open(settings.desk_database_url)
     done = sync_alerts(store, lake, current_clock().now(), everything=everything)
     waiting = store.count(QueueFilter(status=Status.OPEN))
     click.echo(
@@ -287,7 +287,7 @@ def lift(number: int, by: str | None, warehouse: str | None) -> None:
 
 
 def _existing(settings: Settings) -> CaseStore:
-    return CaseStore.open(settings.desk_url, create=False)
+    return CaseStore.open(settings.desk_database_url, create=False)
 
 
 def _find(store: CaseStore, case_id: str | None, transaction: str | None) -> Case:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "alerts": ("alerts:list_alerts", "List alerts, highest score first."),
     "cases": ("cases:cases", "Open cases from alerts; list, decide, suppress and export them."),
     "demo": ("demo:demo", "Run the pipeline on a synthetic source and show the alerts."),
+    "desk": ("desk:desk", "Serve the pages on which investigators decide cases."),
     "evaluate": ("evaluate:evaluate", "Measure the ranking of transactions against labels."),
     "explain": ("explain:explain", "Explain why a TRANSACTION was flagged, or why it was not."),
     "features": ("features:features", "List the features of transactions, and show one with its points."),

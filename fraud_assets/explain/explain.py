@@ -148,7 +148,7 @@ def explain(engine: Engine, warehouse: Warehouse, transaction_id: str, as_of: dt
         transaction,
         alert,
         _score(engine, alert, hits, customer.high_risk is not None) if alert and not alert["card_version"] else None,
-        _points(scored, features) if scored else None,
+        points_of(scored, features) if scored else None,
         customer,
         [
             rule_outcome(RuleQuery(rule, engine.tables, reader, transaction), hits.get(rule.name))
@@ -188,7 +188,8 @@ def _score(engine: Engine, alert: Row, hits: Mapping[str, Row], high_risk: bool)
     return Score([*uplift, *factors], result, alert["score"])
 
 
-def _points(scored: Row, features: Row) -> Points:
+def points_of(scored: Row, features: Row) -> Points:
+    """The points of a row of `transaction_scores`, with the values of its row of `transaction_features`."""
     points: dict[str, int] = json.loads(scored["contributions"])
     base, *others = (Contribution(name, each, features.get(name.split(" ")[0])) for name, each in points.items())
     by_size = sorted(others, key=lambda each: (-abs(each.points), each.name))

@@ -1,0 +1,1 @@
+"""`fraud desk`: the pages on which investigators read cases and decide them."""
