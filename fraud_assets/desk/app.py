@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
 from fraud_assets.cases.store import CaseStore
@@ -98,6 +98,12 @@ def _install_answers(app: Flask) -> None:
     def forged(error: CSRFError) -> tuple[str, int]:
         why = "The form was not made by this page, or it was made before you signed in. Nothing was changed"
         return _error_page("Form refused", f"{why} ({error.description})"), 400
+
+    @app.errorhandler(SecurityError)
+    def other_name(_: SecurityError) -> tuple[str, int, dict[str, str]]:
+        # not a page: without a trusted host name, it cannot link to anything
+        why = "The desk does not answer to this host name. Open it at 127.0.0.1, or at the address in FRAUD_DESK_URL.\n"
+        return why, 400, {"Content-Type": "text/plain"}
 
     @app.errorhandler(CaseNotFound)
     def unknown(error: CaseNotFound) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from fraud_assets.atomic_write import write_atomically
+from fraud_assets.cases.model import SYSTEM
 from fraud_assets.errors import FraudError
 
 SHORTEST_PASSWORD = 12
@@ -238,6 +239,8 @@ class Accounts:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise AccountError(f"{name!r} is not a valid name: use 1 to 64 letters, digits and . _ @ + -, a letter or digit first")
+    if name.casefold() == SYSTEM:
+        raise AccountError(f"The name {SYSTEM} stands for the desk itself in a case's history; choose another")
 
 
 def _digest(token: str) -> str:

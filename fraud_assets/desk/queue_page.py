@@ -59,7 +59,7 @@ def read_filter(given: MultiDict[str, str]) -> tuple[QueueFilter, dict[str, str]
     if given.get("severity") in SEVERITIES:
         chosen["severity"] = given["severity"]
     for name in ("rule", "customer", "assigned", "text"):
-        if text := given.get(name, "").strip()[:LONGEST_TEXT]:
+        if text := given.get(name, "").replace("\x00", "").strip()[:LONGEST_TEXT]:
             chosen[name] = text
     least = _share(given.get("min_score", ""))
     if least is not None:

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from flask import Blueprint, Flask, abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response
 
 from fraud_assets.clock import Clock
@@ -80,6 +81,8 @@ def install(app: Flask, sign_in: SignIn) -> None:
     @app.before_request
     def know_the_person() -> Response | None:
         g.person = None
+        if isinstance(request.routing_exception, SecurityError):
+            raise request.routing_exception
         if request.endpoint in {"static", "signing_in.sign_in"} or request.blueprint == "api":
             return None
         g.person = sign_in.person()
