@@ -42,6 +42,10 @@ def test_defaults() -> None:
         "log_format": "text",
         "keep_days": 7,
         "desk_database": None,
+        "desk_url": None,
+        "desk_users": None,
+        "desk_user_header": None,
+        "desk_proxy": "",
         "scheduler": "dagster",
         "schedules": "off",
     }
@@ -75,6 +79,10 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "log_format": ("json", "json"),
         "keep_days": ("30", 30),
         "desk_database": ("postgresql://me@db/desk", SecretStr("postgresql://me@db/desk")),
+        "desk_url": ("https://desk", "https://desk"),
+        "desk_users": ("users.json", Path("users.json")),
+        "desk_user_header": ("X-Forwarded-User", "X-Forwarded-User"),
+        "desk_proxy": ("10.0.0.5 fd00::/64", "10.0.0.5 fd00::/64"),
         "scheduler": ("airflow", "airflow"),
         "schedules": ("on", "on"),
     }
@@ -96,7 +104,7 @@ def test_an_unknown_variable_is_an_error_that_lists_the_settings(monkeypatch: py
     monkeypatch.setenv(name, "x")
     with pytest.raises(SettingsError) as error:
         read_settings()
-    known = [f"FRAUD_{setting.upper()}" for setting in sorted(Settings.model_fields)]
+    known = sorted(f"FRAUD_{setting.upper()}" for setting in Settings.model_fields)
     assert str(error.value).startswith(f"{name} ") and ", ".join(known) in str(error.value)
 
 
@@ -115,6 +123,10 @@ def test_variables_without_the_prefix_are_ignored(monkeypatch: pytest.MonkeyPatc
         ("FRAUD_REJECTED_LIMIT", "-0.01", ["greater than or equal to 0", "'-0.01'"]),
         ("FRAUD_REJECTED_LIMIT", "nan", ["equal to", "'nan'"]),
         ("FRAUD_REJECTED_LIMIT", "20 %", ["valid number", "'20 %'"]),
+        ("FRAUD_DESK_URL", "desk", ["http:// or https://", "'desk'"]),
+        ("FRAUD_DESK_PROXY", "10.0.0.5 proxy", ["IP addresses or networks", "'proxy'"]),
+        ("FRAUD_DESK_PROXY", "10.0.0.5/8", ["host bits set"]),
+        ("FRAUD_DESK_USER_HEADER", "X User", ["pattern", "'X User'"]),
         ("FRAUD_SCHEDULER", "cron", ["'dagster' or 'airflow'", "'cron'"]),
         ("FRAUD_SOURCE_URL", "localhost:5000", ["http:// or https://", "'localhost:5000'"]),
         ("FRAUD_WAREHOUSE", "s3://bucket/lake", ["s3://", "hive://"]),
