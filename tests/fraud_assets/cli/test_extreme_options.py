@@ -60,6 +60,7 @@ GIVEN = {
 """Arguments of commands that read the warehouse, besides the option tried."""
 ELSEWHERE = {
     "fraud demo": "its number of days has bounds; it starts a source of its own",
+    "fraud desk": "serves until it is stopped; its only number is a port, with bounds",
     "fraud evaluate": "tests/fraud_assets/cli/test_evaluate.py",
     "fraud hive start": "its only number is a port, with bounds",
     "fraud replay": "its days are those of `fraud run`; it starts a source of its own",
