@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 
 from fraud_assets.addresses import public
 from fraud_assets.cli.command_clock import current_clock
-from fraud_assets.cli.lake import read_lake
+from fraud_assets.cli.lake import open_lake, read_lake
 from fraud_assets.cli.options import console, warehouse_option
 from fraud_assets.cli.stop_signals import run_until_stopped
 from fraud_assets.configured_rules import rule_book
@@ -20,6 +20,7 @@ from fraud_assets.desk.people import Accounts, Role
 from fraud_assets.errors import SettingsError
 from fraud_assets.logs import log_to
 from fraud_assets.settings import Settings, read_settings
+from hive_io import Warehouse
 
 LOOPBACK = "127.0.0.1"
 _role_option = click.option(
@@ -60,7 +61,9 @@ def _serve(settings: Settings, host: str, port: int) -> None:
     # Flask and SQLAlchemy: the commands for users need neither
     from fraud_assets.cases.store import CaseStore
     from fraud_assets.desk.app import create_app
+    from fraud_assets.desk.background import BackgroundWork, Task
     from fraud_assets.desk.lake_view import LakeView
+    from fraud_assets.desk.lake_work import AlertsToCases, DecisionsToLake
     from fraud_assets.desk.options import DeskOptions
     from fraud_assets.desk.serving import Server
 
@@ -77,7 +80,16 @@ def _serve(settings: Settings, host: str, port: int) -> None:
     store = CaseStore.open(settings.desk_database_url)
     lake = LakeView(partial(read_lake, settings), rule_book(settings).tables(), public(settings.warehouse))
     options = DeskOptions(settings.desk_url, settings.desk_user_header, proxies)
-    server = Server(create_app(store, accounts, lake, options=options, clock=current_clock()), host, port)
+    clock = current_clock()
+    work = BackgroundWork(
+        [
+            Task("alerts to cases", AlertsToCases(store, partial(read_lake, settings), clock), clock),
+            Task(
+                "decisions to the warehouse", DecisionsToLake(store, partial(_existing_lake, settings)), clock, on_decision=True
+            ),
+        ]
+    )
+    server = Server(create_app(store, accounts, lake, options=options, clock=clock, work=work), host, port)
     if not accounts.people:
         click.echo("The desk has no users yet. Add one: fraud desk user add NAME --role lead", err=True)
     click.echo(f"Fraud desk: {server.url}   stop with Ctrl-C")
@@ -85,13 +97,19 @@ def _serve(settings: Settings, host: str, port: int) -> None:
 
     def until_stopped() -> None:
         try:
-            with server:
+            with work, server:
                 stop.wait()
         finally:
             lake.close()
             store.close()
 
     run_until_stopped(until_stopped, stop.set, lambda: None)
+
+
+def _existing_lake(settings: Settings) -> Warehouse:
+    """The warehouse, to write to it; a missing one is an error and is not created."""
+    read_lake(settings).close()
+    return open_lake(settings)
 
 
 def _is_loopback(host: str) -> bool:

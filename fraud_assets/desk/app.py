@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.desk import case_pages, day_page, queue_page, rules_page, shown, signing_in
+from fraud_assets.desk.background import NO_WORK, BackgroundWork
 from fraud_assets.desk.lake_view import LakeView
 from fraud_assets.desk.options import Desk, DeskOptions
 from fraud_assets.desk.people import Accounts
@@ -37,9 +38,18 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(
-    store: CaseStore, accounts: Accounts, lake: LakeView, *, options: DeskOptions | None = None, clock: Clock = SYSTEM_CLOCK
+    store: CaseStore,
+    accounts: Accounts,
+    lake: LakeView,
+    *,
+    options: DeskOptions | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    work: BackgroundWork = NO_WORK,
 ) -> Flask:
     """Make the application.
+
+    Args:
+        work: its state is shown; the caller runs it.
 
     Raises:
         AccountError: the file of users cannot be read or written.
@@ -62,7 +72,8 @@ def create_app(
     )
     app.jinja_env.autoescape = True  # in SVG files, too
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["fraud_desk"] = Desk(store, lake, clock, options)
+    app.extensions["fraud_desk"] = Desk(store, lake, clock, options, work)
+    app.context_processor(lambda: {"troubles": work.problems()})
     signing_in.install(app, signing_in.SignIn(accounts, clock, options.user_header, options.proxies))
     # after it: who is not signed in is told so, not that the form is old
     CSRFProtect(app)

@@ -185,6 +185,7 @@ def _changed(case_id: str, change: Callable[[Any, int, dt.datetime], object]) ->
         raise
     except CaseError as error:
         return _page(desk.store.case(case_id), refusal=f"{error}. Nothing was changed."), 400
+    desk.work.case_changed()
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.clock import Clock
+from fraud_assets.desk.background import NO_WORK, BackgroundWork
 from fraud_assets.desk.lake_view import LakeView
 
 
@@ -34,4 +35,4 @@ class Desk:
     lake: LakeView
     clock: Clock
     options: DeskOptions
-    work: None = None
+    work: BackgroundWork = NO_WORK
