@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from flask import Flask, g, render_template, request
@@ -12,12 +13,12 @@ from werkzeug.wrappers import Response
 
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
-from fraud_assets.desk import case_pages, day_page, queue_page, rules_page, shown, signing_in
+from fraud_assets.desk import api, case_pages, day_page, queue_page, rules_page, shown, signing_in
 from fraud_assets.desk.background import NO_WORK, BackgroundWork
 from fraud_assets.desk.lake_view import LakeView
 from fraud_assets.desk.options import Desk, DeskOptions
 from fraud_assets.desk.people import Accounts
-from fraud_assets.errors import CaseNotFound
+from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound, FraudError
 
 MAX_FORM_BYTES = 256 * 1024
 """Largest body of a request. A note of the longest kind, in any alphabet, is far below."""
@@ -34,6 +35,7 @@ _POLICY = "; ".join(
 )
 """Content-Security-Policy: files of the desk only, nothing inline."""
 
+Answer: TypeAlias = Response | tuple[str, int]
 _log = logging.getLogger(__name__)
 
 
@@ -76,9 +78,10 @@ def create_app(
     app.context_processor(lambda: {"troubles": work.problems()})
     signing_in.install(app, signing_in.SignIn(accounts, clock, options.user_header, options.proxies))
     # after it: who is not signed in is told so, not that the form is old
-    CSRFProtect(app)
+    # a token stands in a header that no form can set
+    CSRFProtect(app).exempt(api.pages)
     shown.install(app, clock)
-    for module in (queue_page, case_pages, day_page, rules_page):
+    for module in (queue_page, case_pages, day_page, rules_page, api):
         app.register_blueprint(module.pages)
     _install_answers(app)
     return app
@@ -106,9 +109,9 @@ def _install_answers(app: Flask) -> None:
         return response
 
     @app.errorhandler(CSRFError)
-    def forged(error: CSRFError) -> tuple[str, int]:
+    def forged(error: CSRFError) -> Answer:
         why = "The form was not made by this page, or it was made before you signed in. Nothing was changed"
-        return _error_page("Form refused", f"{why} ({error.description})"), 400
+        return _refusal("Form refused", 400, f"{why} ({error.description})")
 
     @app.errorhandler(SecurityError)
     def other_name(_: SecurityError) -> tuple[str, int, dict[str, str]]:
@@ -116,21 +119,29 @@ def _install_answers(app: Flask) -> None:
         why = "The desk does not answer to this host name. Open it at 127.0.0.1, or at the address in FRAUD_DESK_URL.\n"
         return why, 400, {"Content-Type": "text/plain"}
 
-    @app.errorhandler(CaseNotFound)
-    def unknown(error: CaseNotFound) -> tuple[str, int]:
-        return _error_page("No such case", str(error)), 404
+    @app.errorhandler(CaseError)
+    def impossible(error: CaseError) -> Answer:
+        code = 404 if isinstance(error, CaseNotFound) else 409 if isinstance(error, CaseChanged) else 400
+        return _refusal("No such case" if code == 404 else "Not possible", code, str(error))
+
+    @app.errorhandler(FraudError)
+    def unable(error: FraudError) -> Answer:
+        _log.error("%s %s: %s", request.method, request.url_rule, error)
+        return _refusal("Not possible now", 503, str(error))
 
     @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> tuple[str, int]:
-        return _error_page(error.name, error.description or ""), error.code or 500
+    def refused(error: HTTPException) -> Answer:
+        return _refusal(error.name, error.code or 500, error.description or "")
 
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> tuple[str, int]:
+    def failed(error: Exception) -> Answer:
         # no values: an exception's text may hold what a person wrote
         _log.exception("%s %s failed", request.method, request.url_rule or "an unknown address")
-        return _error_page("The desk failed", "The error is in the desk's log. Nothing was changed"), 500
+        return _refusal("The desk failed", 500, "The error is in the desk's log. Nothing was changed")
 
 
-def _error_page(title: str, text: str) -> str:
+def _refusal(title: str, code: int, text: str) -> Answer:
+    if request.path.startswith("/api/"):
+        return api.problem(title, code, text)
     g.setdefault("person", None)
-    return render_template("error.html", title=title, text=text)
+    return render_template("error.html", title=title, text=text), code

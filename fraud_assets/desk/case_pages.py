@@ -11,14 +11,14 @@ from flask import Blueprint, abort, current_app, flash, g, redirect, render_temp
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from fraud_assets.cases.model import REASON_CODES, Alert, Case, Decision, ReasonCode, Status
+from fraud_assets.cases.model import REASON_CODES, Alert, Case, Decision, ReasonCode
 from fraud_assets.cases.store import LONGEST_NOTE
 from fraud_assets.desk.drawing import Map, Payments, Place, is_point, map_of, payments, places
 from fraud_assets.desk.lake_view import CaseFacts, NotRead
 from fraud_assets.desk.people import Role
 from fraud_assets.desk.queue_page import read_filter
 from fraud_assets.desk.shown import sentence
-from fraud_assets.desk.signing_in import may, needs
+from fraud_assets.desk.signing_in import check_undo, may, needs
 from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound
 from fraud_assets.explain.explain import Contribution, Points
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
@@ -123,9 +123,7 @@ def snooze(case_id: str) -> Response | tuple[str, int]:
 @needs(Role.INVESTIGATOR)
 def undo(case_id: str) -> Response | tuple[str, int]:
     """Take back the last decision or snooze; another person's only as a lead."""
-    case: Case = current_app.extensions["fraud_desk"].store.case(case_id)
-    if case.status is Status.DECIDED and case.decided_by != g.person.name and not may(Role.LEAD):
-        abort(403, f"{case.decided_by} decided this case; that person or a lead can undo it. Nothing was changed")
+    check_undo(current_app.extensions["fraud_desk"].store.case(case_id))
     return _back(case_id, "is open again", lambda store, version, now: store.undo(case_id, g.person.name, version, now))
 
 

@@ -15,6 +15,7 @@ from flask_limiter.util import get_remote_address
 from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response
 
+from fraud_assets.cases.model import Case, Status
 from fraud_assets.clock import Clock
 from fraud_assets.desk.people import Accounts, Person, Role
 
@@ -83,7 +84,7 @@ def install(app: Flask, sign_in: SignIn) -> None:
         g.person = None
         if isinstance(request.routing_exception, SecurityError):
             raise request.routing_exception
-        if request.endpoint in {"static", "signing_in.sign_in"} or request.blueprint == "api":
+        if request.endpoint in {"static", "signing_in.sign_in"} or request.path.startswith("/api/"):
             return None
         g.person = sign_in.person()
         if g.person is None:
@@ -116,6 +117,12 @@ def needs(role: Role) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return checked
 
     return decorated
+
+
+def check_undo(case: Case) -> None:
+    """Refuse to undo another person's decision to all but a lead."""
+    if case.status is Status.DECIDED and case.decided_by != g.person.name and not may(Role.LEAD):
+        abort(403, f"{case.decided_by} decided this case; that person or a lead can undo it. Nothing was changed")
 
 
 def _given_name() -> str:
