@@ -56,6 +56,8 @@ class Settings(BaseSettings):
         desk_users: file of the desk's users and tokens; None for `desk_users.json` in the `state_folder`.
         desk_user_header: header in which a reverse proxy names the desk's user; None for the desk's own passwords.
         desk_proxy: addresses of that proxy, as IP addresses or networks separated by blanks.
+        desk_webhooks: addresses to which the desk posts each step of a case, separated by blanks; None for none.
+        desk_webhook_key: secret that signs these posts, base64 of at least 24 bytes; `whsec_` may precede it.
         scheduler: the scheduler that starts runs; `airflow` removes Dagster's schedules.
         schedules: initial state of Dagster's schedules; the UI can change it.
     """
@@ -92,6 +94,8 @@ class Settings(BaseSettings):
     desk_users: Path | None = None
     desk_user_header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] | None = None
     desk_proxy: str = ""
+    desk_webhooks: SecretStr | None = None
+    desk_webhook_key: SecretStr | None = None
     scheduler: Literal["dagster", "airflow"] = "dagster"
     schedules: Literal["on", "off"] = "off"
 

@@ -162,6 +162,17 @@ class CaseStore:
             query = sa.select(EVENTS).where(EVENTS.c.case_number == _row(connection, case_id).number)
             return [event_of(row) for row in connection.execute(query.order_by(EVENTS.c.number))]
 
+    def events_since(self, number: int, limit: int = 1000) -> list[Event]:
+        """Events with a larger number, in the order in which they were committed; none appears later among them."""
+        query = sa.select(EVENTS).where(EVENTS.c.number > number).order_by(EVENTS.c.number).limit(limit)
+        with reading(self.engine) as connection:
+            return [event_of(row) for row in connection.execute(query)]
+
+    def last_event(self) -> int:
+        """The number of the last event; 0 if there is none."""
+        with reading(self.engine) as connection:
+            return connection.scalar(sa.select(sa.func.max(EVENTS.c.number))) or 0
+
     def decisions_since(self, number: int = 0, limit: int = 1000) -> list[DecisionRow]:
         """Decisions with a larger number, in the order in which they were committed; none appears later among them."""
         query = sa.select(DECISIONS).where(DECISIONS.c.number > number).order_by(DECISIONS.c.number).limit(limit)

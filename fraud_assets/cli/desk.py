@@ -66,6 +66,7 @@ def _serve(settings: Settings, host: str, port: int) -> None:
     from fraud_assets.desk.lake_work import AlertsToCases, DecisionsToLake
     from fraud_assets.desk.options import DeskOptions
     from fraud_assets.desk.serving import Server
+    from fraud_assets.desk.webhooks import Webhooks, addresses_of, key_of
 
     proxies = [ipaddress.ip_network(address) for address in settings.desk_proxy.split()]
     if bool(settings.desk_user_header) != bool(proxies):
@@ -81,12 +82,16 @@ def _serve(settings: Settings, host: str, port: int) -> None:
     lake = LakeView(partial(read_lake, settings), rule_book(settings).tables(), public(settings.warehouse))
     options = DeskOptions(settings.desk_url, settings.desk_user_header, proxies)
     clock = current_clock()
+    writing = DecisionsToLake(store, partial(_existing_lake, settings))
+    hooks = [
+        Webhooks(store, address, key_of(settings.desk_webhook_key), clock, settings.desk_url)
+        for address in addresses_of(settings.desk_webhooks)
+    ]
     work = BackgroundWork(
         [
             Task("alerts to cases", AlertsToCases(store, partial(read_lake, settings), clock), clock),
-            Task(
-                "decisions to the warehouse", DecisionsToLake(store, partial(_existing_lake, settings)), clock, on_decision=True
-            ),
+            Task("decisions to the warehouse", writing, clock, on_decision=True),
+            *(Task(f"webhook to {hook.host}", hook, clock, on_decision=True) for hook in hooks),
         ]
     )
     server = Server(create_app(store, accounts, lake, options=options, clock=clock, work=work), host, port)

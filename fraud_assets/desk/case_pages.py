@@ -32,7 +32,7 @@ _FEATURES = {column.name: column.description for column in TRANSACTION_FEATURES.
 _LATEST = 12
 """Transactions that the page lists; the drawing shows all that were read."""
 
-pages = Blueprint("cases", __name__, url_prefix="/cases")
+pages = Blueprint("cases", __name__)
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,23 @@ class Story:
     by_id: Mapping[str, Mapping[str, Any]]
 
 
-@pages.get("/<case_id>")
+@pages.get("/cases/<case_id>")
 def show(case_id: str) -> str:
     """The page of a case."""
     return _page(current_app.extensions["fraud_desk"].store.case(case_id))
 
 
-@pages.post("/<case_id>/decide")
+@pages.get("/transactions/<path:transaction_id>")
+def of_transaction(transaction_id: str) -> Response:
+    """Go to the case of a transaction's alert: messages about alerts link here, before there is a case."""
+    try:
+        case = current_app.extensions["fraud_desk"].store.case_of_transaction(transaction_id)
+    except CaseNotFound:
+        abort(404, f"No case has an alert of {transaction_id[:80]} yet. The desk takes new alerts every 30 s: try again then")
+    return redirect(url_for("cases.show", case_id=case.case_id))
+
+
+@pages.post("/cases/<case_id>/decide")
 @needs(Role.INVESTIGATOR)
 def decide(case_id: str) -> Response | tuple[str, int]:
     """Decide a case, and go on to the next."""
@@ -103,7 +113,7 @@ def decide(case_id: str) -> Response | tuple[str, int]:
     return redirect(url_for("queue.show", **_chosen()))
 
 
-@pages.post("/<case_id>/snooze")
+@pages.post("/cases/<case_id>/snooze")
 @needs(Role.INVESTIGATOR)
 def snooze(case_id: str) -> Response | tuple[str, int]:
     """Put a case aside until a time."""
@@ -119,7 +129,7 @@ def snooze(case_id: str) -> Response | tuple[str, int]:
     return redirect(url_for("queue.show", **_chosen()))
 
 
-@pages.post("/<case_id>/undo")
+@pages.post("/cases/<case_id>/undo")
 @needs(Role.INVESTIGATOR)
 def undo(case_id: str) -> Response | tuple[str, int]:
     """Take back the last decision or snooze; another person's only as a lead."""
@@ -127,7 +137,7 @@ def undo(case_id: str) -> Response | tuple[str, int]:
     return _back(case_id, "is open again", lambda store, version, now: store.undo(case_id, g.person.name, version, now))
 
 
-@pages.post("/<case_id>/reopen")
+@pages.post("/cases/<case_id>/reopen")
 @needs(Role.LEAD)
 def reopen(case_id: str) -> Response | tuple[str, int]:
     """Open a decided case again."""
@@ -135,7 +145,7 @@ def reopen(case_id: str) -> Response | tuple[str, int]:
     return _back(case_id, "is open again", lambda store, version, now: store.reopen(case_id, why, g.person.name, version, now))
 
 
-@pages.post("/<case_id>/assign")
+@pages.post("/cases/<case_id>/assign")
 @needs(Role.INVESTIGATOR)
 def assign(case_id: str) -> Response | tuple[str, int]:
     """Give a case to a person, or to nobody; to others only as a lead."""
@@ -149,7 +159,7 @@ def assign(case_id: str) -> Response | tuple[str, int]:
     return _back(case_id, said, lambda store, version, now: store.assign(case_id, to, g.person.name, version, now))
 
 
-@pages.post("/<case_id>/comment")
+@pages.post("/cases/<case_id>/comment")
 @needs(Role.INVESTIGATOR)
 def comment(case_id: str) -> Response | tuple[str, int]:
     """Add a note to the history."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, TypeAdapter
@@ -50,7 +51,13 @@ class AlertDigest:
         self._lock = FileLock(file.with_suffix(".lock"), timeout=LOCK_SECONDS)
 
     def notify(
-        self, alerts: Iterable[Mapping[str, Any]], days: Sequence[str], now: dt.datetime, severity: str, link: str
+        self,
+        alerts: Iterable[Mapping[str, Any]],
+        days: Sequence[str],
+        now: dt.datetime,
+        severity: str,
+        link: str,
+        desk: str | None = None,
     ) -> None:
         """Write a digest of the alerts not notified yet, unless the last digest is younger than `BETWEEN_DIGESTS`.
 
@@ -59,6 +66,7 @@ class AlertDigest:
             days: days whose notified alerts stay recorded; those of other days are forgotten.
             severity: the lowest severity among the alerts, for the title.
             link: the address of the alerts in Dagster.
+            desk: the address of the desk, for links to cases; None for no links.
         """
         with self._lock:
             state = read_state(self._file, _STATE, "alerts of the last two days may be notified again") or _Notified()
@@ -70,7 +78,7 @@ class AlertDigest:
             if not new:
                 return
             new.sort(key=lambda alert: (-alert["score"], alert["transaction_id"]))
-            self._outbox.put(_digest(new, severity, link))
+            self._outbox.put(_digest(new, severity, link, desk))
             for alert in new:
                 notified[alert[PARTITION]].add(alert["transaction_id"])
             # after the message: a process killed in between notifies twice rather than never
@@ -78,14 +86,18 @@ class AlertDigest:
             write_atomically(self._file, json.dumps(stored) + "\n")
 
 
-def _digest(alerts: Sequence[Mapping[str, Any]], severity: str, link: str) -> Message:
-    lines = [
-        f"{a['transaction_id']}: {a['score']:.3f}, {a['severity']}, {', '.join(a['rules'])}, {a['event_time']:%H:%M:%S} UTC"
-        for a in alerts[:_LISTED]
-    ]
+def _digest(alerts: Sequence[Mapping[str, Any]], severity: str, link: str, desk: str | None) -> Message:
+    lines = []
+    for a in alerts[:_LISTED]:
+        rules = ", ".join(a["rules"])
+        lines.append(f"{a['transaction_id']}: {a['score']:.3f}, {a['severity']}, {rules}, {a['event_time']:%H:%M:%S} UTC")
+        if desk:
+            lines.append(f"  {desk.rstrip('/')}/transactions/{quote(a['transaction_id'], safe='')}")
     if len(alerts) > _LISTED:
         lines = [f"The {_LISTED} highest scores:", *lines]
     lines += [f"Explain the first: fraud explain {alerts[0]['transaction_id']}", f"All alerts: {link}"]
+    if desk:
+        lines.append(f"All open cases: {desk.rstrip('/')}/")
     noun = "alert" if len(alerts) == 1 else "alerts"
     return Message(f"{len(alerts):,} new {noun} of severity {severity} or higher", "\n".join(lines))
 

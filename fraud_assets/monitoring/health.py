@@ -170,4 +170,5 @@ class HealthMonitor:
             alerts = self._warehouse.query(alerts_query(days, severities)).to_pylist()
         except TableNotFound:  # nothing has been judged yet
             return
-        self._alerts.notify(alerts, days, now, lowest, self._asset_link(FRAUD_ALERTS.name))
+        link = self._asset_link(FRAUD_ALERTS.name)
+        self._alerts.notify(alerts, days, now, lowest, link, self._settings.desk_url)

@@ -46,6 +46,8 @@ def test_defaults() -> None:
         "desk_users": None,
         "desk_user_header": None,
         "desk_proxy": "",
+        "desk_webhooks": None,
+        "desk_webhook_key": None,
         "scheduler": "dagster",
         "schedules": "off",
     }
@@ -82,6 +84,8 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "desk_url": ("https://desk", "https://desk"),
         "desk_users": ("users.json", Path("users.json")),
         "desk_user_header": ("X-Forwarded-User", "X-Forwarded-User"),
+        "desk_webhooks": ("https://a https://b", SecretStr("https://a https://b")),
+        "desk_webhook_key": ("whsec_c2VjcmV0", SecretStr("whsec_c2VjcmV0")),
         "desk_proxy": ("10.0.0.5 fd00::/64", "10.0.0.5 fd00::/64"),
         "scheduler": ("airflow", "airflow"),
         "schedules": ("on", "on"),

@@ -137,3 +137,10 @@ def test_without_a_warehouse_a_case_can_be_read_and_decided(running_desk: Runnin
         assert ines.post(f"/cases/{case}/decide", **FRAUD).status_code == 200
         assert site.store.case(case).status == "decided"
         assert "The warehouse cannot be read" in ines.get("/day").text and "cannot be read" in ines.get("/rules").text
+
+
+def test_a_link_in_a_message_leads_from_a_transaction_to_its_case(site: Site) -> None:
+    ines = site.person("ines")
+    assert ines.get("/transactions/t3").url.path == f"/cases/{case_of(site, 'c2')}"
+    answer = ines.get("/transactions/t99")
+    assert answer.status_code == 404 and "t99 yet" in answer.text

@@ -273,6 +273,15 @@ def test_severe_alerts_are_notified_once_in_digests(
     assert len(receiver.bodies[1].splitlines()) == 13 and "t9999: 0.600, high" in receiver.bodies[1]
 
 
+def test_messages_about_alerts_link_to_the_desk(settings: Settings, instance: dg.DagsterInstance, receiver: Receiver) -> None:
+    materialize(instance, TODAY)
+    alerts(EmbeddedWarehouse(settings.warehouse), {"a/b?c": "critical"})
+    check_and_send(settings.model_copy(update={"desk_url": "https://desk.example.org/"}), instance)
+    lines = receiver.bodies[0].splitlines()
+    assert lines[1] == "  https://desk.example.org/transactions/a%2Fb%3Fc"
+    assert lines[-1] == "All open cases: https://desk.example.org/"
+
+
 def test_alerts_can_be_turned_off(settings: Settings, instance: dg.DagsterInstance, receiver: Receiver) -> None:
     materialize(instance, TODAY)
     alerts(EmbeddedWarehouse(settings.warehouse), {"a": "critical"})
