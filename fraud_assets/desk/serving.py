@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from threading import Event, Thread
 from typing import Any, Self
@@ -40,6 +41,8 @@ class Server:
             raise CannotListen(
                 f"Port {port} of {host} cannot be used: {getattr(error, 'strerror', None) or error}{other}"
             ) from None
+        # it warns of each request that waits for a thread
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._sockets: dict[int, Any] = {}
         # untyped, since the stubs of waitress are incomplete
         self._server: Any = create_server(
