@@ -207,6 +207,9 @@ def _page(case: Case, refusal: str | None = None) -> str:
         except NotRead as error:
             unread = str(error)
     wanted, chosen = read_filter(MultiDict(_chosen()))
+    following = desk.store.next_case(case.case_id, wanted)
+    if following is not None and story is not None and (next_alerts := desk.store.alerts(following.case_id)):
+        desk.lake.prepare(following.case_id, next_alerts)
     return render_template(
         "case.html",
         case=case,
@@ -214,7 +217,7 @@ def _page(case: Case, refusal: str | None = None) -> str:
         sentence=sentence(case, alerts),
         history=list(reversed(desk.store.history(case.case_id))),
         others=[other for other in desk.store.cases_of_customer(case.customer_id) if other.case_id != case.case_id],
-        following=desk.store.next_case(case.case_id, wanted),
+        following=following,
         chosen=chosen,
         flagged={alert.transaction_id for alert in alerts},
         story=story,

@@ -129,8 +129,14 @@ class LakeView:
         Raises:
             NotRead: with the reason.
         """
-        key = ("facts", case_id, len(alerts), max(alert.event_time for alert in alerts))
-        return self._answer(key, lambda lake: _facts(TolerantReader(lake, self._tables), alerts))
+        return self._answer(_key(case_id, alerts), lambda lake: _facts(TolerantReader(lake, self._tables), alerts))
+
+    def prepare(self, case_id: str, alerts: Sequence[Alert]) -> None:
+        """Read ahead what `facts` will be asked for, unless another read is in progress."""
+        key = _key(case_id, alerts)
+        with self._lock:
+            if not self._running and not self._is_kept(key):
+                self._submit(key, lambda lake: _facts(TolerantReader(lake, self._tables), alerts))
 
     def rows(self, key: str, query: exp.Query) -> list[dict[str, Any]]:
         """Rows of a query that is limited by its author.
@@ -145,14 +151,14 @@ class LakeView:
 
     def _answer(self, key: object, read: Callable[[Warehouse], T]) -> T:
         with self._lock:
-            at, kept = self._kept.get(key, (0.0, None))
-            if kept is not None and time.monotonic() - at < _KEPT_SECONDS:
+            if self._is_kept(key):
+                kept: T = self._kept[key][1]
                 return kept
             future = self._running.get(key)
             if future is None:
                 if len(self._running) >= _WAITING:
                     raise NotRead("The warehouse is busy with other pages. Reload the page in a moment.")
-                future = self._running[key] = self._pool.submit(self._read, key, read)
+                future = self._submit(key, read)
         try:
             return future.result(self._seconds)
         except NotInTime:
@@ -161,6 +167,13 @@ class LakeView:
             raise NotRead(f"The warehouse cannot be read: {error}") from None
         except Exception:
             raise NotRead("The warehouse cannot be read; the error is in the desk's log.") from None
+
+    def _is_kept(self, key: object) -> bool:
+        return key in self._kept and time.monotonic() - self._kept[key][0] < _KEPT_SECONDS
+
+    def _submit(self, key: object, read: Callable[[Warehouse], T]) -> Future[T]:
+        future = self._running[key] = self._pool.submit(self._read, key, read)
+        return future
 
     def _read(self, key: object, read: Callable[[Warehouse], T]) -> T:
         try:
@@ -181,6 +194,10 @@ class LakeView:
                 self._kept.popitem(last=False)
             self._running.pop(key, None)
         return found
+
+
+def _key(case_id: str, alerts: Sequence[Alert]) -> object:
+    return "facts", case_id, len(alerts), max(alert.event_time for alert in alerts)
 
 
 def _facts(reader: TolerantReader, alerts: Sequence[Alert]) -> CaseFacts:

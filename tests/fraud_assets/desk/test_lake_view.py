@@ -41,6 +41,22 @@ def test_a_case_is_read_with_what_the_customer_usually_does(view: LakeView) -> N
     assert related == {("merchant", "c8", 1), ("device", "c7", None)}
 
 
+def test_what_is_read_ahead_is_not_read_again(desk_lake: Path) -> None:
+    opened = threading.Event()
+
+    def opening() -> Warehouse:
+        opened.set()
+        return open_warehouse(str(desk_lake), read_only=True)
+
+    view = opened_with(opening)
+    view.prepare("1", [alert(1)])
+    assert opened.wait(10)
+    facts = view.facts("1", [alert(1)])
+    view.prepare("1", [alert(1)])
+    assert view.facts("1", [alert(1)]) is facts and view.facts("2", [alert(1)]) is not facts
+    view.close()
+
+
 def test_a_customer_of_whom_nothing_is_known(view: LakeView) -> None:
     facts = view.facts("2", [alert(3, "c2", merchant_id="m9")])
     assert (facts.transactions, facts.customer, facts.points, facts.related) == ([], None, {}, [])
