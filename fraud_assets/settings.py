@@ -122,6 +122,15 @@ class Settings(BaseSettings):
             raise ValueError("expected http://host:port/…; in a user or password, write %2F and %40 for / @") from None
         return value
 
+    @field_validator("desk_url")
+    @classmethod
+    def _is_site(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+                raise ValueError("expected https://host or https://host:port, without a path")
+        return value
+
     @field_validator("desk_proxy")
     @classmethod
     def _are_networks(cls, value: str) -> str:

@@ -74,6 +74,8 @@ def _print_next_steps(console: Console, warehouse: str, alerts: Sequence[Mapping
     steps = [
         *((["explain", alert["transaction_id"], *option], "the outcome of every rule for this alert") for alert in alerts),
         (["alerts", "--severity", "critical", *option], "the gravest alerts"),
+        (["desk", "user", "add", "me", "--role", "lead", *option], "a user of the desk, with a password that it asks for"),
+        (["desk", *option], "cases to decide, http://127.0.0.1:4000"),
         (["ui", *option], "the demo's assets in Dagster, http://127.0.0.1:3000"),
         (["rules", "list"], "the rules, one HiveQL file each in fraud_assets/rules/"),
     ]

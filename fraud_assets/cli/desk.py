@@ -21,6 +21,7 @@ from fraud_assets.errors import SettingsError
 from fraud_assets.logs import log_to
 from fraud_assets.settings import Settings, read_settings
 from hive_io import Warehouse
+from hive_io.locations import warehouse_exists
 
 LOOPBACK = "127.0.0.1"
 _role_option = click.option(
@@ -76,7 +77,7 @@ def _serve(settings: Settings, host: str, port: int) -> None:
             f"--host {host} is not a loopback address. The desk speaks HTTP without encryption: put a reverse proxy in "
             "front of it that signs people in, and name it by FRAUD_DESK_USER_HEADER and FRAUD_DESK_PROXY"
         )
-    accounts = Accounts(settings.desk_users_file)
+    accounts = _accounts(settings, serving=True)
     log_to(settings.log_format)
     store = CaseStore.open(settings.desk_database_url)
     lake = LakeView(partial(read_lake, settings), rule_book(settings).tables(), public(settings.warehouse))
@@ -124,12 +125,24 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _accounts(ctx: click.Context, warehouse: str | None) -> Accounts:
-    above = ctx.find_root()
-    while ctx.parent is not None and ctx.command is not desk:
-        ctx = ctx.parent
-    given = warehouse or (ctx.params.get("warehouse") if ctx is not above else None)
-    return Accounts(read_settings(warehouse=given).desk_users_file)
+def _accounts(settings: Settings, *, serving: bool = False) -> Accounts:
+    """The users of the desk.
+
+    Raises:
+        NotAWarehouse: the files of the desk would lie in a folder that is no warehouse, which could not become one then.
+    """
+    by_default = settings.desk_users is None or (serving and settings.desk_database is None)
+    if by_default and not warehouse_exists(settings.warehouse):
+        read_lake(settings)
+    return Accounts(settings.desk_users_file)
+
+
+def _accounts_of(ctx: click.Context, warehouse: str | None) -> Accounts:
+    """The users of the desk, for a command below `fraud desk`, whose own --warehouse counts unless this one has one."""
+    above: click.Context | None = ctx
+    while above is not None and above.command is not desk:
+        above = above.parent
+    return _accounts(read_settings(warehouse=warehouse or (above.params.get("warehouse") if above else None)))
 
 
 @desk.group()
@@ -156,7 +169,7 @@ def user_add(ctx: click.Context, name: str, role: str, no_password: bool, passwo
         password = sys.stdin.readline().rstrip("\r\n")
     elif not no_password:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    accounts = _accounts(ctx, warehouse)
+    accounts = _accounts_of(ctx, warehouse)
     accounts.put(name, Role(role), password)
     click.echo(f"{name} is {role} of the desk; users are in {accounts.file}")
 
@@ -166,7 +179,7 @@ def user_add(ctx: click.Context, name: str, role: str, no_password: bool, passwo
 @click.pass_context
 def user_list(ctx: click.Context, warehouse: str | None) -> None:
     """List users and their roles."""
-    accounts = _accounts(ctx, warehouse)
+    accounts = _accounts_of(ctx, warehouse)
     table = RichTable("User", "Role", "Signs in by")
     for person in accounts.people:
         table.add_row(person.name, person.role, "password" if person.password else "proxy")
@@ -179,7 +192,7 @@ def user_list(ctx: click.Context, warehouse: str | None) -> None:
 @click.pass_context
 def user_remove(ctx: click.Context, name: str, warehouse: str | None) -> None:
     """Remove the user NAME, and end the sessions of it."""
-    _accounts(ctx, warehouse).remove(name)
+    _accounts_of(ctx, warehouse).remove(name)
     click.echo(f"{name} is no user of the desk any more")
 
 
@@ -198,7 +211,7 @@ def token_add(ctx: click.Context, name: str, role: str, warehouse: str | None) -
 
     Only its hash is kept. Decisions made with it carry NAME.
     """
-    click.echo(_accounts(ctx, warehouse).add_token(name, Role(role)))
+    click.echo(_accounts_of(ctx, warehouse).add_token(name, Role(role)))
 
 
 @token.command("list")
@@ -206,7 +219,7 @@ def token_add(ctx: click.Context, name: str, role: str, warehouse: str | None) -
 @click.pass_context
 def token_list(ctx: click.Context, warehouse: str | None) -> None:
     """List tokens by name, with their roles."""
-    accounts = _accounts(ctx, warehouse)
+    accounts = _accounts_of(ctx, warehouse)
     table = RichTable("Token", "Role")
     for each in accounts.tokens:
         table.add_row(each.name, each.role)
@@ -219,5 +232,5 @@ def token_list(ctx: click.Context, warehouse: str | None) -> None:
 @click.pass_context
 def token_remove(ctx: click.Context, name: str, warehouse: str | None) -> None:
     """Remove the token NAME; requests with it are refused from now on."""
-    _accounts(ctx, warehouse).remove_token(name)
+    _accounts_of(ctx, warehouse).remove_token(name)
     click.echo(f"{name} is no token of the desk any more")

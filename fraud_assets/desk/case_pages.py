@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from fraud_assets.cases.model import REASON_CODES, Alert, Case, Decision, ReasonCode
 from fraud_assets.cases.store import LONGEST_NOTE
 from fraud_assets.desk.drawing import Map, Payments, Place, is_point, map_of, payments, places
-from fraud_assets.desk.lake_view import CaseFacts, NotRead
+from fraud_assets.desk.lake_view import CaseFacts, NotRead, gravest_first
 from fraud_assets.desk.people import Role
 from fraud_assets.desk.queue_page import read_filter
 from fraud_assets.desk.shown import sentence
@@ -31,6 +31,10 @@ _PERSONAL = [column.name for column in CUSTOMERS.table.columns if column.persona
 _FEATURES = {column.name: column.description for column in TRANSACTION_FEATURES.columns}
 _LATEST = 12
 """Transactions that the page lists; the drawing shows all that were read."""
+_MOST_ALERTS = 100
+"""Alerts that the page lists, the highest scores first."""
+_MOST_STEPS = 200
+"""Steps of the history that the page lists, the latest first."""
 
 pages = Blueprint("cases", __name__)
 
@@ -213,9 +217,9 @@ def _page(case: Case, refusal: str | None = None) -> str:
     return render_template(
         "case.html",
         case=case,
-        alerts=sorted(alerts, key=lambda alert: (-alert.score, alert.event_time)),
+        alerts=gravest_first(alerts)[:_MOST_ALERTS],
         sentence=sentence(case, alerts),
-        history=list(reversed(desk.store.history(case.case_id))),
+        history=list(reversed(desk.store.history(case.case_id)))[:_MOST_STEPS],
         others=[other for other in desk.store.cases_of_customer(case.customer_id) if other.case_id != case.case_id],
         following=following,
         chosen=chosen,

@@ -8,6 +8,7 @@ from flask import Blueprint, abort, current_app, render_template, request
 
 from fraud_assets.cases.model import Decision
 from fraud_assets.desk.lake_view import NotRead, alerts_of_day
+from fraud_assets.errors import FraudError
 
 pages = Blueprint("day_page", __name__)
 
@@ -35,6 +36,18 @@ def show() -> str:
         decisions=list(Decision),
         work=desk.work,
     )
+
+
+@pages.get("/health")
+def health() -> tuple[dict[str, object], int]:
+    """Whether the database answers and the background work succeeds, for a monitor: without a sign-in, and without details."""
+    desk = current_app.extensions["fraud_desk"]
+    failing = [state.name for state in desk.work.problems()]
+    try:
+        desk.store.marks("")
+    except FraudError:
+        failing.append("database")
+    return {"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200
 
 
 def _day(text: str | None, today: dt.date) -> dt.date:

@@ -32,6 +32,8 @@ LONGEST = 120
 """Days that are read at most; of an older alert, only what its case holds is shown."""
 MOST_TRANSACTIONS = 400
 """The latest of these days."""
+MOST_ALERTS = 100
+"""Alerts whose points and merchants are read, the highest scores first."""
 MOST_RELATED = 20
 """Customers that are named as related, for each kind of relation."""
 _SHARED = {"counterparty_id": "counterparty", "device_id": "device", "card_id": "card"}
@@ -196,6 +198,11 @@ class LakeView:
         return found
 
 
+def gravest_first(alerts: Sequence[Alert]) -> list[Alert]:
+    """Alerts by score, the highest first, then by time."""
+    return sorted(alerts, key=lambda alert: (-alert.score, alert.event_time, alert.transaction_id))
+
+
 def _key(case_id: str, alerts: Sequence[Alert]) -> object:
     return "facts", case_id, len(alerts), max(alert.event_time for alert in alerts)
 
@@ -222,8 +229,8 @@ def _facts(reader: TolerantReader, alerts: Sequence[Alert]) -> CaseFacts:
         {row["currency"] or "": row for row in reader.rows(_select("customer_amounts", **day))},
         customers[0] if customers else None,
         risk[0]["reason"] if risk else None,
-        _points(reader, alerts, first),
-        _related(reader, alerts, transactions, first, last),
+        _points(reader, gravest_first(alerts)[:MOST_ALERTS], first),
+        _related(reader, gravest_first(alerts)[:MOST_ALERTS], transactions, first, last),
     )
 
 

@@ -19,6 +19,10 @@ _CHANNEL_SECONDS = 60
 """Seconds after which a connection without a request is closed."""
 
 
+_BODY_BYTES = 2**20
+"""Largest body that is read from a connection; the application refuses most of them sooner."""
+
+
 class CannotListen(FraudError):
     """The address cannot be listened on."""
 
@@ -46,7 +50,13 @@ class Server:
         self._sockets: dict[int, Any] = {}
         # untyped, since the stubs of waitress are incomplete
         self._server: Any = create_server(
-            app, map=self._sockets, sockets=[listener], threads=THREADS, ident=None, channel_timeout=_CHANNEL_SECONDS
+            app,
+            map=self._sockets,
+            sockets=[listener],
+            threads=THREADS,
+            ident=None,
+            channel_timeout=_CHANNEL_SECONDS,
+            max_request_body_size=_BODY_BYTES,
         )
         self._thread = Thread(target=self._server.run, name="desk-server", daemon=True)
 

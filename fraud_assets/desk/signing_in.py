@@ -21,8 +21,10 @@ from fraud_assets.desk.people import Accounts, Person, Role
 
 SESSION_HOURS = 12
 """Hours after which a person signs in again."""
-_FAILURES = "10 per 15 minutes"
-"""Failed sign-ins of one name or from one address, beyond which more are refused."""
+_FAILURES_OF_NAME = "10 per 15 minutes"
+"""Failed sign-ins of one name, beyond which more are refused."""
+_FAILURES_FROM_ADDRESS = "100 per 15 minutes"
+"""The same from one address. It may be that of a proxy, which all people share."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,7 +86,7 @@ def install(app: Flask, sign_in: SignIn) -> None:
         g.person = None
         if isinstance(request.routing_exception, SecurityError):
             raise request.routing_exception
-        if request.endpoint in {"static", "signing_in.sign_in"} or request.path.startswith("/api/"):
+        if request.endpoint in {"static", "signing_in.sign_in", "day_page.health"} or request.path.startswith("/api/"):
             return None
         g.person = sign_in.person()
         if g.person is None:
@@ -135,8 +137,8 @@ def _has_failed(response: Response) -> bool:
 
 @pages.get("/sign-in")
 @pages.post("/sign-in")
-@limiter.limit(_FAILURES, methods=["POST"], deduct_when=_has_failed)
-@limiter.limit(_FAILURES, key_func=_given_name, methods=["POST"], deduct_when=_has_failed)
+@limiter.limit(_FAILURES_FROM_ADDRESS, methods=["POST"], deduct_when=_has_failed)
+@limiter.limit(_FAILURES_OF_NAME, key_func=_given_name, methods=["POST"], deduct_when=_has_failed)
 def sign_in() -> tuple[str, int] | Response | str:
     """The sign-in page."""
     known: SignIn = current_app.extensions["fraud_sign_in"]

@@ -128,6 +128,7 @@ def test_variables_without_the_prefix_are_ignored(monkeypatch: pytest.MonkeyPatc
         ("FRAUD_REJECTED_LIMIT", "nan", ["equal to", "'nan'"]),
         ("FRAUD_REJECTED_LIMIT", "20 %", ["valid number", "'20 %'"]),
         ("FRAUD_DESK_URL", "desk", ["http:// or https://", "'desk'"]),
+        ("FRAUD_DESK_URL", "https://bank.example.org/desk", ["without a path", "bank.example.org"]),
         ("FRAUD_DESK_PROXY", "10.0.0.5 proxy", ["IP addresses or networks", "'proxy'"]),
         ("FRAUD_DESK_PROXY", "10.0.0.5/8", ["host bits set"]),
         ("FRAUD_DESK_USER_HEADER", "X User", ["pattern", "'X User'"]),

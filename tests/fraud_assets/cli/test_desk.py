@@ -143,6 +143,14 @@ def test_a_desk_without_a_warehouse_says_so_on_every_page_and_creates_none(tmp_p
     assert not (tmp_path / "gone").exists()
 
 
+def test_no_file_of_the_desk_lands_in_a_folder_that_is_no_warehouse(tmp_path: Path) -> None:
+    """Otherwise the folder could not become one."""
+    there = ["--warehouse", tmp_path / "later"]
+    for command in (["user", "add", "ines", "--role", "lead", "--no-password"], ["token", "add", "x", "--role", "lead"], []):
+        assert "does not exist, and nothing was created" in refused(fraud("desk", *command, *there))
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_loopback_without_a_proxy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = ["--warehouse", folder]
     assert "not a loopback address" in refused(fraud("desk", "--host", "0.0.0.0", *there))

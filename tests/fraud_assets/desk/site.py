@@ -19,6 +19,7 @@ import httpx
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.clock import Clock
 from fraud_assets.desk.app import create_app
+from fraud_assets.desk.background import NO_WORK, BackgroundWork
 from fraud_assets.desk.lake_view import LakeView
 from fraud_assets.desk.options import DeskOptions
 from fraud_assets.desk.people import Accounts, Role
@@ -116,7 +117,7 @@ def prepare(folder: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path, prepared: Path, lake: Path, **options: Any) -> Iterator[Site]:
+def running(folder: Path, prepared: Path, lake: Path, work: BackgroundWork = NO_WORK, **options: Any) -> Iterator[Site]:
     """A desk with a copy of what `prepare` made."""
     for file in prepared.glob("[du]*"):
         shutil.copy(file, folder)
@@ -125,7 +126,7 @@ def running(folder: Path, prepared: Path, lake: Path, **options: Any) -> Iterato
     time = Movable()
     view = LakeView(partial(open_warehouse, str(lake), read_only=True), fixed_tables(), "the warehouse", seconds=20)
     try:
-        app = create_app(store, accounts, view, options=DeskOptions(**options), clock=time.clock)
+        app = create_app(store, accounts, view, options=DeskOptions(**options), clock=time.clock, work=work)
         with Server(app, "127.0.0.1", 0) as server:
             site = Site(server.url, store, accounts, time)
             yield site

@@ -107,9 +107,11 @@ def test_two_people_who_decide_at_once_decide_once(site: Site) -> None:
     ines, igor, case = site.person("ines"), site.person("igor"), case_of(site)
     for person in (ines, igor):
         person.get(f"/cases/{case}")
-    answers = [ines.post(f"/cases/{case}/decide", **FRAUD), igor.post(f"/cases/{case}/decide", **HONEST)]
+    note = "He pays there every month"
+    answers = [ines.post(f"/cases/{case}/decide", **FRAUD), igor.post(f"/cases/{case}/decide", **HONEST, note=note)]
     assert [answer.status_code for answer in answers] == [200, 409]
-    assert "ines decided it as fraud" in answers[1].text and site.store.case(case).decision == "fraud"
+    assert "ines decided it as fraud" in answers[1].text and note in answers[1].text
+    assert site.store.case(case).decision == "fraud"
     assert [event.kind for event in site.store.history(case)].count(EventKind.DECIDED) == 1
 
 
@@ -144,3 +146,13 @@ def test_a_link_in_a_message_leads_from_a_transaction_to_its_case(site: Site) ->
     assert ines.get("/transactions/t3").url.path == f"/cases/{case_of(site, 'c2')}"
     answer = ines.get("/transactions/t99")
     assert answer.status_code == 404 and "t99 yet" in answer.text
+
+
+def test_a_case_with_very_many_alerts_is_read_and_decided(site: Site) -> None:
+    site.store.sync([alert(number, "c5", score=0.5 + number / 10_000) for number in range(1000, 3500)], NOW)
+    ines, case = site.person("ines"), case_of(site, "c5")
+    page = ines.get(f"/cases/{case}").text
+    assert len(page) < 300_000 and "2,400 more alerts have lower scores" in page and "t3499" in page and "t1000" not in page
+    ines.post(f"/cases/{case}/decide", **FRAUD, **{"except:t3499": "honest"})
+    decisions = [row.decision for row in site.store.decisions_since(limit=5000)]
+    assert (decisions.count(Decision.FRAUD), decisions.count(Decision.HONEST)) == (2499, 1)

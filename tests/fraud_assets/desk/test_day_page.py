@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 
+import httpx
 import pytest
 
+from fraud_assets.clock import SYSTEM_CLOCK
+from fraud_assets.desk.background import BackgroundWork, Task
+from fraud_assets.errors import FraudError
+from tests.fraud_assets.desk.conftest import RunningDesk
 from tests.fraud_assets.desk.site import Site
+from tests.fraud_assets.desk.test_background import until
 from tests.fraud_assets.desk.test_case_pages import FRAUD, HONEST, case_of, text_of
 
 
@@ -33,3 +39,19 @@ def test_a_former_day_shows_its_alerts(site: Site) -> None:
 def test_a_day_that_is_none(day: str, site: Site) -> None:
     answer = site.person("ines").get(f"/day?day={day}")
     assert answer.status_code == 400 and day in answer.text
+
+
+def test_a_monitor_sees_whether_the_desk_works_and_nothing_else(running_desk: RunningDesk) -> None:
+    def broken() -> str:
+        raise FraudError("the warehouse is away")
+
+    with running_desk() as site:
+        answer = httpx.get(f"{site.url}/health")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "failing": []})
+    task = Task("alerts to cases", broken, SYSTEM_CLOCK)
+    with BackgroundWork([task]) as work, running_desk(work=work) as site:
+        until(lambda: task.state.problem is not None)
+        answer = httpx.get(f"{site.url}/health")
+        assert (answer.status_code, answer.json()) == (503, {"status": "failing", "failing": ["alerts to cases"]})
+        page = site.person("vera").get("/").text
+        assert "alerts to cases" in page and "the warehouse is away" in page
