@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
-from fraud_assets.desk import api, case_pages, day_page, queue_page, rules_page, shown, signing_in
+from fraud_assets.desk import api, case_pages, day_page, queue_page, rules_page, shown, signing_in, suppressions_page
 from fraud_assets.desk.background import NO_WORK, BackgroundWork
 from fraud_assets.desk.lake_view import LakeView
 from fraud_assets.desk.options import Desk, DeskOptions
@@ -81,7 +81,7 @@ def create_app(
     # a token stands in a header that no form can set
     CSRFProtect(app).exempt(api.pages)
     shown.install(app, clock)
-    for module in (queue_page, case_pages, day_page, rules_page, api):
+    for module in (queue_page, case_pages, day_page, rules_page, suppressions_page, api):
         app.register_blueprint(module.pages)
     _install_answers(app)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from flask import Blueprint, abort, current_app, flash, g, redirect, render_temp
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
+from fraud_assets.cases.evidence import as_html
 from fraud_assets.cases.model import REASON_CODES, Alert, Case, Decision, ReasonCode
 from fraud_assets.cases.store import LONGEST_NOTE
 from fraud_assets.desk.drawing import Map, Payments, Place, is_point, map_of, payments, places
@@ -73,6 +75,22 @@ class Story:
 def show(case_id: str) -> str:
     """The page of a case."""
     return _page(current_app.extensions["fraud_desk"].store.case(case_id))
+
+
+@pages.get("/cases/<case_id>/evidence.<any(html, json):form>")
+def export(case_id: str, form: str) -> Response:
+    """The case as one file for an auditor."""
+    desk = current_app.extensions["fraud_desk"]
+    case = desk.store.case(case_id)
+    try:
+        found = desk.lake.evidence(desk.store, case, desk.clock.now())
+    except NotRead as error:
+        abort(503, str(error))
+    text = as_html(found) if form == "html" else json.dumps(found, ensure_ascii=False, indent=2)
+    answer = Response(text, content_type=f"{'text/html' if form == 'html' else 'application/json'}; charset=utf-8")
+    # a file, never a page of this site: it has styles of its own, which no page may have
+    answer.headers["Content-Disposition"] = f'attachment; filename="case-{case.case_id}.{form}"'
+    return answer
 
 
 @pages.get("/transactions/<path:transaction_id>")

@@ -15,7 +15,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from sqlglot import exp
 
-from fraud_assets.cases.model import Alert
+from fraud_assets.cases.evidence import evidence
+from fraud_assets.cases.model import Alert, Case
+from fraud_assets.cases.store import CaseStore
 from fraud_assets.evaluation.rule_quality import ALL_ALERTS
 from fraud_assets.explain.explain import Points, points_of
 from fraud_assets.explain.tolerant_reader import TolerantReader
@@ -139,6 +141,15 @@ class LakeView:
         with self._lock:
             if not self._running and not self._is_kept(key):
                 self._submit(key, lambda lake: _facts(TolerantReader(lake, self._tables), alerts))
+
+    def evidence(self, store: CaseStore, case: Case, now: dt.datetime) -> dict[str, Any]:
+        """The evidence of a case for an auditor.
+
+        Raises:
+            NotRead: with the reason.
+        """
+        key = ("evidence", case.case_id, case.version)
+        return self._answer(key, lambda lake: evidence(store, case.case_id, lake, self._tables, now))
 
     def rows(self, key: str, query: exp.Query) -> list[dict[str, Any]]:
         """Rows of a query that is limited by its author.

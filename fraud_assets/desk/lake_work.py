@@ -28,7 +28,8 @@ class AlertsToCases:
 
     def __call__(self) -> str:
         done = self._lake.use(lambda lake: sync_alerts(self._store, lake, self._clock.now()))
-        return f"{done.opened:,} cases opened, {done.raised:,} raised, {done.merged:,} alerts added, {done.reopened:,} woken"
+        said = f"{done.opened:,} cases opened, {done.raised:,} raised, {done.merged:,} alerts added, {done.reopened:,} woken"
+        return f"{said}, {done.hidden:,} alerts suppressed" if done.hidden else said
 
 
 class DecisionsToLake:

@@ -61,7 +61,7 @@ def read_filter(given: MultiDict[str, str]) -> tuple[QueueFilter, dict[str, str]
     for name in ("rule", "customer", "assigned", "text"):
         if text := given.get(name, "").replace("\x00", "").strip()[:LONGEST_TEXT]:
             chosen[name] = text
-    least = _share(given.get("min_score", ""))
+    least = read_share(given.get("min_score", ""))
     if least is not None:
         chosen["min_score"] = f"{least:g}"
     return _filter(chosen, least), chosen
@@ -80,7 +80,8 @@ def _filter(chosen: Mapping[str, str], least: float | None) -> QueueFilter:
     )
 
 
-def _share(text: str) -> float | None:
+def read_share(text: str) -> float | None:
+    """A number from 0 to 1; None for any other text."""
     try:
         value = float(text)
     except ValueError:

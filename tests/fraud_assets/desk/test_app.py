@@ -27,7 +27,7 @@ def status(site: Site, customer: str = "c1") -> Status:
 # --- signing in -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/cases/1", "/day", "/rules", "/find?text=c1", "/no-such-page"])
+@pytest.mark.parametrize("path", ["/", "/cases/1", "/cases/1/evidence.json", "/day", "/suppressions", "/find?text=c1", "/no"])
 def test_no_page_is_shown_to_a_stranger(path: str, site: Site) -> None:
     answer = httpx.get(site.url + path)
     assert answer.status_code in (302, 404) and "c1" not in answer.text.replace("text=c1", "").replace("text%3Dc1", "")

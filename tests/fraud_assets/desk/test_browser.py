@@ -140,7 +140,7 @@ def test_a_changed_case_says_so_and_keeps_the_note(page: Page, site: Site) -> No
     assert site.store.case(case.case_id).note == "She denies it."
 
 
-@pytest.mark.parametrize("path", ["/", "/cases/1", "/day", "/rules", "/cases/none", "/?text=nothing"])
+@pytest.mark.parametrize("path", ["/", "/cases/1", "/day", "/rules", "/suppressions", "/cases/none", "/?text=nothing"])
 def test_axe_finds_no_serious_fault_and_no_page_is_wider_than_the_window(path: str, page: Page) -> None:
     page.goto(path)
     assert serious_faults(page) == []

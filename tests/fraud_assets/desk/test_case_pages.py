@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import html
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from fraud_assets.cases.evidence import wrong_hashes
 from fraud_assets.cases.model import Decision, EventKind, Status
 from tests.fraud_assets.cases.alerts import alert
 from tests.fraud_assets.desk.conftest import RunningDesk
@@ -156,3 +158,18 @@ def test_a_case_with_very_many_alerts_is_read_and_decided(site: Site) -> None:
     ines.post(f"/cases/{case}/decide", **FRAUD, **{"except:t3499": "honest"})
     decisions = [row.decision for row in site.store.decisions_since(limit=5000)]
     assert (decisions.count(Decision.FRAUD), decisions.count(Decision.HONEST)) == (2499, 1)
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+def test_a_case_is_a_file_for_an_auditor(form: str, site: Site) -> None:
+    answer = site.person("vera").get(f"/cases/{case_of(site)}/evidence.{form}")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="case-1.{form}"'
+    text = answer.text if form == "json" else answer.text.partition('<script type="application/json"')[2].partition(">")[2]
+    data = json.loads(text if form == "json" else text.partition("</script>")[0])
+    assert data["case"]["customer_id"] == "c1" and [each["transaction_id"] for each in data["alerts"]] == ["t1", "t2"]
+    assert wrong_hashes(data) == [] and "zoe@example.org" not in answer.text
+
+
+def test_there_is_no_file_of_an_unknown_case_or_kind(site: Site) -> None:
+    ines = site.person("ines")
+    assert ines.get("/cases/99/evidence.html").status_code == 404 and ines.get("/cases/1/evidence.pdf").status_code == 404
