@@ -26,6 +26,14 @@ _AT_ONCE = 50_000
 _MARK = "alerts "
 """Prefix of the marks that hold the digest of each day that was taken."""
 
+_FIRST_DAY = "first day"
+"""Name of the mark with the first day whose alerts become cases."""
+
+
+def begin_at(store: CaseStore, day: dt.date) -> None:
+    """Let this and later syncs leave out the alerts of the days before a day."""
+    store.set_marks({_FIRST_DAY: day.isoformat()})
+
 
 def sync_alerts(store: CaseStore, lake: Reader, now: dt.datetime, *, everything: bool = False) -> Synced:
     """Take the alerts of all days that changed since the last sync, in order of time.
@@ -37,7 +45,10 @@ def sync_alerts(store: CaseStore, lake: Reader, now: dt.datetime, *, everything:
         return store.sync([], now)
     known = {} if everything else store.marks(_MARK)
     digests = {row[PARTITION]: (row["alerts"], _digest(row)) for row in lake.query(digest_query()).to_pylist()}
-    changed = {day: count for day, (count, digest) in sorted(digests.items()) if known.get(_MARK + day) != digest}
+    first = store.marks(_FIRST_DAY).get(_FIRST_DAY, "")
+    changed = {
+        day: count for day, (count, digest) in sorted(digests.items()) if day >= first and known.get(_MARK + day) != digest
+    }
     done = Synced()
     for days in _portions(changed):
         done += store.sync(read_alerts(lake, days), now)

@@ -18,10 +18,10 @@ from fraud_assets.cases.evidence import as_html, evidence
 from fraud_assets.cases.lake import write_decisions
 from fraud_assets.cases.model import Case, Decision, Event, QueueFilter, ReasonCode, Status, SuppressionKind
 from fraud_assets.cases.store import CaseStore
-from fraud_assets.cases.sync import sync_alerts
+from fraud_assets.cases.sync import begin_at, sync_alerts
 from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import open_lake, read_lake
-from fraud_assets.cli.options import SINCE, console, format_option, warehouse_option
+from fraud_assets.cli.options import DAY, SINCE, console, format_option, warehouse_option
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.safe_text import json_text, write_csv
 from fraud_assets.configured_rules import rule_book
@@ -48,15 +48,23 @@ def cases() -> None:
 
 @cases.command()
 @warehouse_option
+@click.option(
+    "--from",
+    "first",
+    type=DAY,
+    help="From now on, leave out the alerts of the days before, YYYY-MM-DD. [default: as before; at first, all days]",
+)
 @click.option("--all", "everything", is_flag=True, help="Read also the days whose alerts did not change.")
-def sync(warehouse: str | None, everything: bool) -> None:
+def sync(warehouse: str | None, first: dt.date | None, everything: bool) -> None:
     """Open and raise cases by the alerts of the warehouse.
 
     Only days whose alerts changed since the last sync are read. Repeating it changes nothing.
     """
     settings = read_settings(warehouse=warehouse)
     lake = read_lake(settings)
-    store = CaseStore.open(settings.desk_database_url)
+    store = CaseStore.open(settings.desk_url)
+    if first is not None:
+        begin_at(store, first)
     done = sync_alerts(store, lake, current_clock().now(), everything=everything)
     waiting = store.count(QueueFilter(status=Status.OPEN))
     click.echo(

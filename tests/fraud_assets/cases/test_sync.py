@@ -10,7 +10,7 @@ import pytest
 
 from fraud_assets.cases.model import Synced
 from fraud_assets.cases.store import CaseStore
-from fraud_assets.cases.sync import sync_alerts
+from fraud_assets.cases.sync import begin_at, sync_alerts
 from fraud_assets.errors import CaseError
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from hive_io import EmbeddedWarehouse, Span
@@ -66,6 +66,16 @@ def test_only_a_day_that_changed_is_read_again(store: CaseStore, lake: EmbeddedW
         marks = store.marks("alerts ")
         assert {name for name in marks if marks[name] != unread[name]} == {f"alerts {DAY}"}
         unread = marks
+
+
+def test_days_before_the_first_are_left_out_from_then_on(store: CaseStore, lake: EmbeddedWarehouse, now: dt.datetime) -> None:
+    fill(lake, FRAUD_ALERTS, [row("t1")])
+    fill(lake, FRAUD_ALERTS, [row("t2", DAY + A_DAY, customer_id="c2")], Span.days(DAY + A_DAY, DAY + A_DAY))
+    begin_at(store, DAY + A_DAY)
+    assert sync_alerts(store, lake, now) == Synced(opened=1)
+    assert sync_alerts(store, lake, now, everything=True) == Synced()
+    begin_at(store, DAY)
+    assert sync_alerts(store, lake, now) == Synced(opened=1)
 
 
 def test_a_sync_that_failed_is_completed_by_the_next(store: CaseStore, lake: EmbeddedWarehouse, now: dt.datetime) -> None:

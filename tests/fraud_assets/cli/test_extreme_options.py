@@ -48,6 +48,7 @@ GIVEN = {
     "fraud cases decide": ["1", "--as", "fraud", "--reason", "mule"],
     "fraud cases lift": [],
     "fraud cases list": [],
+    "fraud cases sync": [],
     "fraud cases suppress": ["customer", "c1", "--why", "x", "--until", "2026-03-01"],
     "fraud explain": ["t1"],
     "fraud rejected list": ["transactions"],
