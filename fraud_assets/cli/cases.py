@@ -62,7 +62,7 @@ def sync(warehouse: str | None, first: dt.date | None, everything: bool) -> None
     """
     settings = read_settings(warehouse=warehouse)
     lake = read_lake(settings)
-    store = CaseStore.open(settings.desk_url)
+    store = CaseStore.open(settings.desk_database_url)
     if first is not None:
         begin_at(store, first)
     done = sync_alerts(store, lake, current_clock().now(), everything=everything)

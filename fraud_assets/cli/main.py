@@ -14,7 +14,7 @@ from fraud_assets.cli.one_interrupt import interrupted, one_interrupt
 
 _COMMANDS = {
     "airflow": ("airflow:airflow", "Export the asset graph to Airflow."),
-    "alerts": ("alerts:list_alerts", "List alerts, highest score first."),
+    "alerts": ("alerts:list_alerts", "List alerts, highest score first, or explain how those of a day changed."),
     "cases": ("cases:cases", "Open cases from alerts; list, decide, suppress and export them."),
     "demo": ("demo:demo", "Run the pipeline on a synthetic source and show the alerts."),
     "desk": ("desk:desk", "Serve the pages on which investigators decide cases."),

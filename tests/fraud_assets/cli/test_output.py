@@ -289,6 +289,7 @@ def test_reading_needs_no_permission_to_write(command: list[str], read_only: Pat
 def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> None:
     reads = {
         "alerts",
+        "alerts diff",
         "cases export",
         "cases list",
         "cases show",
