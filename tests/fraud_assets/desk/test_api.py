@@ -137,18 +137,20 @@ def test_a_viewers_token_decides_nothing(site: Site) -> None:
         {"version": 1},
         {**FRAUD, "version": "x"},
         {**FRAUD, "version": 0},
-        {**FRAUD, "version": 2, "decision": "guilty"},
-        {**FRAUD, "version": 2, "reason_code": "customer_confirms"},
-        {**FRAUD, "version": 2, "note": "x" * 4001},
-        {**FRAUD, "version": 2, "exceptions": {"t99": "honest"}},
-        {**FRAUD, "version": 2, "by": "lea"},
+        {**FRAUD, "version": "now", "decision": "guilty"},
+        {**FRAUD, "version": "now", "reason_code": "customer_confirms"},
+        {**FRAUD, "version": "now", "note": "x" * 4001},
+        {**FRAUD, "version": "now", "exceptions": {"t99": "honest"}},
+        {**FRAUD, "version": "now", "by": "lea"},
     ],
 )
 def test_a_body_that_is_not_valid_changes_nothing(body: Any, program: Program, site: Site) -> None:
-    assert site.store.case("1").version == 2
+    before = site.store.case("1")
+    if isinstance(body, dict) and body.get("version") == "now":
+        body["version"] = before.version
     answer = program.post("/api/cases/1/decide", body)
     assert answer.status_code == 400 and answer.json()["detail"]
-    assert site.store.case("1").version == 2
+    assert site.store.case("1") == before
 
 
 @pytest.mark.parametrize(
