@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fraud_assets.desk.site import Site, fill_lake, prepare, running
+from tests.fraud_assets.desk.site import Person, Site, fill_lake, prepare, running
 
 RunningDesk = Callable[..., AbstractContextManager[Site]]
 
@@ -36,3 +36,16 @@ def running_desk(tmp_path: Path, desk_files: Path, desk_lake: Path) -> RunningDe
 def site(running_desk: RunningDesk) -> Iterator[Site]:
     with running_desk() as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def shared_site(tmp_path_factory: pytest.TempPathFactory, desk_files: Path, desk_lake: Path) -> Iterator[Site]:
+    """A desk for the tests of a module that change nothing."""
+    with running(tmp_path_factory.mktemp("shared"), desk_files, desk_lake) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def shared_lead(shared_site: Site) -> Person:
+    """A lead who has signed in to it once: hashing a password takes a tenth of a second."""
+    return shared_site.person("lea")

@@ -11,7 +11,7 @@ import pytest
 from fraud_assets.cases.model import Status
 from fraud_assets.desk.app import MAX_FORM_BYTES
 from tests.fraud_assets.desk.conftest import RunningDesk
-from tests.fraud_assets.desk.site import PASSWORD, SCRIPT, Site
+from tests.fraud_assets.desk.site import PASSWORD, SCRIPT, Person, Site
 
 FRAUD = {"decision": "fraud", "reason_fraud": "customer_denies"}
 
@@ -28,8 +28,8 @@ def status(site: Site, customer: str = "c1") -> Status:
 
 
 @pytest.mark.parametrize("path", ["/", "/cases/1", "/cases/1/evidence.json", "/day", "/suppressions", "/find?text=c1", "/no"])
-def test_no_page_is_shown_to_a_stranger(path: str, site: Site) -> None:
-    answer = httpx.get(site.url + path)
+def test_no_page_is_shown_to_a_stranger(path: str, shared_site: Site) -> None:
+    answer = httpx.get(shared_site.url + path)
     assert answer.status_code in (302, 404) and "c1" not in answer.text.replace("text=c1", "").replace("text%3Dc1", "")
 
 
@@ -242,8 +242,8 @@ def test_no_page_allows_inline_scripts_or_styles(site: Site) -> None:
 
 
 @pytest.mark.parametrize("case", ["999", "0", "-1", "x", "1e3", "99999999999999999999", "%00", "١"])
-def test_an_unknown_case(case: str, site: Site) -> None:
-    answer = site.person("ines").get(f"/cases/{case}")
+def test_an_unknown_case(case: str, shared_lead: Person) -> None:
+    answer = shared_lead.get(f"/cases/{case}")
     assert answer.status_code == 404 and "no case" in answer.text.lower()
 
 
@@ -288,13 +288,15 @@ def test_a_huge_note_is_refused_and_kept_or_not_even_read(site: Site) -> None:
         ("undo", {}),
     ],
 )
-def test_a_form_that_no_page_makes_changes_nothing(change: str, form: dict[str, str], site: Site) -> None:
-    lea, case = site.person("lea"), case_of(site)
-    lea.get(f"/cases/{case}")
-    before = site.store.history(case)
-    answer = lea.post(f"/cases/{case}/{change}", **form)
+def test_a_form_that_no_page_makes_changes_nothing(
+    change: str, form: dict[str, str], shared_site: Site, shared_lead: Person
+) -> None:
+    case = case_of(shared_site)
+    shared_lead.get(f"/cases/{case}")
+    before = shared_site.store.history(case)
+    answer = shared_lead.post(f"/cases/{case}/{change}", **form)
     assert answer.status_code == 400 and "Nothing was changed" in answer.text
-    assert site.store.history(case) == before
+    assert shared_site.store.history(case) == before
 
 
 @pytest.mark.parametrize(
@@ -305,8 +307,8 @@ def test_a_form_that_no_page_makes_changes_nothing(change: str, form: dict[str, 
         "text=" + "x" * 5000, "customer=%00", "rule=%22", "page=%D9%A1",
     ],
 )  # fmt: skip
-def test_an_odd_filter_is_answered(query: str, site: Site) -> None:
-    answer = site.person("ines").get(f"/?{query}")
+def test_an_odd_filter_is_answered(query: str, shared_lead: Person) -> None:
+    answer = shared_lead.get(f"/?{query}")
     assert answer.status_code == 200 and "Queue" in answer.text
 
 

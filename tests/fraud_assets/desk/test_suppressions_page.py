@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fraud_assets.cases.alerts import alert
-from tests.fraud_assets.desk.site import NOW, SCRIPT, Site
+from tests.fraud_assets.desk.site import NOW, SCRIPT, Person, Site
 from tests.fraud_assets.desk.test_case_pages import text_of
 
 GOOD = {"kind": "customer", "value": "c9", "severity": "medium", "below_score": "0.9"}
@@ -57,12 +57,13 @@ def test_only_a_lead_suppresses_and_lifts(name: str, site: Site) -> None:
         {"why": "x" * 4001},
     ],
 )
-def test_a_suppression_that_is_not_valid_is_refused_and_keeps_what_was_written(change: dict[str, str], site: Site) -> None:
-    lea = site.person("lea")
-    lea.get("/suppressions")
-    answer = lea.post("/suppressions", **{**GOOD, **change})
+def test_a_suppression_that_is_not_valid_is_refused_and_keeps_what_was_written(
+    change: dict[str, str], shared_site: Site, shared_lead: Person
+) -> None:
+    shared_lead.get("/suppressions")
+    answer = shared_lead.post("/suppressions", **{**GOOD, **change})
     assert answer.status_code == 400 and "Nothing was changed" in answer.text
-    assert site.store.suppressions() == []
+    assert shared_site.store.suppressions() == []
     assert "why" in change or 'value="on holiday"' in answer.text
 
 
