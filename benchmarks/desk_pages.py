@@ -99,22 +99,26 @@ class Person:
                 self.broken += 1
                 time.sleep(0.2)
 
+    def _answer(self, what: str, method: str, path: str, form: dict[str, str] | None = None) -> httpx.Response:
+        """Send a request, and record how long the answer took if there was one."""
+        start = time.perf_counter()
+        answer = self._client.request(method, path, data=form, headers={"Referer": str(self._client.base_url)})
+        self.seconds[what].append(time.perf_counter() - start)
+        return answer
+
     def _one_case(self) -> None:
-        with timed(self.seconds["queue"]):
-            page = self._client.get("/")
+        page = self._answer("queue", "GET", "/")
         cases = _CASE.findall(page.text)
         if not cases:
             self.answers[page.status_code] += 1
             time.sleep(0.2)
             return
         case = self._draw.choice(cases)
-        with timed(self.seconds["case"]):
-            page = self._client.get(case)
+        page = self._answer("case", "GET", case)
         fields = dict(_FIELD.findall(page.text))
         time.sleep(self._think * self._draw.random() * 2)
         form = {**fields, "decision": "honest", "reason_honest": "customer_confirms", "note": ""}
-        with timed(self.seconds["decide"]):
-            answer = self._client.post(f"{case}/decide", data=form, headers={"Referer": f"{self._client.base_url}"})
+        answer = self._answer("decide", "POST", f"{case}/decide", form)
         self.answers[answer.status_code] += 1
         if answer.status_code in (302, 303):
             self.confirmed.append(case.rpartition("/")[2])
