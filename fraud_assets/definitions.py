@@ -133,7 +133,7 @@ def source_client(settings: Settings, attempts: int = 5) -> SourceClient:
 
 def watched_tables(engine: Engine) -> list[str]:
     """Names of the tables that are monitored: all but those of rejected rows, loads and latency counts."""
-    return [*API_TABLES, *engine.order, RULE_QUALITY.name]
+    return [*API_TABLES, DECISIONS.name, *engine.order, RULE_QUALITY.name, CASES_DAILY.name]
 
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:

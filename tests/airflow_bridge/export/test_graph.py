@@ -151,8 +151,9 @@ def test_every_edge_is_kept_at_every_grain(pipeline: AssetGraph) -> None:
 
 def test_one_task_per_stage(pipeline: AssetGraph) -> None:
     assert [(task.name, task.upstream) for task in tasks(pipeline, Grain.STAGE)] == [
+        ("cases", ()),
         ("ingestion", ()),
-        ("features", ("ingestion",)),
+        ("features", ("cases", "ingestion")),
         ("detection", ("features", "ingestion")),
         ("evaluation", ("detection", "features")),
     ]

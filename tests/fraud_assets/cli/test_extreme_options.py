@@ -45,6 +45,7 @@ NUMBERS = [
 
 GIVEN = {
     "fraud alerts": [],
+    "fraud alerts diff": ["2026-03-01"],
     "fraud cases decide": ["1", "--as", "fraud", "--reason", "mule"],
     "fraud cases lift": [],
     "fraud cases list": [],

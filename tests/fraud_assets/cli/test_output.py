@@ -308,6 +308,7 @@ def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> 
         "cases suppress",
         "cases sync",
         "demo",
+        "desk",
         "rejected retry",
         "replay",
         "run",
