@@ -15,6 +15,7 @@ from fraud_assets.engine.refresh import refresh
 from fraud_assets.evaluation.daily_quality import daily_quality
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.runs.batch import run_days
+from fraud_assets.schemas.cases import CASES_DAILY
 from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
@@ -91,6 +92,8 @@ def _three_ways(source: Source, folder: Path, by_the_hour: Span) -> dict[str, Ro
                 for span in _cut(WEEK, by_the_hour):
                     refresh(engine, client, lake, span, 1.0)
             if way != "range":
+                # only runs have the desk's days
+                lake.ensure_table(CASES_DAILY)
                 # only runs measure the rules: by day, to be compared with the range
                 for day in WEEK.each_day():
                     one = Span.days(day, day)

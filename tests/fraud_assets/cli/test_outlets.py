@@ -34,11 +34,14 @@ CANARIES = {
     "a target's token": "canarytoken7",
     "the warehouse's password": "canaryhive7",
     "the mask's key": "canarymask7canarymask7canarymask7",
+    "the webhooks' key": "canaryhook7canaryhook7canaryhook7canaryhook7",
+    "a webhook's token": "canarypath7",
 }
 
 OUTLETS: dict[str, list[str]] = {
     "airflow export": ["--out", "{folder}/dags"],
     "alerts": [],
+    "alerts diff": [DAY],
     "cases decide": ["1", "--as", "fraud", "--reason", "mule"],
     "cases export": ["1", "--out", "{folder}/case.html"],
     "cases lift": ["1"],
@@ -47,6 +50,11 @@ OUTLETS: dict[str, list[str]] = {
     "cases suppress": ["customer", "c1", "--until", "2030-01-01", "--why", "x"],
     "cases suppressions": [],
     "cases sync": [],
+    "desk": [],
+    "desk token list": [],
+    "desk user add": ["lee", "--role", "viewer", "--no-password"],
+    "desk user list": [],
+    "desk user remove": ["lee"],
     "evaluate": ["--from", DAY, "--to", "2026-11-03"],
     "explain": ["{transaction}"],
     "notify test": [],
@@ -61,9 +69,12 @@ OUTLETS: dict[str, list[str]] = {
     "watch": [],
 }
 """Commands that read settings, and their arguments. Those of `PROCESSES` run until they are stopped."""
-PROCESSES = {"ui", "watch"}
+PROCESSES = {"desk", "ui", "watch"}
 SILENT = {
     "airflow": "a group",
+    "desk token add": "shows the new token once, which is its purpose",
+    "desk token remove": "needs such a token's name",
+    "features": "reads rule and feature files",
     "hive": "reads no setting",
     "sources": "reads no setting",
     "rules": "writes rule files and pages from them",
@@ -120,6 +131,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
             "FRAUD_NOTIFY": target.replace("http://", "json://") + f"/hook/{token}",
             "FRAUD_WAREHOUSE_PASSWORD": CANARIES["the warehouse's password"],
             "FRAUD_MASK_KEY": CANARIES["the mask's key"],
+            "FRAUD_DESK_WEBHOOKS": target + "/" + CANARIES["a webhook's token"],
+            "FRAUD_DESK_WEBHOOK_KEY": CANARIES["the webhooks' key"],
         }
         yield folder, {**{k: v for k, v in os.environ.items() if not k.startswith("FRAUD_")}, **settings}
 
@@ -164,7 +177,8 @@ def fraud(name: str, arguments: list[str], env: dict[str, str], folder: Path) ->
         watcher.start()
         try:
             if name in PROCESSES:
-                holds = lambda: b"Serving dagster-webserver" in log.read_bytes() or (folder / "lake/watching.json").exists()  # noqa: E731
+                serves = {"desk": b"Fraud desk: http", "ui": b"Serving dagster-webserver"}.get(name)
+                holds = lambda: serves in log.read_bytes() if serves else (folder / "lake/watching.json").exists()  # noqa: E731
                 wait_until(name, lambda: holds() or process.poll() is not None, HANGS)
                 time.sleep(3)
                 process.terminate()
@@ -182,10 +196,14 @@ def fraud(name: str, arguments: list[str], env: dict[str, str], folder: Path) ->
 def test_no_outlet_shows_a_secret(name: str, site: tuple[Path, dict[str, str]]) -> None:
     folder, env = site
     arguments = [each.format(folder=folder, transaction="tx") for each in OUTLETS[name]]
-    if name == "ui":
+    if name in ("desk", "ui"):
         arguments = ["--port", str(free_port())]
+    if name == "desk" and not (folder / "lake").exists():
+        fraud("run", OUTLETS["run"], env, folder)  # tests may run in any order
     output = fraud(name, arguments, env, folder)
     assert leaks(output) == [], output
+    if name == "desk":
+        assert "Fraud desk: http" in output, output
     if name == "run":
         assert "Run " in output and (folder / "lake" / "dagster").exists(), output
     # tables, run records, event logs, messages, checkpoints, exported DAGs
