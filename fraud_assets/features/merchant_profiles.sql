@@ -23,20 +23,33 @@ FROM (
   JOIN merchant_daily_activity a
     ON a.ds < d.ds AND a.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
   UNION ALL
-  SELECT d.ds, r.merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports,
-    CASE WHEN r.ds >= DATE_FORMAT(DATE_SUB(d.ds, 7), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_7,
-    CASE WHEN r.ds >= DATE_FORMAT(DATE_SUB(d.ds, 1), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_1,
-    COALESCE(r.merchant_key, LOWER(TRIM(r.merchant_id))) AS merchant_key,
+  SELECT v.ds, v.merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports,
+    CASE WHEN v.day >= DATE_FORMAT(DATE_SUB(v.ds, 7), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_7,
+    CASE WHEN v.day >= DATE_FORMAT(DATE_SUB(v.ds, 1), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_1,
+    v.merchant_key,
     CAST(NULL AS STRING) AS place_key
-  FROM params.days d
-  JOIN fraud_reports r
-    ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
-  LEFT JOIN decided_transactions c
-    ON c.ds = d.ds AND c.transaction_id = r.transaction_id AND NOT c.is_fraud
-  WHERE r.merchant_id IS NOT NULL
-    -- a report that was served late is not known before; earlier releases did not keep when
-    AND (r.known_at IS NULL OR DATE_FORMAT(r.known_at, 'yyyy-MM-dd') < d.ds)
-    AND c.transaction_id IS NULL
+  FROM (
+    -- a window, not a join with the cleared ones: Hive 4.0 fails to plan a second join after that with the days
+    SELECT u.ds, u.merchant_id, u.merchant_key, u.day,
+      SUM(u.is_cleared) OVER (PARTITION BY u.ds, u.transaction_id) AS cleared
+    FROM (
+      SELECT d.ds, r.transaction_id, r.merchant_id,
+        COALESCE(r.merchant_key, LOWER(TRIM(r.merchant_id))) AS merchant_key,
+        r.ds AS day, 0 AS is_cleared
+      FROM params.days d
+      JOIN fraud_reports r
+        ON r.ds < d.ds AND r.ds >= DATE_FORMAT(DATE_SUB(d.ds, :history_days), 'yyyy-MM-dd')
+      WHERE r.merchant_id IS NOT NULL
+        -- a report that was served late is not known before; earlier releases did not keep when
+        AND (r.known_at IS NULL OR DATE_FORMAT(r.known_at, 'yyyy-MM-dd') < d.ds)
+      UNION ALL
+      SELECT c.ds, c.transaction_id, CAST(NULL AS STRING) AS merchant_id, CAST(NULL AS STRING) AS merchant_key,
+        c.decided_on AS day, 1 AS is_cleared
+      FROM decided_transactions c
+      WHERE NOT c.is_fraud
+    ) u
+  ) v
+  WHERE v.cleared = 0
   UNION ALL
   SELECT c.ds, CAST(NULL AS STRING) AS merchant_id, CAST(NULL AS STRING) AS place, 0 AS transactions, 1 AS reports,
     CASE WHEN c.decided_on >= DATE_FORMAT(DATE_SUB(c.ds, 7), 'yyyy-MM-dd') THEN 1 ELSE 0 END AS reports_7,
