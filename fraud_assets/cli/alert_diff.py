@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from dataclasses import asdict
 
 import click
 
@@ -15,6 +16,7 @@ from fraud_assets.configured_rules import rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.explain.alert_changes import AlertChange, Change, alert_changes
 from fraud_assets.settings import read_settings
+from hive_io import Span
 
 
 @click.command("diff")
@@ -39,21 +41,10 @@ def diff(day: dt.date, warehouse: str | None, moment: dt.datetime | None, limit:
     or the scorecard is another version, or what they read of the customer and the merchant changed.
     """
     settings = read_settings(warehouse=warehouse)
-    moment = moment or dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
+    moment = moment or Span.days(day, day).end
     found = alert_changes(Engine(rule_book(settings)), read_lake(settings), day, moment)
     if output == "json":
-        rows = [
-            {
-                "transaction_id": each.transaction_id,
-                "customer_id": each.customer_id,
-                "change": each.change.value,
-                "rule": each.rule,
-                "cause": each.cause.value,
-                "detail": each.detail,
-            }
-            for each in found
-        ]
-        click.echo(json_text(rows))
+        click.echo(json_text([asdict(each) for each in found]))
         return
     _print(found, day, moment, limit)
 

@@ -20,7 +20,7 @@ from fraud_assets.cases.model import Alert, Case
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.evaluation.rule_quality import ALL_ALERTS
 from fraud_assets.explain.explain import Points, points_of
-from fraud_assets.explain.tolerant_reader import TolerantReader
+from fraud_assets.explain.tolerant_reader import TolerantReader, in_days, rows_where
 from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.schemas.names import DATABASE
 from hive_io import PARTITION, HiveIOError, Table, Warehouse
@@ -225,19 +225,19 @@ def _facts(reader: TolerantReader, alerts: Sequence[Alert]) -> CaseFacts:
     gravest = max(alerts, key=lambda alert: alert.score)
     customer = {"customer_id": gravest.customer_id}
     day = {**customer, PARTITION: gravest.event_time.date().isoformat()}
-    query = _select("transactions", **customer).where(*_days(first, last))
+    query = rows_where("transactions", **customer).where(_in_days(first, last))
     query = query.order_by(exp.column("event_time").desc(), exp.column("transaction_id").desc()).limit(MOST_TRANSACTIONS)
     transactions = reader.rows(query)
     customers = reader.rows(
-        _select("customers", **customer).where(*_days(first, last)).order_by(exp.column(PARTITION).desc()).limit(1)
+        rows_where("customers", **customer).where(_in_days(first, last)).order_by(exp.column(PARTITION).desc()).limit(1)
     )
-    risk = reader.rows(_select("high_risk_customers", **day).limit(1))
+    risk = reader.rows(rows_where("high_risk_customers", **day).limit(1))
     return CaseFacts(
         first,
         last,
         transactions,
-        {row["currency"] or "": row for row in reader.rows(_select("customer_profiles", **day))},
-        {row["currency"] or "": row for row in reader.rows(_select("customer_amounts", **day))},
+        {row["currency"] or "": row for row in reader.rows(rows_where("customer_profiles", **day))},
+        {row["currency"] or "": row for row in reader.rows(rows_where("customer_amounts", **day))},
         customers[0] if customers else None,
         risk[0]["reason"] if risk else None,
         _points(reader, gravest_first(alerts)[:MOST_ALERTS], first),
@@ -251,8 +251,8 @@ def _points(reader: TolerantReader, alerts: Sequence[Alert], first: dt.date) -> 
     if not days:
         return {}
     of_alerts = exp.column("transaction_id").isin(*ids), exp.column(PARTITION).isin(*map(literal, days))
-    scores = reader.rows(_select("transaction_scores").where(*of_alerts))
-    features = {row["transaction_id"]: row for row in reader.rows(_select("transaction_features").where(*of_alerts))}
+    scores = reader.rows(rows_where("transaction_scores").where(*of_alerts))
+    features = {row["transaction_id"]: row for row in reader.rows(rows_where("transaction_features").where(*of_alerts))}
     return {row["transaction_id"]: points_of(row, features.get(row["transaction_id"], {})) for row in scores}
 
 
@@ -277,7 +277,7 @@ def _related(
             .where(
                 exp.column(column).isin(*map(literal, sorted(shared))),
                 exp.column("customer_id").neq(literal(alerts[0].customer_id)),
-                *_days(first, last),
+                _in_days(first, last),
             )
             .group_by(column, "customer_id")
             .order_by(exp.column("alerts").desc(), exp.column("customer_id").asc())
@@ -296,13 +296,8 @@ def _related(
     return found
 
 
-def _select(table: str, **values: str) -> exp.Select:
-    tree = exp.select("*").from_(exp.table_(table, db=DATABASE))
-    return tree.where(*[exp.column(column).eq(literal(value)) for column, value in values.items()])
-
-
-def _days(first: dt.date, last: dt.date) -> list[exp.Expr]:
-    return [exp.column(PARTITION).between(literal(first.isoformat()), literal(last.isoformat()))]
+def _in_days(first: dt.date, last: dt.date) -> exp.Between:
+    return in_days(first.isoformat(), last.isoformat())
 
 
 def alerts_of_day(lake: LakeView, day: dt.date) -> list[dict[str, Any]]:
@@ -329,7 +324,7 @@ def quality_of_rules(lake: LakeView, today: dt.date) -> list[dict[str, Any]]:
     latest = (
         exp.select(exp.column(PARTITION))
         .from_(exp.table_(RULE_QUALITY.name, db=DATABASE))
-        .where(*_days(today - dt.timedelta(days=LONGEST), today))
+        .where(_in_days(today - dt.timedelta(days=LONGEST), today))
         .group_by(exp.column(PARTITION))
         .order_by(exp.column(PARTITION).desc())
         .limit(1)
@@ -338,5 +333,5 @@ def quality_of_rules(lake: LakeView, today: dt.date) -> list[dict[str, Any]]:
     if not days:
         return []
     ds = days[0][PARTITION]
-    rows = lake.rows(f"rule_quality of {ds}", _select(RULE_QUALITY.name, **{PARTITION: ds}))
+    rows = lake.rows(f"rule_quality of {ds}", rows_where(RULE_QUALITY.name, **{PARTITION: ds}))
     return sorted(rows, key=lambda row: (row["rule"] != ALL_ALERTS, row["rule"]))

@@ -7,19 +7,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
-
-from sqlglot import exp
 
 from fraud_assets.detection.rule import SCORECARD
 from fraud_assets.engine.engine import Engine
-from fraud_assets.explain.tolerant_reader import TolerantReader
+from fraud_assets.explain.tolerant_reader import TolerantReader, in_days, rows_where
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
-from fraud_assets.schemas.features import TRANSACTION_FEATURES
-from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import PARTITION, Warehouse
-from hive_io.dialect import literal
 
 Row = Mapping[str, Any]
 
@@ -91,17 +87,19 @@ class _Day:
         self._day = day.isoformat()
         self.alerts = self._by_transaction(FRAUD_ALERTS.name)
         self.transactions = self._by_transaction(TRANSACTIONS.table.name)
-        self.scores = self._by_transaction(TRANSACTION_SCORES.name)
-        self.features = self._by_transaction(TRANSACTION_FEATURES.name)
         self.hits = {rule.name: self._by_transaction(rule.name) for rule in engine.book.evaluated}
         self._of_customers: dict[str, frozenset[str]] = {}
+
+    @cached_property
+    def scores(self) -> dict[str, Row]:
+        """Scores by transaction; read only if an alert differs by its score."""
+        return self._by_transaction(TRANSACTION_SCORES.name)
 
     def _by_transaction(self, table: str) -> dict[str, Row]:
         return {row["transaction_id"]: row for row in self.rows(table)}
 
-    def rows(self, table: str, **values: str | None) -> list[dict[str, Any]]:
-        tree = exp.select("*").from_(exp.table_(table, db=DATABASE)).where(exp.column(PARTITION).eq(literal(self._day)))
-        return self._reader.rows(tree.where(*[exp.column(name).eq(literal(value)) for name, value in values.items()]))
+    def rows(self, table: str, **values: str) -> list[dict[str, Any]]:
+        return self._reader.rows(rows_where(table, **{PARTITION: self._day}, **values))
 
     def exists(self, table: str) -> bool:
         """True if the warehouse had the table."""
@@ -115,9 +113,8 @@ class _Day:
         """The customer's transactions of the day before and the day, each as text."""
         if customer not in self._of_customers:
             before = (dt.date.fromisoformat(self._day) - dt.timedelta(days=1)).isoformat()
-            tree = exp.select("*").from_(exp.table_(TRANSACTIONS.table.name, db=DATABASE))
-            tree = tree.where(exp.column(PARTITION).between(literal(before), literal(self._day)))
-            rows = self._reader.rows(tree.where(exp.column("customer_id").eq(literal(customer))))
+            query = rows_where(TRANSACTIONS.table.name, customer_id=customer).where(in_days(before, self._day))
+            rows = self._reader.rows(query)
             self._of_customers[customer] = frozenset(_text(row) for row in rows)
         return self._of_customers[customer]
 

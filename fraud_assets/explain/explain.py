@@ -16,8 +16,7 @@ from fraud_assets.errors import TransactionNotFound
 from fraud_assets.explain.comparisons import Row
 from fraud_assets.explain.rule_outcome import RuleOutcome, changed, rule_outcome
 from fraud_assets.explain.rule_query import RuleQuery
-from fraud_assets.explain.tolerant_reader import TolerantReader
-from fraud_assets.schemas.names import DATABASE
+from fraud_assets.explain.tolerant_reader import TolerantReader, in_days, rows_where
 from hive_io import PARTITION, HistoryGone, Warehouse
 from hive_io.dialect import literal
 
@@ -229,30 +228,20 @@ def _before(reader: TolerantReader, transaction: Row) -> list[Row]:
     time, name = exp.column("event_time"), exp.column("transaction_id")
     moment = literal(transaction["event_time"].replace(tzinfo=dt.UTC))
     earlier = (time < moment).or_(name < literal(transaction["transaction_id"]))
-    query = _select("transactions", customer_id=customer).where(time <= moment, earlier)
+    query = rows_where("transactions", customer_id=customer).where(time <= moment, earlier)
     query = query.order_by(time.desc(), name.desc()).limit(LATEST)
     rows: Sequence[Row] = []
     for back in _DAYS_BACK:
         first = "" if back is None else (dt.date.fromisoformat(last) - dt.timedelta(days=back)).isoformat()
-        rows = reader.rows(query.where(*_days(first, last)))
+        rows = reader.rows(query.where(in_days(first, last)))
         if len(rows) == LATEST:
             break
     if not rows:
         return []
-    alerts = _select("fraud_alerts", customer_id=customer).where(*_days(rows[-1][PARTITION], last))
+    alerts = rows_where("fraud_alerts", customer_id=customer).where(in_days(rows[-1][PARTITION], last))
     flagged = {row["transaction_id"] for row in reader.rows(alerts)}
     return [{**{column: row[column] for column in _SHOWN}, "flagged": row["transaction_id"] in flagged} for row in rows]
 
 
 def _rows_of(reader: TolerantReader, table: str, **values: str) -> list[dict[str, Any]]:
-    return reader.rows(_select(table, **values))
-
-
-def _select(table: str, **values: str) -> exp.Select:
-    tree = exp.select("*").from_(exp.table_(table, db=DATABASE))
-    return tree.where(*[exp.column(column).eq(literal(value)) for column, value in values.items()])
-
-
-def _days(first: str, last: str) -> list[exp.Expr]:
-    ds = exp.column(PARTITION)
-    return [ds >= literal(first), ds <= literal(last)]
+    return reader.rows(rows_where(table, **values))

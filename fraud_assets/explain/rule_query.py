@@ -13,8 +13,7 @@ from fraud_assets.explain.comparisons import Condition, Row
 from fraud_assets.explain.not_judged import Filter, RelaxedSelect, steps_of
 from fraud_assets.explain.probed_select import PROBE, ProbedSelect
 from fraud_assets.explain.query_tree import Scope, plain_sql
-from fraud_assets.explain.tolerant_reader import TolerantReader
-from fraud_assets.schemas.names import DATABASE
+from fraud_assets.explain.tolerant_reader import TolerantReader, rows_where
 from fraud_assets.sql.windows import as_cte, between, window_query, with_ctes
 from hive_io import PARTITION, Span, Table
 from hive_io.dialect import literal
@@ -108,10 +107,9 @@ class RuleQuery:
 
     def _empty_day(self, cause: Filter) -> str:
         """Addition to a reason: which of its tables have no rows at all for the transaction's day."""
-        day = exp.column(PARTITION).eq(literal(self._span.first_ds))
         empty = [
             name
             for name in cause.by_day
-            if not self._reader.rows(exp.select("*").from_(exp.table_(name, db=DATABASE)).where(day).limit(1))
+            if not self._reader.rows(rows_where(name, **{PARTITION: self._span.first_ds}).limit(1))
         ]
         return f"; {' and '.join(empty)} {'has' if len(empty) == 1 else 'have'} no rows at all for that day" if empty else ""

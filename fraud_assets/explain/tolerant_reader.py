@@ -10,7 +10,8 @@ from sqlglot import exp
 
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.sql.windows import hiveql
-from hive_io import Reader, Table
+from hive_io import PARTITION, Reader, Table
+from hive_io.dialect import literal
 
 
 class TolerantReader:
@@ -48,6 +49,17 @@ class TolerantReader:
 
     def _find_missing_columns(self, table: str) -> list[exp.Expr]:
         return missing_columns(self._reader, self._tables[table]) if table in self._tables else []
+
+
+def rows_where(table: str, **values: str) -> exp.Select:
+    """All columns of a table's rows that have these values."""
+    tree = exp.select("*").from_(exp.table_(table, db=DATABASE))
+    return tree.where(*[exp.column(column).eq(literal(value)) for column, value in values.items()])
+
+
+def in_days(first: str, last: str) -> exp.Between:
+    """The condition that places a row in the days from the first to the last, both as in `ds`."""
+    return exp.column(PARTITION).between(literal(first), literal(last))
 
 
 def missing_columns(reader: Reader, table: Table) -> list[exp.Expr]:
