@@ -14,6 +14,7 @@ from sqlglot import exp
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.checks import advisory, blocking
 from fraud_assets.defs.daily_results import DailyResult
+from fraud_assets.detection.alerts_query import has_high_score
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
 from fraud_assets.sql.windows import hiveql, table_node, union_all, within
@@ -132,8 +133,8 @@ def alerts_that_differ_query(rules: Sequence[Table], span: Span, alert_score: fl
     sides = [(FRAUD_ALERTS, 1, 0), *((rule, 0, 1) for rule in rules)]
     each = [_ids(table, span, literal(alerts).as_("alerts"), literal(hits).as_("hits")) for table, alerts, hits in sides]
     if alert_score < 1:
-        high = exp.column("score") >= exp.cast(exp.Literal.number(repr(alert_score)), "DOUBLE")
-        each.append(_ids(TRANSACTION_SCORES, span, literal(0).as_("alerts"), literal(1).as_("hits")).where(high))
+        scored = _ids(TRANSACTION_SCORES, span, literal(0).as_("alerts"), literal(1).as_("hits"))
+        each.append(scored.where(has_high_score(alert_score)))
     rows = union_all(each)
     no_alert, no_hit = (exp.func("SUM", exp.column(name)).eq(0) for name in ("alerts", "hits"))
     side = exp.case().when(no_hit, literal("alert")).else_(literal("hit"))

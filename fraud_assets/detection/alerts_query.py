@@ -107,6 +107,11 @@ def score_of(weights: Mapping[str, float], high_risk: bool) -> float:
     return min(1.0 - clean, HIGHEST_SCORE)
 
 
+def has_high_score(alert_score: float) -> exp.Expr:
+    """The condition under which a row of `transaction_scores` is an alert, although no rule hit it."""
+    return exp.column("score") >= _double(alert_score)
+
+
 def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> list[exp.Select]:
     return [
         within(exp.select(*_hit_columns(rule)).from_(exp.table_(rule.name, db=DATABASE)), tables[rule.name], span)
@@ -132,7 +137,7 @@ def _high_scores(span: Span, least: float) -> exp.Select:
     }
     keys = [exp.column(name) for name in ("transaction_id", "customer_id", "event_time")]
     rows = exp.select(*keys, *(value.as_(name) for name, value in values.items()), exp.column(PARTITION))
-    rows = rows.from_(table_node(TRANSACTION_SCORES)).where(score >= _double(least))
+    rows = rows.from_(table_node(TRANSACTION_SCORES)).where(has_high_score(least))
     return within(rows, TRANSACTION_SCORES, span)
 
 

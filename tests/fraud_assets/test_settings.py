@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.errors import SettingsError
 from fraud_assets.monitoring.outbox import NotSent, Outbox
 from fraud_assets.settings import Settings, read_settings
@@ -51,6 +52,10 @@ def test_defaults() -> None:
         "scheduler": "dagster",
         "schedules": "off",
     }
+
+
+def test_the_default_score_of_alerts_is_that_of_a_rule_book() -> None:
+    assert read_settings().alert_score == read_rule_book().alert_score
 
 
 def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
