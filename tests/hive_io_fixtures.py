@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from threading import Barrier, Thread
@@ -79,3 +80,11 @@ def at_once(*steps: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def pause() -> dt.datetime:
+    """A moment between two commits, whose times are in milliseconds."""
+    time.sleep(0.005)
+    moment = dt.datetime.now(dt.UTC)
+    time.sleep(0.005)
+    return moment

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 
 import pytest
 
 from hive_io import Capability, HiveQL, NoHistory, PartitionConflict, Receipt, Warehouse
-from tests.hive_io_fixtures import PAYMENTS, at, at_once, days, payment, payments, rows_of
+from tests.hive_io_fixtures import PAYMENTS, at, at_once, days, pause, payment, payments, rows_of
 
 NAME = PAYMENTS.full_name
 
 
-def now() -> dt.datetime:
-    """A moment between two commits, whose times are in milliseconds."""
-    time.sleep(0.005)
-    moment = dt.datetime.now(dt.UTC)
-    time.sleep(0.005)
-    return moment
-
-
 def test_time_travel_reads_earlier_rows(warehouse: Warehouse) -> None:
     warehouse.replace(PAYMENTS, payments(payment("old", at(1))), days(1))
-    moment = now()
+    moment = pause()
     warehouse.replace(PAYMENTS, payments(payment("new", at(1))), days(1))
     if Capability.TIME_TRAVEL in warehouse.capabilities:
         assert rows_of(warehouse.as_of(moment).read(NAME)) == [payment("old", at(1))]

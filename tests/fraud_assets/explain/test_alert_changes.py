@@ -19,8 +19,8 @@ from fraud_assets.explain.alert_changes import alert_changes
 from fraud_assets.scoring.card import Card, Part
 from fraud_assets.workshop.trial import with_params
 from hive_io import EmbeddedWarehouse
-from tests.fraud_assets.explain.test_explain import pause
 from tests.fraud_fixtures import DAY, NOON, SPAN, all_tables, fill, profile, transaction
+from tests.hive_io_fixtures import pause
 
 RULES = ("blacklisted_merchants", "high_value", "unusual_transaction", "velocity")
 CARD = Card(base=-100, features=(Part(feature="transactions_1h", edges=(3,), points=(0, 130)),), origin="by hand")

@@ -6,7 +6,6 @@ import datetime as dt
 import io
 import json
 import re
-import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +22,7 @@ from fraud_assets.explain.explain import LATEST, Explanation, explain
 from fraud_assets.explain.rule_outcome import RuleOutcome
 from hive_io import EmbeddedWarehouse, HistoryGone, Span
 from tests.fraud_fixtures import DAY, NOON, all_tables, compute, fill, profile, transaction
+from tests.hive_io_fixtures import pause
 
 
 @pytest.fixture(scope="module")
@@ -361,14 +361,6 @@ def test_days_that_are_not_read_need_no_history(
 def test_before_the_first_load_there_was_no_transaction(engine: Engine, computed: EmbeddedWarehouse) -> None:
     with pytest.raises(TransactionNotFound):
         explain(engine, computed, "high", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-
-
-def pause() -> dt.datetime:
-    """A time between the last commit and the next; commits are dated to the millisecond."""
-    time.sleep(0.005)
-    moment = dt.datetime.now(dt.UTC)
-    time.sleep(0.005)
-    return moment
 
 
 def outcome_of(found: Explanation, rule: str) -> RuleOutcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from hive_io import (
     TableNotFound,
     Warehouse,
 )
+from tests.hive_io_fixtures import pause
 
 T = Table("fintech", "payments", (Column("id", "STRING"), Column("amount", "DECIMAL(18,2)")), key=("id",))
 NAME = T.full_name
@@ -44,14 +44,6 @@ def add(lake: EmbeddedWarehouse, day: dt.date, name: str) -> None:
     """Add a row, in a file of its own."""
     row = {"id": name, "amount": Decimal(1), "ds": day.isoformat()}
     lake.upsert(T, pa.Table.from_pylist([row], schema=T.arrow_schema))
-
-
-def pause() -> dt.datetime:
-    """A moment between two commits, whose times are in milliseconds."""
-    time.sleep(0.005)
-    moment = dt.datetime.now(dt.UTC)
-    time.sleep(0.005)
-    return moment
 
 
 def ids(lake: EmbeddedWarehouse, moment: dt.datetime, span: Span | None = None) -> list[str]:
