@@ -170,7 +170,7 @@ def reopen(case_id: str) -> Response | tuple[str, int]:
 @pages.post("/cases/<case_id>/assign")
 @needs(Role.INVESTIGATOR)
 def assign(case_id: str) -> Response | tuple[str, int]:
-    """Give a case to a person, or to nobody; to others only as a lead."""
+    """Assign a case to a person, or clear the assignment; only a lead assigns it to others."""
     to = request.form.get("to", "") or None
     if to not in (None, g.person.name) and not may(Role.LEAD):
         abort(403, "A lead can assign a case to others; you can assign it to yourself. Nothing was changed")
