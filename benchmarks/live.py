@@ -1,8 +1,12 @@
-"""Seconds from a transaction's arrival at the API to its row in `fraud_alerts`, with a source under constant load.
+"""Seconds from a transaction's arrival at the API to its score and its alert, with a source under constant load.
 
 `python benchmarks/live.py --rate 500 --seconds 600`. The source and `fraud watch` are separate processes on this machine. The
-time of an alert is that of the first commit that contains it; the arrival time is reported by the source. At the end, the
+time of a score or an alert is that of the first commit that contains it; the source reports the arrival time. At the end, the
 transactions are compared with those that the source has served: none may be lost or duplicated.
+
+Customers pay as a bank's do. By default there are 200,000 with a payment every second day, 30 days of which are loaded first.
+The load brings each payment of the days that follow once: after an hour at 500 a second, a customer has paid nine times on
+average, within the day of the load. Some rows come late, some are corrected, some malformed.
 """
 
 from __future__ import annotations
@@ -12,11 +16,13 @@ import datetime as dt
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +82,7 @@ def wait_until_caught_up(lake: Path) -> float:
 
 def print_quantiles(name: str, latencies: list[float]) -> None:
     median, high, maximum = pc.quantile(pa.array(latencies), q=[0.5, 0.95, 1]).to_pylist()
-    print(f"{name:>14}: {len(latencies):>9,} alerts, median {median:.2f}, 95th percentile {high:.2f}, maximum {maximum:.2f}")
+    print(f"{name:>24}: {len(latencies):>9,}, median {median:.2f}, 95th percentile {high:.2f}, maximum {maximum:.2f}")
 
 
 def megabytes(folder: Path) -> float:
@@ -147,28 +153,39 @@ def watch_under_load(lake: Path, world: list[str], rate: float, seconds: int, wa
         return Watched(began, ended, last_arrival, caught_up_after, sizes, served(url, began - DAY))
 
 
+def print_latencies(what: str, times: Mapping[str, tuple[dt.datetime, float]], watched: Watched, seconds: int) -> None:
+    """Print the quantiles of the seconds from arrival to the first commit, for all and for each ten minutes.
+
+    Args:
+        times: arrival, UTC without a zone, and time of the commit in seconds since the epoch, by transaction.
+    """
+    # the file that first contained an older row may be deleted already
+    oldest = watched.ended - 45 * 60
+    pairs = [(at.replace(tzinfo=dt.UTC).timestamp(), committed) for at, committed in times.values()]
+    latencies = [(at, committed - at) for at, committed in pairs if at >= oldest]
+    print(f"seconds from arrival to {what}")
+    print_quantiles("all", [latency for _, latency in latencies])
+    for start in range(0, seconds, 600):
+        part = [latency for at, latency in latencies if start <= at - watched.began.timestamp() < start + 600]
+        if part:
+            print_quantiles(f"from minute {start // 60}", part)
+
+
 def print_report(lake: Path, watched: Watched, rate: float, seconds: int) -> None:
     """Print completeness, latencies and sizes."""
     table = EmbeddedWarehouse(lake).read("fintech.transactions", ["transaction_id", "event_time", "ingested_at"])
     since = pa.scalar(watched.began.replace(tzinfo=None), pa.timestamp("us"))
     loaded = table.filter(pc.greater_equal(table.column("event_time"), since))
     ids = loaded.column("transaction_id").to_pylist()
-    lost = set(watched.served) - set(table.column("transaction_id").to_pylist())
-    print(f"{rate:g} per second for {seconds} s: {len(ids):,} transactions")
+    refused = EmbeddedWarehouse(lake).read("fintech.transactions_rejected", ["transaction_id"]).column(0).to_pylist()
+    lost = set(watched.served) - set(table.column("transaction_id").to_pylist()) - set(refused)
+    print(f"{rate:g} per second for {seconds} s: {len(ids):,} transactions, {len(refused):,} rejected rows")
     print(f"lost {len(lost):,}, duplicated {len(ids) - len(set(ids)):,}")
     print(f"lag at the end: {watched.ended - watched.last_arrival:.1f} s; caught up after {watched.caught_up_after:.0f} s")
-    seen = first_seen(lake / "fintech.db" / "fraud_alerts")
-    arrivals = zip(ids, loaded.column("ingested_at").to_pylist(), strict=True)
-    arrived = {transaction: at.replace(tzinfo=dt.UTC).timestamp() for transaction, at in arrivals if transaction in seen}
-    # the file that first contained an older alert may be deleted already
-    oldest = watched.ended - 45 * 60
-    latencies = [(at, seen[transaction] - at) for transaction, at in arrived.items() if at >= oldest]
-    print("seconds from arrival to alert, for all and for each ten minutes")
-    print_quantiles("all", [latency for _, latency in latencies])
-    for start in range(0, seconds, 600):
-        part = [latency for at, latency in latencies if start <= at - watched.began.timestamp() < start + 600]
-        if part:
-            print_quantiles(f"from minute {start // 60}", part)
+    arrived = dict(zip(ids, loaded.column("ingested_at").to_pylist(), strict=True))
+    for table_name, what in (("transaction_scores", "scores"), ("fraud_alerts", "alerts")):
+        seen = first_seen(lake / "fintech.db" / table_name)
+        print_latencies(what, {name: (arrived[name], at) for name, at in seen.items() if name in arrived}, watched, seconds)
     print("MiB on disk at the beginning, in the middle and at the end")
     for name in watched.sizes[-1]:
         print(f"{name:>40}" + "".join(f"{sizes.get(name, 0.0):10.1f}" for sizes in watched.sizes))
@@ -179,19 +196,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--seconds", type=int, default=600)
-    parser.add_argument("--customers", type=int, default=20_000)
-    parser.add_argument("--history", type=int, default=14, help="days before today that are loaded first")
+    parser.add_argument("--customers", type=int, default=200_000)
+    parser.add_argument("--daily", type=float, default=0.5, help="payments of a customer a day")
+    parser.add_argument("--history", type=int, default=30, help="days before today that are loaded first")
+    parser.add_argument("--lake", type=Path, help="a lake with the history of the same world, copied instead of loaded")
     parser.add_argument("--reconcile", type=float, default=300)
     parser.add_argument("--every", type=float, default=1)
     parser.add_argument("--keep", type=Path, help="a new folder in which to keep the lake")
     args = parser.parse_args()
 
-    world = ["serve", "--customers", str(args.customers), "--merchants", "2000"]
+    world = ["serve", "--customers", str(args.customers), "--merchants", "5000", "--daily", str(args.daily)]
+    faults = ["--late", "0.002", "--corrected", "0.002", "--malformed", "0.001"]
     watch_options = ["--every", str(args.every), "--reconcile", str(args.reconcile)]
     with tempfile.TemporaryDirectory() as folder:
         lake = (args.keep or Path(folder)).absolute() / "lake"
-        load_history(lake, world, args.history)
-        watched = watch_under_load(lake, world, args.rate, args.seconds, watch_options)
+        if args.lake:
+            shutil.copytree(args.lake, lake)
+        else:
+            load_history(lake, world, args.history)
+        watched = watch_under_load(lake, [*world, *faults], args.rate, args.seconds, watch_options)
         print_report(lake, watched, args.rate, args.seconds)
 
 

@@ -44,6 +44,8 @@ class Receipt:
         table: `database.name`.
         partitions: rows of each day that the write covered, counted after it; 0 for a day without rows.
         before: rows of the same days in the version that the write replaced.
+        alone: False if another writer has changed the table since the last write of this warehouse, as far as the warehouse
+            knows.
         query: the query that was run, for people to read; None for rows.
     """
 
@@ -51,6 +53,7 @@ class Receipt:
     partitions: Mapping[str, int]
     before: Mapping[str, int]
     query: HiveQL | None = field(default=None, repr=False)
+    alone: bool = True
 
     @property
     def rows(self) -> int:
@@ -162,8 +165,12 @@ class Warehouse(Reader):
         """
 
     @abstractmethod
-    def upsert(self, table: Table, rows: pa.Table) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
         """Insert rows, replacing those with the same day and key; other rows stay.
+
+        Args:
+            absent: the caller knows that no row has one of the keys, unless another writer has added it since the last write
+                of this warehouse to the table. The keys are then searched only if there was another writer.
 
         Raises:
             SchemaMismatch, PartitionConflict: as for `replace`; a conflict is raised at once.
@@ -189,6 +196,21 @@ class Warehouse(Reader):
             TableNotFound: there is no such table.
             PartitionConflict: other writers were first several times in a row; earlier days are compacted.
         """
+
+    def merge_small_files(self, table: str, day: dt.date) -> bool:
+        """Merge the small files of a day that is still written, if there are many. Changes no row.
+
+        Each call rewrites about as much as was written since the last one, not the whole day. A warehouse without
+        `Capability.COMPACTION` does nothing.
+
+        Returns:
+            True if files were merged.
+
+        Raises:
+            TableNotFound: there is no such table.
+            PartitionConflict: another writer was first; nothing has changed.
+        """
+        return False
 
     @abstractmethod
     def vacuum(self, table: str, keep: dt.timedelta) -> None:

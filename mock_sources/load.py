@@ -6,19 +6,27 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from mock_sources import events, timestamps
 from mock_sources.errors import BadConfiguration
 from mock_sources.events import Events
 from mock_sources.hashed_random import Stream, generator, scramble
 from mock_sources.world import World
 
+MOST_DAYS = 60
+"""Most days of the world that a load is made of."""
+_WITHOUT_END = 3600
+"""Seconds of a load without end whose transactions all differ."""
+
 
 class LoadedWorld(World):
     """A world whose own traffic ends at `since`; from then on it has `rate` transactions per second.
 
-    They are drawn with replacement from the transactions of the day of `since`. So customers, merchants, amounts and the
-    share of fraud are those of the world; only the times differ. Their rows stay in memory, 60 bytes each. They have no
-    labels and no reports.
+    They are transactions of the world's own days from that of `since` on, as many days as the load needs, up to `MOST_DAYS`:
+    each once, and then from the first again. So customers, merchants, amounts and the share of fraud are those of the world,
+    and no customer pays more often than on these days; only the times differ. Their rows stay in memory, 60 bytes each. They
+    have no labels and no reports.
 
     Args:
         rate: transactions per second, above 0.
@@ -37,7 +45,7 @@ class LoadedWorld(World):
         self.rate = rate
         self.since = since - since % timestamps.SECOND
         self.lasts = lasts
-        self._pool = self._plain_day(self.since // timestamps.DAY)
+        self._pool = self._transactions_for(int(rate * (lasts or _WITHOUT_END)))
         if not len(self._pool):
             raise BadConfiguration("The world has no transactions on the day on which the load starts: give more customers.")
         self._drawing = Lock()
@@ -45,6 +53,15 @@ class LoadedWorld(World):
         self._waiting: dict[int, list[Events]] = {}
         self._ordered: dict[int, Events] = {}
         self._let_wait(self._tail())
+
+    def _transactions_for(self, needed: int) -> Events:
+        """Transactions of as many days as are needed, in random order."""
+        first = self.since // timestamps.DAY
+        days = [self._plain_day(first)]
+        while sum(map(len, days)) < needed and len(days) < MOST_DAYS:
+            days.append(self._plain_day(first + len(days)))
+        rows = events.joined(days)
+        return rows[generator(self.seed, Stream.LOAD, self.since).permutation(len(rows))]
 
     def _arrivals(self, first: int, last: int) -> Iterator[Events]:
         if first < self.since:
@@ -79,7 +96,7 @@ class LoadedWorld(World):
         if end == first:
             return self._pool[:0]
         rng = generator(self.seed, Stream.LOAD, self.since, second)
-        rows = self._pool[rng.integers(len(self._pool), size=end - first)]
+        rows = self._pool[np.arange(first, end) % len(self._pool)]
         rows["id"] = scramble(range(first, end), self.seed, Stream.LOAD, self.since)
         rows["event"] = self.since + second * timestamps.SECOND + rng.integers(timestamps.SECOND, size=len(rows))
         events.set_arrival(rows, self.seed)

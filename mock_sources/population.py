@@ -113,7 +113,7 @@ class Merchants:
 class Customers:
     """Columns by customer number. Amounts are in the customer's currency, times in microseconds UTC."""
 
-    def __init__(self, seed: int, count: int, merchants: Merchants, start: int) -> None:
+    def __init__(self, seed: int, count: int, merchants: Merchants, start: int, daily: float = MEAN_DAILY_TRANSACTIONS) -> None:
         if count < 1:
             raise BadConfiguration(f"customers is {count}: give at least 1.")
         rng = generator(seed, Stream.POPULATION, 2)
@@ -129,7 +129,7 @@ class Customers:
         self.level = 22.0 * self.unit * np.exp(rng.normal(0, 0.5, count)) * np.where(rich, 6.0, 1.0)
         self.spread = rng.uniform(0.35, 0.8, count)
         activity = np.exp(rng.normal(0, 0.5, count)) * np.where(rng.random(count) < 0.1, 2.5, 1.0)
-        self.rate = MEAN_DAILY_TRANSACTIONS * activity / activity.mean()
+        self.rate = daily * activity / activity.mean()
         self.online_share = rng.beta(1.5, 3.5, count).clip(0.03, 0.9)
         self.atm_share = rng.beta(1.2, 12.0, count)
         at_night = rng.random(count) < 0.05
@@ -214,9 +214,9 @@ class Customers:
 class Population:
     """Customers and merchants, drawn from the seed. `start` is the world's first day, in microseconds UTC."""
 
-    def __init__(self, seed: int, customers: int, merchants: int, start: int) -> None:
+    def __init__(self, seed: int, customers: int, merchants: int, start: int, daily: float = MEAN_DAILY_TRANSACTIONS) -> None:
         self.merchants = Merchants(seed, merchants)
-        self.customers = Customers(seed, customers, self.merchants, start)
+        self.customers = Customers(seed, customers, self.merchants, start, daily)
         self.distances_km = distances_km()
 
 

@@ -17,7 +17,7 @@ from mock_sources.external_data import LONGEST_LISTING, LONGEST_REPORT_DELAY, bl
 from mock_sources.faults import Faults, make_odd, spoil
 from mock_sources.incidents import LONGEST_DAYS, Incident, fraud_events, kind_name, starting_on
 from mock_sources.list_faults import spoiled
-from mock_sources.population import Population, customer_id
+from mock_sources.population import MEAN_DAILY_TRANSACTIONS, Population, customer_id
 from mock_sources.source import ArrivalKey, Page, Row, Window
 from mock_sources.traffic import honest_day
 
@@ -30,10 +30,11 @@ _FIRST_START, _LAST_START = date(1980, 1, 1), date(2080, 1, 1)
 class World:
     """Customers, merchants and their transactions, some fraudulent, every day from `start` (UTC) to the end of 2099.
 
-    An active customer has four transactions a day on average. Days are generated on demand, and the latest are cached.
+    Days are generated on demand, and the latest are cached.
 
     Args:
         fraud_rate: mean share of fraudulent transactions, 0 to 0.5.
+        daily: mean number of transactions of an active customer per day, above 0 and up to 1000.
 
     Raises:
         BadConfiguration: a size, rate or date is out of range.
@@ -47,18 +48,21 @@ class World:
         fraud_rate: float = 0.004,
         faults: Faults | None = None,
         start: date = date(2015, 1, 1),
+        daily: float = MEAN_DAILY_TRANSACTIONS,
     ) -> None:
         if not 0 <= seed < 2**63:
             raise BadConfiguration(f"seed is {seed}: give a whole number from 0 to 2**63 - 1.")
         if not 0 <= fraud_rate <= 0.5:
             raise BadConfiguration(f"fraud_rate is {fraud_rate}: give a share from 0 to 0.5.")
+        if not 0 < daily <= 1000:
+            raise BadConfiguration(f"daily is {daily}: give transactions per customer, above 0 and up to 1000.")
         if not _FIRST_START <= start < _LAST_START:
             raise BadConfiguration(f"start is {start}: give a day from {_FIRST_START} to before {_LAST_START}.")
         self.seed = seed
         self.fraud_rate = fraud_rate
         self.faults = faults or Faults()
         self.start = timestamps.from_datetime(datetime(start.year, start.month, start.day))
-        self.population = Population(seed, customers, merchants, self.start)
+        self.population = Population(seed, customers, merchants, self.start, daily)
         self._incidents = lru_cache(maxsize=8_192)(self._draw_incidents)
         self._frauds = lru_cache(maxsize=8_192)(self._draw_frauds)
         # each page of an answer needs the same reports

@@ -75,6 +75,13 @@ def _share_options(faults: dict[str, str]) -> Callable[[Command], Command]:
     show_default=True,
     help="Share of transactions that are fraudulent.",
 )
+@click.option(
+    "--daily",
+    type=click.FloatRange(0, 1000, min_open=True),
+    default=4.0,
+    show_default=True,
+    help="Mean number of transactions of a customer per day.",
+)
 @_share_options(_ROW_FAULTS)
 @_share_options(_REQUEST_FAULTS)
 @click.option(
@@ -95,6 +102,7 @@ def serve(
     customers: int,
     merchants: int,
     fraud_rate: float,
+    daily: float,
     rate: float | None,
     lasts: int | None,
     **faults: Any,
@@ -111,6 +119,7 @@ def serve(
         "customers": customers,
         "merchants": merchants,
         "fraud_rate": fraud_rate,
+        "daily": daily,
         "faults": Faults(**{name: faults.pop(name) for name in _ROW_FAULTS}),
     }
     now = timestamps.from_datetime(current_clock().now())

@@ -7,7 +7,9 @@ The daily sums of the day in progress (its activity) are left to that run: rules
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from itertools import pairwise
@@ -24,13 +26,14 @@ from fraud_assets.ingestion.batch import Batch
 from fraud_assets.ingestion.load import Source
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.day_tables import DayTables, description, spans_of_day
+from fraud_assets.live.hot_window import HotWindow
 from fraud_assets.live.pending import MissingTable, Pending
 from fraud_assets.schemas.cases import DECISIONS
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import TRANSACTIONS
-from hive_io import Span, Warehouse
+from hive_io import Span, TableNotFound, Warehouse
 from hive_io.table import DAY
 
 _TRANSACTIONS = TRANSACTIONS.table.full_name
@@ -81,6 +84,7 @@ class MicroBatcher:
         rejudge_within: time after a late row within which rules with lookback judge other transactions again at once. Later
             transactions wait for the next reconciliation run, which computes the whole day.
         correction_days: how many days apart two versions of a transaction may be, as for `remove_moved`.
+        search_every: seconds between two searches for such versions, which read the ids of these days.
         patience: seconds to wait, when a day begins, for its snapshots. Detection goes on with those of an earlier day.
         clock: the time of their loads.
     """
@@ -95,6 +99,7 @@ class MicroBatcher:
         rejected_limit: float,
         rejudge_within: dt.timedelta = GAP,
         correction_days: int = 7,
+        search_every: float = 0.0,
         patience: float = 60.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -107,13 +112,19 @@ class MicroBatcher:
         self._first_day = first_day
         self._day_tables = DayTables(source, warehouse, rejected_limit, patience, clock)
         self._correction_days = correction_days
+        self._search_every = search_every
+        self._search_at = 0.0
+        self._unsearched: list[pa.Array] = []
+        """Times of transactions of which other versions, on other days, were not searched."""
         lookbacks = {rule.name: rule.file.meta.lookback for rule in engine.book.evaluated}
         lookbacks[TRANSACTION_FEATURES.name] = engine.book.features[TRANSACTION_FEATURES.name].meta.lookback
         self._lookbacks = {name: min(lookback, rejudge_within) for name, lookback in lookbacks.items()}
         # computed from those before, so in the widest of their spans
         self._lookbacks |= dict.fromkeys([TRANSACTION_SCORES.name, FRAUD_ALERTS.name], max(self._lookbacks.values()))
+        self._hot = HotWindow(engine, warehouse, rejudge_within) if HotWindow.suits(engine) else None
         self._row_counts: dict[str, int] = {}
         """Transactions of each day after the last write of the live path."""
+        self._merged = 0
         self._features_are_complete = False
         self.checkpoint = Checkpoint.read(file)
         self._pending = Pending.read(self._pending_file)
@@ -182,6 +193,7 @@ class MicroBatcher:
     def expect_writes(self) -> None:
         """Forget row counts before a reconciliation run, whose writes are not concurrent ones."""
         self._row_counts.clear()
+        self._forget()
 
     def mark_reconciled(self, days: Sequence[str]) -> None:
         """Forget what is put off for days that a reconciliation run has loaded and computed."""
@@ -204,22 +216,54 @@ class MicroBatcher:
             pending.write(self._pending_file)
             self._pending = pending
 
+    def _forget(self) -> None:
+        """Read the hot window again before it is used, because tables that it holds have been written elsewhere."""
+        if self._hot is not None:
+            self._hot.forget()
+
     def _load_and_judge(self, batch: Batch, today: dt.date) -> MicroBatch:
+        try:
+            return self._loaded_and_judged(batch, today)
+        except BaseException:
+            # what is in memory may be ahead of what was written
+            self._forget()
+            raise
+
+    def _loaded_and_judged(self, batch: Batch, today: dt.date) -> MicroBatch:
         self._warehouse.upsert(self._transactions.rejected, batch.rejected)
-        receipt = self._warehouse.upsert(self._transactions.table, batch.rows)
+        absent = self._hot is not None and self._hot.lacks(batch.rows)
+        receipt = self._warehouse.upsert(self._transactions.table, batch.rows, absent=absent)
+        if not receipt.alone:
+            self._forget()
         concurrent_write = self.checkpoint.day in receipt.before and self._row_count_differs(receipt.before)
         self._row_counts.update(receipt.partitions)
         begun = self._begin_day(min(max(receipt.partitions), today.isoformat())) if receipt.partitions else None
         times = batch.rows.column("event_time")
-        removed = self._remove_moved(times)
+        removed = self._search_moved(times)
         affected = pa.chunked_array([*times.chunks, *(pa.array(lost, times.type) for lost in removed.values())], times.type)
-        spans = self._judge(self._put_off_late(affected, today))
+        if removed:
+            self._forget()
+        spans = self._judge_arrived(batch.rows, self._put_off_late(affected, today))
         if begun and receipt.before.get(begun):
             # judged before the day had its snapshots and profiles, because the source's clock is ahead
             self._judge_day(dt.date.fromisoformat(begun), self._lookbacks)
+            self._forget()
         arrived = batch.rows.column("ingested_at")
         counts = {**receipt.partitions, **{day: self._row_counts[day] for day in removed}}
         return MicroBatch(batch.served, batch.rejected.num_rows, arrived, counts, spans, concurrent_write)
+
+    def _search_moved(self, times: pa.ChunkedArray) -> dict[str, Sequence[dt.datetime]]:
+        """`_remove_moved` for all times since the last search, if it is time for one.
+
+        A process that is killed before it searches leaves that to the next reconciliation run.
+        """
+        self._unsearched += times.chunks
+        if time.monotonic() < self._search_at:
+            return {}
+        times, self._unsearched = pa.chunked_array(self._unsearched, times.type), []
+        removed = self._remove_moved(times)
+        self._search_at = time.monotonic() + self._search_every
+        return removed
 
     def _remove_moved(self, times: pa.ChunkedArray) -> dict[str, Sequence[dt.datetime]]:
         """Remove what the rows at these times have moved to another day; return the times of the removed rows by day."""
@@ -250,6 +294,18 @@ class MicroBatcher:
         self._put_off(unjudged=tuple(unjudged[day] for day in sorted(unjudged, reverse=True)))
         return times.filter(pc.invert(late))
 
+    def merge_small_files(self) -> None:
+        """Merge the small files of today in one of the tables, if there are many: a poll adds one to most tables.
+
+        Raises:
+            HiveIOError: nothing has changed.
+        """
+        if self.checkpoint.day is not None:
+            tables = [self._transactions.table, *self._engine.per_transaction]
+            self._merged = (self._merged + 1) % len(tables)
+            with suppress(TableNotFound):
+                self._warehouse.merge_small_files(tables[self._merged].full_name, dt.date.fromisoformat(self.checkpoint.day))
+
     def _judge_late(self) -> None:
         """Judge some of the days that were put off."""
         for times in self._pending.unjudged[:MAX_LATE_DAYS]:
@@ -257,9 +313,43 @@ class MicroBatcher:
             self._judge(pa.chunked_array([edges]), limit=1)
             self._put_off(unjudged=tuple(each for each in self._pending.unjudged if each != times))
 
-    def _judge(self, times: pa.ChunkedArray, limit: int = MAX_SPANS) -> list[Span]:
-        """Compute every rule and the alerts for the times of the rows; return the spans of the alerts."""
-        by_lookback = {lookback: spans_of(times, lookback, limit) for lookback in set(self._lookbacks.values())}
+    def _judge_arrived(self, rows: pa.Table, times: pa.ChunkedArray) -> list[Span]:
+        """Judge transactions of the current day in memory, and compute what others need in the warehouse.
+
+        Args:
+            times: of the rows to judge now, and of rows that were removed.
+        """
+        day = self.checkpoint.day
+        if self._hot is None or day is None:
+            return self._judge(times)
+        today = Span.days(dt.date.fromisoformat(day), dt.date.fromisoformat(day))
+        others = self._judge(times.filter(pc.invert(_inside(times, today))), before=today.start)
+        rows = rows.filter(_inside(rows.column("event_time"), Span(today.start - DAY, today.end)))
+        if not rows.num_rows:
+            return others
+        if self._hot.day != today.first_day:
+            self._hot.load(today.first_day)
+        for name in self._hot.elsewhere:
+            for span in spans_of(rows.column("event_time"), self._lookbacks[name]):
+                if span.end > today.start:
+                    self._compute(name, Span(max(span.start, today.start), span.end))
+        for change in self._hot.judge(rows):
+            if change.span is not None:
+                self._warehouse.replace(change.table, change.rows, change.span)
+            else:
+                self._warehouse.upsert(change.table, change.rows, absent=change.absent)
+        return [*others, *spans_of(rows.column("event_time"), dt.timedelta())]
+
+    def _judge(self, times: pa.ChunkedArray, limit: int = MAX_SPANS, before: dt.datetime | None = None) -> list[Span]:
+        """Compute every rule and the alerts for the times of the rows; return the spans of the alerts.
+
+        Args:
+            before: where the day begins that is judged in memory, if rows lie before it.
+        """
+        by_lookback = {
+            lookback: [_until(span, before) for span in spans_of(times, lookback, limit)]
+            for lookback in set(self._lookbacks.values())
+        }
         per_customer = [table for table in self._lookbacks if self._engine.is_per_customer(table)]
         for table in self._lookbacks.keys() - per_customer:
             for span in by_lookback[self._lookbacks[table]]:
@@ -328,6 +418,7 @@ class MicroBatcher:
                     self._problems[table] = problem
                     continue
                 self._judge_again(table, missing.day)
+                self._forget()
                 self._put_off(missing=tuple(each for each in self._pending.missing if each.table != table))
                 loaded.append(table)
             elif ask:
@@ -378,6 +469,15 @@ class MicroBatcher:
 
     def _day_before(self, day: dt.date) -> Span | None:
         return Span.days(day - DAY, day - DAY) if day > self._first_day else None
+
+
+def _until(span: Span, end: dt.datetime | None) -> Span:
+    return span if end is None or span.start >= end else Span(span.start, min(span.end, end))
+
+
+def _inside(times: pa.ChunkedArray, span: Span) -> pa.ChunkedArray:
+    start, end = (pa.scalar(edge.replace(tzinfo=None), times.type) for edge in (span.start, span.end))
+    return pc.and_(pc.greater_equal(times, start), pc.less(times, end))
 
 
 def spans_of(times: pa.ChunkedArray, lookback: dt.timedelta, limit: int = MAX_SPANS) -> list[Span]:

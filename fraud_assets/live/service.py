@@ -56,6 +56,8 @@ MAX_LATE_DAYS_PER_RUN = 31
 KEPT_RUNS = dt.timedelta(days=1)
 """Retention of reconciliation runs that a later run has superseded."""
 CHECKPOINT_FILE = "watch.json"
+SEARCH_EVERY = 10.0
+"""Seconds between two searches for transactions that a correction has moved to another day."""
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts of a poll at most, unless the source asks for more."""
 LONGEST_RETRY_AFTER = 3600.0
@@ -176,6 +178,7 @@ class Watch:
             settings.first_day,
             settings.rejected_limit,
             correction_days=settings.correction_days,
+            search_every=SEARCH_EVERY,
             patience=settings.snapshot_patience,
             clock=clock,
         )
@@ -243,6 +246,7 @@ class Watch:
             if now() >= self._poll_at and self._try_to_poll(stop):
                 self._check_silence("The source answers and has no new transactions.")
                 self._step("loading snapshots", self._load_missing)
+                self._step("merging small files", self._batcher.merge_small_files)
             if now() >= report_at:
                 self._report()
                 self._step("checking health", self._health.check)

@@ -44,28 +44,40 @@ FROM (
     u.older
   FROM (
     SELECT
-      t.transaction_id,
-      t.customer_id,
-      t.event_time,
-      t.amount,
-      t.currency,
-      t.ds,
-      CAST(FLOOR(CAST(t.amount - p.amount_mean AS DOUBLE) / CAST(GREATEST(p.amount_deviation, CAST(FLOOR(CAST(p.amount_mean AS DOUBLE) * :least_spread * 100 + 0.5) / 100 AS DECIMAL(18,2)), CAST(0.01 AS DECIMAL(18,2))) AS DOUBLE) * 100 + 0.5) / 100 AS DECIMAL(18,2))
-        AS deviations_above,
-      p.amount_mean AS mean,
-      CASE WHEN t.amount >= p.amount_mean + :deviations * GREATEST(p.amount_deviation, CAST(FLOOR(CAST(p.amount_mean AS DOUBLE) * :least_spread * 100 + 0.5) / 100 AS DECIMAL(18,2)), CAST(0.01 AS DECIMAL(18,2))) THEN 1 ELSE 0 END AS is_unusual,
-      COALESCE(a.anomalies_7, 0) AS anomalies_7,
-      COALESCE(a.anomalies - a.anomalies_7, 0) AS older
-    FROM transactions t
-    JOIN customer_profiles p
-      ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
-    -- a customer without unusual payments has no row
-    LEFT JOIN customer_anomalies a
-      ON a.ds = t.ds AND a.customer_id = t.customer_id AND a.currency <=> t.currency
-    -- rows that the lookback adds from the day before are not counted here, and need no join
-    WHERE t.ds >= DATE_FORMAT(:window_start, 'yyyy-MM-dd')
-      AND p.transactions >= :least_history
-      AND (t.status IS NULL OR t.status NOT IN ('declined', 'reversed'))
-      AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund'))
+      s.transaction_id,
+      s.customer_id,
+      s.event_time,
+      s.amount,
+      s.currency,
+      s.ds,
+      CAST(FLOOR(CAST(s.amount - s.mean AS DOUBLE) / CAST(s.spread AS DOUBLE) * 100 + 0.5) / 100 AS DECIMAL(18,2)) AS deviations_above,
+      s.mean,
+      CASE WHEN s.amount >= s.mean + :deviations * s.spread THEN 1 ELSE 0 END AS is_unusual,
+      s.anomalies_7,
+      s.older
+    FROM (
+      SELECT
+        t.transaction_id,
+        t.customer_id,
+        t.event_time,
+        t.amount,
+        t.currency,
+        t.ds,
+        p.amount_mean AS mean,
+        GREATEST(p.amount_deviation, CAST(FLOOR(CAST(p.amount_mean AS DOUBLE) * :least_spread * 100 + 0.5) / 100 AS DECIMAL(18,2)), CAST(0.01 AS DECIMAL(18,2))) AS spread,
+        COALESCE(a.anomalies_7, 0) AS anomalies_7,
+        COALESCE(a.anomalies - a.anomalies_7, 0) AS older
+      FROM transactions t
+      JOIN customer_profiles p
+        ON p.ds = t.ds AND p.customer_id = t.customer_id AND p.currency <=> t.currency
+      -- a customer without unusual payments has no row
+      LEFT JOIN customer_anomalies a
+        ON a.ds = t.ds AND a.customer_id = t.customer_id AND a.currency <=> t.currency
+      -- rows that the lookback adds from the day before are not counted here, and need no join
+      WHERE t.ds >= DATE_FORMAT(:window_start, 'yyyy-MM-dd')
+        AND p.transactions >= :least_history
+        AND (t.status IS NULL OR t.status NOT IN ('declined', 'reversed'))
+        AND (t.transaction_type IS NULL OR t.transaction_type NOT IN ('transfer_in', 'transfer_out', 'refund'))
+    ) s
   ) u
 ) w

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import deltalake
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hive_io.table import DAY, PARTITION
 
@@ -16,6 +17,11 @@ UNNAMED_HOURS = 48
 """Hours after which an unreferenced file counts as orphaned. Longer than any write takes."""
 MOST_COMMITS = 1000
 """Number of commits above which the log is retained no longer than files: each commit in the log adds 10 µs to a write."""
+
+MOST_SMALL_FILES = 100
+"""Number of small files of a day above which they are merged: each costs every read of the day, and each write of the table."""
+SMALL = 2**24
+"""Bytes below which a file is small."""
 
 _COMMITS, _REMOVED = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 _AN_HOUR = dt.timedelta(hours=1)
@@ -37,6 +43,27 @@ def compact_day(delta: deltalake.DeltaTable, day: str, writer: deltalake.WriterP
         CommitFailedError: another writer was first; nothing has changed.
     """
     done = delta.optimize.compact(partition_filters=[(PARTITION, "=", day)], writer_properties=writer)
+    return bool(done["numFilesRemoved"])
+
+
+def small_files(delta: deltalake.DeltaTable, day: dt.date) -> list[int]:
+    """Return the sizes of a day's small files, in bytes."""
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    if not actions.num_rows:
+        return []
+    of_day = actions.filter(pc.equal(actions.column(f"partition.{PARTITION}"), day.isoformat()))
+    return [size for size in of_day.column("size_bytes").to_pylist() if size < SMALL]
+
+
+def merge_small_files(delta: deltalake.DeltaTable, day: dt.date, writer: deltalake.WriterProperties) -> bool:
+    """Merge the small files of a day in one commit, up to the size from which they are no longer small.
+
+    Raises:
+        CommitFailedError: another writer was first; nothing has changed.
+    """
+    done = delta.optimize.compact(
+        partition_filters=[(PARTITION, "=", day.isoformat())], target_size=SMALL, writer_properties=writer
+    )
     return bool(done["numFilesRemoved"])
 
 

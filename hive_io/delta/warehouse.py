@@ -24,7 +24,14 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from hive_io.delta.file_pruning import Bound, bounds, files
 from hive_io.delta.log import check_commits, check_log, check_not_emptied, commits, log_of
-from hive_io.delta.maintenance import compact_day, crowded_days, vacuum
+from hive_io.delta.maintenance import (
+    MOST_SMALL_FILES,
+    compact_day,
+    crowded_days,
+    merge_small_files,
+    small_files,
+    vacuum,
+)
 from hive_io.delta.reader import EVOLVED, DeltaReader, arrow_schema, columns_of, parquet, quoted, rows_by_day, text
 from hive_io.delta.time_travel import PastReader, in_seconds
 from hive_io.dialect import HiveQL
@@ -80,6 +87,8 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         self._attempts = attempts
         self._opened = threading.local()
         self._preloaded = threading.local()
+        self._written: dict[str, int] = {}
+        """The version of each table that the last write of this warehouse created."""
 
     def close(self) -> None:
         self._duckdb.close()
@@ -160,22 +169,36 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
         before = _rows_of(delta, days)
+        alone = True
         if rows.num_rows or (any(before.values()) and _may_have_rows(delta, table, span)):
+            version = delta.version()
+            alone = self._written.get(table.full_name, version) == version
             self._commit(delta, table, rows, span)
+            alone = self._note(table, version, delta) and alone
         # counted in the version that this write created, or left unchanged
-        return Receipt(table.full_name, _rows_of(delta, days), before, query)
+        return Receipt(table.full_name, _rows_of(delta, days), before, query, alone)
 
-    def upsert(self, table: Table, rows: pa.Table) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
         delta = self._ensured(table)
         rows = upsertable(table, rows)
         if not rows.num_rows:
             return Receipt(table.full_name, {}, {})
         days = sorted(set(rows.column(PARTITION).to_pylist()))
         before = _rows_of(delta, days)
+        version = delta.version()
+        alone = self._written.get(table.full_name, version) == version
         with _errors_of(table.full_name):
-            if self._has_any(delta, rows.select([PARTITION, *table.key]), days) or not _appended(delta, rows):
+            search = not (absent and table.full_name in self._written and alone)
+            found = search and self._has_any(delta, rows.select([PARTITION, *table.key]), days)
+            if found or not _appended(delta, rows):
                 _merge(delta, table, rows, days)
-        return Receipt(table.full_name, _rows_of(delta, days), before)
+        alone = self._note(table, version, delta) and alone
+        return Receipt(table.full_name, _rows_of(delta, days), before, alone=alone)
+
+    def _note(self, table: Table, before: int, delta: deltalake.DeltaTable) -> bool:
+        """Remember the version that a write created; return False if others were committed between it and the one before."""
+        self._written[table.full_name] = delta.version()
+        return delta.version() == before + 1
 
     def _has_any(self, delta: deltalake.DeltaTable, keys: pa.Table, days: Sequence[str]) -> bool:
         """True if the table has a row with one of the keys. Reads no other columns, in a tenth of the time of a MERGE."""
@@ -196,6 +219,17 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
     def _compact_once(self, table: str, day: str) -> bool:
         with _errors_of(table):
             return compact_day(self._open(table), day, _WRITER)
+
+    def merge_small_files(self, table: str, day: dt.date) -> bool:
+        delta = self._open(table)
+        if len(small_files(delta, day)) < MOST_SMALL_FILES:
+            return False
+        version = delta.version()
+        with _errors_of(table):
+            merged = merge_small_files(delta, day, _WRITER)
+        if self._written.get(table) == version and delta.version() == version + 1:
+            self._written[table] = delta.version()
+        return merged
 
     def vacuum(self, table: str, keep: dt.timedelta) -> None:
         self._retried_on_conflict(self._vacuum_once, table, keep)

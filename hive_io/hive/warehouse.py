@@ -124,7 +124,7 @@ class HiveServer2Warehouse(Warehouse):
             counts, before = self._switch(table, write, folder, days)
         return Receipt(table.full_name, counts, before, data if isinstance(data, HiveQL) else None)
 
-    def upsert(self, table: Table, rows: pa.Table) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
         with self._write(table) as write:
             self._ensure(table, to_write=True)
             rows = upsertable(table, rows)

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (templates of SQL, and lines of a page)
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sqlglot import exp
@@ -44,6 +45,7 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INTEGER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$"
 _DOUBLE = r"^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?|NaN|Infinity)$"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?)?$"
+_FORMS = {"DECIMAL": _NUMBER, "TIMESTAMP": _TIME}
 _EXACT_DOUBLE = 2**53
 _HALF = {"TINYINT": 2**7, "SMALLINT": 2**15, "INT": 2**31, "BIGINT": 2**63}
 
@@ -171,7 +173,15 @@ def _wrapped(node: exp.Expr, wanted: Type) -> exp.Expr:
     return _template(f"CAST(((CAST(_0 AS HUGEINT) & {2 * half - 1}) + {half}) % {2 * half} - {half} AS {wanted.kind})", node)
 
 
+def _is_valid(node: exp.Expr, wanted: Type) -> bool:
+    """True for a literal of the form of a type: the CAST of it need not ask for the form again in each row."""
+    form = _FORMS.get(wanted.kind)
+    return form is not None and isinstance(node, exp.Literal) and node.is_string and re.fullmatch(form, node.name) is not None
+
+
 def _cast(node: exp.Expr, given: Type, wanted: Type, to: exp.Expr | None = None) -> exp.Expr:
+    if given == STRING and _is_valid(node, wanted):
+        return exp.TryCast(this=node, to=exp.DataType.build(str(wanted), dialect="hive"))
     if given in (UNKNOWN, VOID) or wanted.kind in ("UNKNOWN", "ARRAY"):
         kind = to.copy() if to is not None and wanted.kind != "DECIMAL" else exp.DataType.build(str(wanted), dialect="hive")
         return exp.TryCast(this=node, to=kind)

@@ -374,9 +374,9 @@ class Killed(EmbeddedWarehouse):
         self._count()
         return super().replace(table, data, span)
 
-    def upsert(self, table: Table, rows: pa.Table) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
         self._count()
-        return super().upsert(table, rows)
+        return super().upsert(table, rows, absent=absent)
 
 
 @pytest.mark.parametrize("writes", range(6))
@@ -442,12 +442,12 @@ class Conflicting(EmbeddedWarehouse):
         super().__init__(root)
         self.steps = steps
 
-    def upsert(self, table: Table, rows: pa.Table) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
         step = self.steps.pop(table.name, None)
         if step:
             step()
             raise PartitionConflict(table.full_name)
-        return super().upsert(table, rows)
+        return super().upsert(table, rows, absent=absent)
 
 
 def test_after_a_conflict_the_table_is_read_again(lake: EmbeddedWarehouse) -> None:

@@ -218,6 +218,9 @@ def test_a_rule_with_lookback_across_customers_reads_all_customers(
     hits = [found.read("fintech.crowded_merchant", ["transaction_id", "evidence"]).to_pylist() for found in (lake, run)]
     assert sorted(map(str, hits[0])) == sorted(map(str, hits[1]))
     assert len(hits[0]) > 3
+    alerts = [found.read("fintech.fraud_alerts", ["transaction_id", "rules", "score"]).to_pylist() for found in (lake, run)]
+    assert sorted(map(str, alerts[0])) == sorted(map(str, alerts[1]))
+    assert any("crowded_merchant" in alert["rules"] for alert in alerts[0])
 
 
 def test_an_empty_warehouse_whose_first_day_is_today(source: ClockedSource, tmp_path: Path, lake: EmbeddedWarehouse) -> None:
@@ -268,9 +271,9 @@ class KilledWarehouse(EmbeddedWarehouse):
         self._count()
         return super().replace(table, data, span)
 
-    def upsert(self, table: Table, rows: pa.Table) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
         self._count()
-        return super().upsert(table, rows)
+        return super().upsert(table, rows, absent=absent)
 
 
 @pytest.mark.parametrize("writes", [7, pytest.param(16, marks=pytest.mark.long)])

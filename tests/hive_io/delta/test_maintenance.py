@@ -14,10 +14,10 @@ import pytest
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from hive_io import EmbeddedWarehouse, HiveQL, PartitionConflict
-from hive_io.delta import maintenance
+from hive_io.delta import maintenance, warehouse
 from hive_io.delta.maintenance import UNNAMED_HOURS
 from tests.hive_io.delta.samples import NAME, files_by_day, folder_of, make_old, write_in_pieces
-from tests.hive_io_fixtures import PAYMENTS, at, at_once, days, ds, payment, payments, rows_of
+from tests.hive_io_fixtures import PAYMENTS, at, at_once, day, days, ds, payment, payments, rows_of
 
 # --- compaction -------------------------------------------------------------------------------------------------------
 
@@ -162,3 +162,20 @@ def test_an_earlier_version_can_be_read_while_its_files_are_retained(lake: Embed
     assert rows_of(lake.read(NAME)) == sorted(
         [payment("new", at(1)), *[payment(f"p{n}", at(2, n)) for n in range(4)]], key=repr
     )
+
+
+def test_small_files_of_a_day_that_is_written_are_merged_when_there_are_many(
+    lake: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse, "MOST_SMALL_FILES", 5)
+    rows = [payment("other", at(1)), *(payment(f"p{number}", at(2, number)) for number in range(5))]
+    lake.ensure_table(PAYMENTS)
+    for row in rows:
+        assert not lake.merge_small_files(NAME, day(2)), "a few files are left as they are"
+        lake.upsert(PAYMENTS, payments(row), absent=True)
+    assert files_by_day(lake) == {f"ds={ds(1)}": 1, f"ds={ds(2)}": 5}
+    assert lake.merge_small_files(NAME, day(2))
+    assert rows_of(lake.read(NAME)) == sorted(rows, key=repr)
+    assert len(deltalake.DeltaTable(str(folder_of(lake))).file_uris()) == 2
+    assert not lake.merge_small_files(NAME, day(2)), "one file is left"
+    assert lake.upsert(PAYMENTS, payments(payment("new", at(2))), absent=True).alone, "merging is no other writer"

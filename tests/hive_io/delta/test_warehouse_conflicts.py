@@ -140,3 +140,29 @@ def test_writers_of_different_days_do_not_disturb_each_other(tmp_path: Path) -> 
     assert outcomes == ["done"] * 3
     found = EmbeddedWarehouse(tmp_path).read("fintech.generations")
     assert generations_by_day(found) == {ds(day): [(5, day)] for day in (1, 2, 3)}
+
+
+def test_absent_keys_are_searched_only_if_another_writer_was_there(tmp_path: Path) -> None:
+    one, two = EmbeddedWarehouse(tmp_path), EmbeddedWarehouse(tmp_path)
+    one.upsert(PAYMENTS, payments(payment("a", at(1))))
+    assert one.upsert(PAYMENTS, payments(payment("b", at(1))), absent=True).alone
+    two.upsert(PAYMENTS, payments(payment("c", at(1), "1.00")))
+    receipt = one.upsert(PAYMENTS, payments(payment("c", at(1), "2.00")), absent=True)
+    assert not receipt.alone
+    expected = [payment("a", at(1)), payment("b", at(1)), payment("c", at(1), "2.00")]
+    assert rows_of(two.read(PAYMENTS.full_name)) == expected
+    assert one.upsert(PAYMENTS, payments(payment("d", at(1))), absent=True).alone, "from then on it is alone again"
+
+
+def test_what_is_called_absent_is_not_searched(tmp_path: Path) -> None:
+    lake = EmbeddedWarehouse(tmp_path)
+    lake.upsert(PAYMENTS, payments(payment("a", at(1))))
+    lake.upsert(PAYMENTS, payments(payment("a", at(1))), absent=True)
+    assert len(rows_of(lake.read(PAYMENTS.full_name))) == 2, "the caller said that there is no such row"
+
+
+def test_a_replacement_tells_of_another_writer(tmp_path: Path) -> None:
+    one, two = EmbeddedWarehouse(tmp_path), EmbeddedWarehouse(tmp_path)
+    assert one.replace(PAYMENTS, payments(payment("a", at(1))), days(1)).alone
+    two.upsert(PAYMENTS, payments(payment("b", at(1))))
+    assert not one.replace(PAYMENTS, payments(payment("a", at(1))), days(1)).alone

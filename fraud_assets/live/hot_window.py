@@ -1,0 +1,266 @@
+"""The hot window: what the rules need to judge the transactions of today, kept in memory.
+
+It holds the transactions of today and of the longest lookback before it, the features and lists of the two days, and the hits
+and alerts of today. Rules and features are the same queries as in a run, planned once a day. What they compute here for the
+customers of a micro-batch is what they would compute in the warehouse for the whole day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlglot import exp
+
+from fraud_assets.engine.engine import Engine
+from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.features import TRANSACTION_FEATURES
+from fraud_assets.schemas.names import DATABASE
+from fraud_assets.schemas.sources import TRANSACTIONS
+from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
+from hive_io.memory import MemoryTables
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+_HELD = "held"
+"""The transactions in memory. The queries of a micro-batch read only those of its customers."""
+_POLLED = TRANSACTIONS.table.full_name
+_KEYS = ("transaction_id", "customer_id", "event_time", PARTITION)
+_OF_AFFECTED = "transaction_id IN (SELECT transaction_id FROM affected)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a micro-batch changes in a table.
+
+    Attributes:
+        rows: the new rows; if `span` is given, all rows of the span.
+        absent: True if no row of these transactions is in the table.
+        span: the part of the day to replace, because rows vanish or change; None to upsert the rows.
+    """
+
+    table: Table
+    rows: pa.Table
+    absent: bool
+    span: Span | None = None
+
+
+class HotWindow:
+    """Judges transactions of one day in memory.
+
+    Args:
+        warehouse: where the tables are read; nothing is written here.
+        rejudge_within: time after a transaction within which others of its customer are judged again.
+    """
+
+    def __init__(self, engine: Engine, warehouse: Warehouse, rejudge_within: dt.timedelta) -> None:
+        self._engine = engine
+        self._warehouse = warehouse
+        self._rejudge_within = rejudge_within
+        self._rules = [rule.name for rule in engine.book.evaluated]
+        self.elsewhere = [name for name in self._rules if not engine.is_per_customer(name)]
+        """Rules that look back on all customers. Their hits are computed in the warehouse, before `judge`."""
+        self._lookback = max(
+            [
+                *(rule.file.meta.lookback for rule in engine.book.evaluated),
+                engine.book.features[TRANSACTION_FEATURES.name].meta.lookback,
+            ]
+        )
+        self._memory: MemoryTables | None = None
+        self._hit: dict[str, set[str]] = {}
+        """Transactions of the day with a hit, by rule, and those with an alert."""
+        self._columns: list[str] = []
+        """The columns of transactions that a query uses."""
+        self.day: dt.date | None = None
+        """The day that can be judged; None if nothing is in memory."""
+
+    @staticmethod
+    def suits(engine: Engine) -> bool:
+        """False if a rule looks back on hits, features or scores, of which memory has only the latest."""
+        per_transaction = {table.name for table in engine.per_transaction}
+        return not any(rule.file.meta.lookback and rule.file.tables() & per_transaction for rule in engine.book.evaluated)
+
+    def forget(self) -> None:
+        """Release the memory, because the tables in the warehouse have changed; `load` reads them again."""
+        if self._memory is not None:
+            self._memory.close()
+        self._memory = None
+        self.day = None
+
+    def load(self, day: dt.date) -> None:
+        """Read what a day needs.
+
+        Raises:
+            HiveIOError: nothing is in memory; call it again.
+        """
+        self.forget()
+        memory = MemoryTables()
+        both = Span(_midnight(day) - self._lookback, _midnight(day) + dt.timedelta(days=1))
+        queries = {name: self._engine.data(name, Span.days(day, day), self._warehouse) for name in self._computed}
+        needed = set(self._engine.tables["transactions"].column_types) & _columns_of(queries.values())
+        columns = [name for name in self._engine.tables["transactions"].column_types if name in needed | set(_KEYS)]
+        held = self._warehouse.read(_POLLED, columns, both)
+        self._columns = columns
+        memory.put(_HELD, held, key="transaction_id")
+        memory.put(_POLLED, held.schema.empty_table())
+        for name in (TRANSACTION_FEATURES.name, TRANSACTION_SCORES.name):
+            # only those of a micro-batch, for the tables that are computed from them
+            memory.put(self._engine.tables[name].full_name, self._engine.tables[name].arrow_schema.empty_table())
+        for name in (*self._rules, FRAUD_ALERTS.name):
+            hits = self._read(name, Span.days(day, day))
+            memory.put(self._engine.tables[name].full_name, hits, key="transaction_id")
+            self._hit[name] = set(hits.column("transaction_id").to_pylist())
+        for name in sorted(_tables_of(queries.values()) - {TRANSACTIONS.table.name, *self._computed, *self.elsewhere}):
+            memory.put(self._engine.tables[name].full_name, self._read(name, both))
+        memory.put("affected", pa.table({"transaction_id": pa.array([], pa.string())}))
+        for name in self._computed:
+            memory.prepare(name, lambda span, name=name: self._query(name, span), day, _OF_AFFECTED)  # type: ignore[misc]
+        self._memory, self.day = memory, day
+
+    def _read(self, name: str, span: Span) -> pa.Table:
+        table = self._engine.tables[name]
+        self._warehouse.ensure_table(table)
+        return self._warehouse.read(table.full_name, span=span)
+
+    @property
+    def _computed(self) -> list[str]:
+        rules = [name for name in self._rules if name not in self.elsewhere]
+        return [TRANSACTION_FEATURES.name, *rules, TRANSACTION_SCORES.name, FRAUD_ALERTS.name]
+
+    def _query(self, name: str, span: Span) -> HiveQL:
+        data = self._engine.data(name, span, self._warehouse)
+        assert isinstance(data, HiveQL), f"{name} is computed by a query"
+        return data
+
+    def lacks(self, rows: pa.Table) -> bool:
+        """True if all rows are of the day and none of their transactions is known."""
+        if self._memory is None or rows.num_rows == 0:
+            return False
+        days = rows.column(PARTITION).unique().to_pylist()
+        known = f"SELECT 1 FROM {_HELD} SEMI JOIN rows USING (transaction_id) LIMIT 1"
+        return days == [str(self.day)] and not self._memory.run(known, rows=rows).num_rows
+
+    def judge(self, rows: pa.Table) -> list[Change]:
+        """Judge transactions of the day, and those of their customers shortly after; return what changes, in order.
+
+        Args:
+            rows: columns of `transactions`. Those of the day before are not judged here, but those of the day after them are.
+        """
+        memory = self._loaded
+        what = ", ".join(_KEYS)
+        known = memory.run(f"SELECT {what} FROM {_HELD} SEMI JOIN rows USING (transaction_id)", rows=rows)
+        columns = ", ".join(self._columns)
+        memory.run(f"INSERT OR REPLACE INTO {_HELD} BY NAME SELECT {columns} FROM rows", rows=rows)
+        memory.run("DELETE FROM affected")
+        memory.run(f"INSERT INTO affected SELECT transaction_id FROM rows WHERE {PARTITION} = '{self.day}'", rows=rows)
+        others = self._changed_elsewhere()
+        # where an earlier version stood, something is missing now
+        keys = rows.select(_KEYS)
+        causes = pa.concat_tables([keys, known.cast(keys.schema), others.cast(keys.schema)])
+        first, last = (moment.replace(tzinfo=dt.UTC) for moment in pc.min_max(causes.column("event_time")).as_py().values())
+        memory.run(f'DELETE FROM "{_POLLED}"')
+        memory.run(
+            f'INSERT INTO "{_POLLED}" SELECT * FROM {_HELD} SEMI JOIN causes USING (customer_id) '
+            f"WHERE event_time >= TIMESTAMP '{(first - self._lookback).replace(tzinfo=None)}'",
+            causes=causes,
+        )
+        within = f"c.event_time + to_microseconds({self._rejudge_within // _MICROSECOND})"
+        again = memory.run(
+            f'SELECT t.transaction_id, t.event_time FROM "{_POLLED}" t SEMI JOIN causes c ON t.customer_id = c.customer_id '
+            f"AND t.event_time >= c.event_time AND t.event_time <= {within} "
+            f"WHERE t.{PARTITION} = '{self.day}' AND t.transaction_id NOT IN (SELECT transaction_id FROM affected)",
+            causes=causes,
+        )
+        memory.run("INSERT INTO affected SELECT transaction_id FROM again", again=again)
+        if again.num_rows:
+            last = max(last, pc.max(again.column("event_time")).as_py().replace(tzinfo=dt.UTC))
+        affected = set(memory.run("SELECT transaction_id FROM affected").column(0).to_pylist())
+        if not affected:
+            return []
+        new = not (known.num_rows or again.num_rows)
+        return self._judged(Span(max(first, _midnight(self._day)), last + _MICROSECOND), affected, new)
+
+    def _judged(self, span: Span, affected: set[str], new: bool) -> list[Change]:
+        """Compute the tables of the affected transactions, which lie in the span."""
+        changes = []
+        for name in self._computed:
+            table = self._engine.tables[name]
+            rows = self._loaded.query(name, span)
+            if name in (TRANSACTION_FEATURES.name, TRANSACTION_SCORES.name):
+                self._loaded.run(f'DELETE FROM "{table.full_name}"')
+                self._loaded.add(table.full_name, rows)
+                changes.append(Change(table, rows, absent=new))
+            elif rows.num_rows or not self._hit[name].isdisjoint(affected):
+                change = self._hits(table, rows)
+                self._hit[name] -= affected
+                self._hit[name].update(rows.column("transaction_id").to_pylist())
+                if change is not None:
+                    changes.append(change)
+        return changes
+
+    def _changed_elsewhere(self) -> pa.Table:
+        """Read the hits that were computed in the warehouse; add transactions whose hits have changed to the affected ones."""
+        memory = self._loaded
+        what = ", ".join(_KEYS)
+        changed = [memory.run(f"SELECT {what} FROM {_HELD} LIMIT 0")]
+        for name in self.elsewhere:
+            table, full_name = self._engine.tables[name], self._engine.tables[name].full_name
+            now = self._read(name, Span.days(self._day, self._day))
+            before = memory.run(f'SELECT * FROM "{full_name}"')
+            compared = ", ".join(column for column in table.arrow_schema.names)
+            either = f'(SELECT {compared} FROM now EXCEPT SELECT {compared} FROM "{full_name}")'
+            either += f' UNION (SELECT {compared} FROM "{full_name}" EXCEPT SELECT {compared} FROM now)'
+            changed.append(memory.run(f"SELECT DISTINCT {what} FROM ({either})", now=now))
+            if changed[-1].num_rows:
+                memory.run(f'DELETE FROM "{full_name}"')
+                memory.add(full_name, now.select(before.column_names))
+                self._hit[name] = set(now.column("transaction_id").to_pylist())
+        found = pa.concat_tables(changed)
+        memory.run(
+            "INSERT INTO affected SELECT DISTINCT transaction_id FROM found WHERE transaction_id NOT IN (FROM affected)",
+            found=found,
+        )
+        return found
+
+    def _hits(self, table: Table, rows: pa.Table) -> Change | None:
+        """Put hits or alerts of the affected transactions in the place of those that they had."""
+        memory, name = self._loaded, table.full_name
+        before = memory.run(f'SELECT * FROM "{name}" WHERE {_OF_AFFECTED}')
+        rows = rows.select(before.column_names).cast(before.schema)
+        if before.num_rows == rows.num_rows and before.sort_by("transaction_id") == rows.sort_by("transaction_id"):
+            return None
+        if not before.num_rows:
+            memory.add(name, rows)
+            return Change(table, rows, absent=True)
+        memory.run(f'DELETE FROM "{name}" WHERE {_OF_AFFECTED}')
+        memory.add(name, rows)
+        times = pa.chunked_array([*before.column("event_time").chunks, *rows.column("event_time").chunks])
+        first, last = (moment.replace(tzinfo=dt.UTC) for moment in pc.min_max(times).as_py().values())
+        edges = f"event_time BETWEEN TIMESTAMP '{first:%Y-%m-%d %H:%M:%S.%f}' AND TIMESTAMP '{last:%Y-%m-%d %H:%M:%S.%f}'"
+        return Change(table, memory.run(f'SELECT * FROM "{name}" WHERE {edges}'), False, Span(first, last + _MICROSECOND))
+
+    @property
+    def _loaded(self) -> MemoryTables:
+        assert self._memory is not None, "load comes first"
+        return self._memory
+
+    @property
+    def _day(self) -> dt.date:
+        assert self.day is not None, "load comes first"
+        return self.day
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), dt.UTC)
+
+
+def _columns_of(queries: Iterable[HiveQL]) -> set[str]:
+    """Every name that a query uses for a column."""
+    return {column.name for query in queries for column in query.bound().find_all(exp.Column)}
+
+
+def _tables_of(queries: Iterable[HiveQL]) -> set[str]:
+    """The names of the tables that queries read."""
+    return {t.name for query in queries for t in query.bound().find_all(exp.Table) if t.db == DATABASE}

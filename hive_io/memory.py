@@ -1,0 +1,175 @@
+"""Tables in memory, and HiveQL queries over them that are translated and planned once, to be run for many spans.
+
+Independent of where the tables come from: the rows of any warehouse can be put here. Not for tables larger than memory.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from hive_io.delta.reader import columns_of, quoted, text
+from hive_io.dialect import HiveQL, to_duckdb
+from hive_io.errors import QueryError
+from hive_io.table import Span
+
+_TIME = re.compile(r"'(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{6})'")
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class MemoryTables:
+    """Tables in memory, by name as in HiveQL, `database.table`."""
+
+    def __init__(self, memory_limit: str | None = None) -> None:
+        self._duckdb = duckdb.connect()
+        self._duckdb.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._duckdb.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
+        if memory_limit:
+            self._duckdb.execute("SET memory_limit = $limit", {"limit": memory_limit})
+        self._prepared: dict[str, _Prepared] = {}
+
+    def close(self) -> None:
+        """Release the memory."""
+        self._duckdb.close()
+
+    def put(self, table: str, rows: pa.Table, key: str | None = None) -> None:
+        """Create a table of these rows, in the place of any of that name.
+
+        Args:
+            key: a column whose values must differ; rows are found by it without reading the table.
+        """
+        primary = f", PRIMARY KEY ({quoted(key)})" if key else ""
+        with _errors(table):
+            self._duckdb.register("put", rows.schema.empty_table())
+            described = self._duckdb.execute("DESCRIBE put").fetchall()
+            columns = ", ".join(f"{quoted(row[0])} {row[1]}" for row in described)
+            self._duckdb.execute(f"CREATE OR REPLACE TABLE {quoted(table)} ({columns}{primary})")
+            self._duckdb.unregister("put")
+            self.add(table, rows)
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        """Add rows."""
+        self.run(f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM added", added=rows)
+
+    def run(self, sql: str, /, **relations: pa.Table) -> pa.Table:
+        """Run a statement of DuckDB.
+
+        Args:
+            relations: rows that the statement reads by these names.
+        """
+        for name, rows in relations.items():
+            self._duckdb.register(name, rows)
+        try:
+            with _errors("A statement"):
+                found = self._duckdb.sql(sql)
+                return found.to_arrow_table() if found is not None else pa.table({})
+        finally:
+            for name in relations:
+                self._duckdb.unregister(name)
+
+    def prepare(
+        self,
+        name: str,
+        build: Callable[[Span], HiveQL],
+        day: dt.date,
+        where: str = "TRUE",
+        instead: Mapping[str, str] | None = None,
+    ) -> None:
+        """Translate and plan a query, to be run for spans within a day.
+
+        Args:
+            build: the query for a span. Queries of two spans of the day may differ in nothing but in times that are some
+                fixed duration away from the start or the end of the span.
+            where: a condition of DuckDB on the result.
+            instead: names of tables to read in the place of those that the query names.
+
+        Raises:
+            QueryError: the query is not valid, or differs between spans in something else.
+        """
+        others = instead or {}
+
+        def relation(table: str) -> str:
+            return others.get(table, table)
+
+        def translated(span: Span) -> str:
+            return to_duckdb(build(span).bound(), relation, columns_of(self._duckdb, relation))
+
+        made = _timed(translated, day)
+        statement = quoted(f"prepared {name}")
+        with _errors(name):
+            if name in self._prepared:
+                self._duckdb.execute(f"DEALLOCATE {statement}")
+            self._duckdb.execute(f"PREPARE {statement} AS SELECT * FROM ({made.sql}) AS prepared WHERE {where}")
+        self._prepared[name] = made
+
+    def query(self, name: str, span: Span) -> pa.Table:
+        """The result of a prepared query for a span."""
+        times = ", ".join(f"{param} := {text(value)}" for param, value in self._prepared[name].values(span).items())
+        with _errors(name):
+            return self._duckdb.sql(f"EXECUTE {quoted(f'prepared {name}')}{f'({times})' if times else ''}").to_arrow_table()
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A query of DuckDB with parameters for times.
+
+    Attributes:
+        params: for each parameter, whether it is counted from the start of the span (else from its end), and how far away.
+    """
+
+    sql: str
+    params: Mapping[str, tuple[bool, dt.timedelta]]
+
+    def values(self, span: Span) -> dict[str, str]:
+        return {
+            name: _written((span.start if from_start else span.end) + after)
+            for name, (from_start, after) in self.params.items()
+        }
+
+
+def _timed(translated: Callable[[Span], str], day: dt.date) -> _Prepared:
+    """The query with parameters in the place of times that move with the span."""
+    midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
+    # just after midnight: a lookback then reaches back as many days as it can. No query names these microseconds
+    spans = [
+        Span(midnight + start * _MICROSECOND, midnight + end * _MICROSECOND)
+        for start, end in ((111_113, 86_399_222_221), (111_127, 86_399_222_237))
+    ]
+    first, second = (_parameterized(translated(span), span) for span in spans)
+    if first != second:
+        raise QueryError("The query for a part of a day depends on more than the distance of its times from the part's edges")
+    return first
+
+
+def _parameterized(sql: str, span: Span) -> _Prepared:
+    params: dict[tuple[bool, dt.timedelta], str] = {}
+
+    def param(found: re.Match[str]) -> str:
+        time = dt.datetime.fromisoformat(found[1]).replace(tzinfo=dt.UTC)
+        for at_start, edge in ((True, span.start), (False, span.end)):
+            if time.microsecond == edge.microsecond:
+                name = params.setdefault((at_start, time - edge), f"t{len(params)}")
+                return f"${name}"
+        return found[0]
+
+    replaced = _TIME.sub(param, sql)
+    return _Prepared(replaced, {name: place for place, name in params.items()})
+
+
+def _written(time: dt.datetime) -> str:
+    return f"{time.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        # the text of an error can show values of rows, which are personal data
+        raise QueryError(f"{what} failed in memory ({type(error).__name__})") from None
