@@ -106,10 +106,20 @@ MEANS: list[tuple[str, Any]] = [
     ("CAST('2026-01-31 10:00:00' AS TIMESTAMP) > '2026-01-31'", True),
     ("from_unixtime(-1, 'yyyy-MM-dd HH:mm:ss')", "1969-12-31 23:59:59"),
     ("from_unixtime(0)", "1970-01-01 00:00:00"),
+    ("from_unixtime(9223372036854775807)", None),
+    ("add_months('2026-01-31', 20000)", None),
+    ("add_months(CAST('2024-02-29 01:30:00' AS TIMESTAMP), 1)", "2024-03-31"),
     ("substr('abc', 0, 2)", "ab"),
     ("substr('abc', -2)", "bc"),
     ("substr('abc', -5, 3)", ""),
     ("substring('😀bc', 2, 1)", "b"),
+    # places that are computed
+    ("substr('😀bc', 1 + 1, 2)", "bc"),
+    ("substr('😀bc', 1 - 3)", "bc"),
+    ("substr('😀bc', 1 - 5)", ""),
+    ("substr('😀bc', 1 - 1, 1 + 0)", "😀"),
+    ("substr('abc', 2, 1 - 2)", ""),
+    ("substr('abc', CAST(NULL AS INT), 1 - 2)", None),
     ("split('a,b,,c', ',')", ["a", "b", "", "c"]),
     ("concat_ws('-', 'a', NULL, 'b')", "a-b"),
     ("'a' || 'b'", "ab"),
@@ -122,6 +132,11 @@ MEANS: list[tuple[str, Any]] = [
     ("rpad('é', 3, 'xy')", "éxy"),
     ("translate('abcabc', 'ab', 'x')", "xcxc"),
     ("nullif(1, 1)", None),
+    # compared as numbers, not in the type of the first
+    ("nullif(0, 0.01)", 0),
+    ("nullif(CAST('2026-01-31' AS DATE), CAST('2026-01-31 10:00:00' AS TIMESTAMP))", dt.date(2026, 1, 31)),
+    ("CAST(CASE WHEN 1 > 2 THEN CAST('1.5' AS DECIMAL(3,2)) ELSE 2 END AS STRING)", "2.00"),
+    ("CAST(CAST('2.25' AS DECIMAL(10,4)) / CAST('0.01' AS DECIMAL(18,2)) AS BIGINT)", 225),
     ("isnull(NULL)", True),
     ("isnotnull('a')", True),
     ("greatest(1, NULL)", None),
@@ -220,6 +235,26 @@ QUERIES: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     "sets, sorted or counted": (
         f"SELECT ds, size(collect_set(id)) AS n, sort_array(collect_set(id)) AS names FROM {T} GROUP BY ds",
         [(ds(1), 2, ["a", "b"]), (ds(2), 2, ["b", "c"])],
+    ),
+    "an ARRAY that one column sorts is not sorted in another": (
+        "SELECT concat_ws('', w, sort_array(split(w, ','))[0]) AS x, concat_ws('', split(w, ',')[0]) AS y "
+        f"FROM (SELECT concat(id, ',A') AS w FROM {T} WHERE ds = '{ds(2)}') q",
+        [("b,AA", "b"), ("c,AA", "c")],
+    ),
+    "a bound that is missed decides, though the other is NULL": (
+        f"SELECT id, unix_timestamp(at) >= amount AND unix_timestamp(at) <= length(id) AS x, "
+        f"length(id) + 8 BETWEEN amount AND length(id) AS y FROM {T} WHERE ds = '{ds(2)}'",
+        [("b", False, False), ("c", False, False)],
+    ),
+    "a choice among DECIMALs has the digits of all": (
+        f"SELECT CAST(CASE WHEN id = 'b' THEN amount ELSE CAST(NULL AS DECIMAL(12,3)) END AS STRING) AS x, "
+        f"CAST(CASE WHEN id = 'b' THEN amount * 1.5 ELSE coalesce(CAST('5' AS DECIMAL(20,4)), amount) END AS STRING) AS y, "
+        f"CAST(if(id = 'b', CAST('5' AS DECIMAL(10,4)), 1.5) AS STRING) AS z FROM {T} WHERE ds = '{ds(2)}'",
+        [("7.000", "10.5000", "5.0000"), (None, "5.0000", "1.5000")],
+    ),
+    "a choice in a sum": (
+        f"SELECT CAST(sum(CASE WHEN id = 'b' THEN amount ELSE CAST(NULL AS DECIMAL(12,3)) END) AS STRING) AS x FROM {T}",
+        [("12.000",)],
     ),
     "a list of nothing is empty": (f"SELECT size(collect_list(amount)) AS n FROM {T} WHERE id = 'c'", [(0,)]),
     "DECIMALs keep Hive's digits": (

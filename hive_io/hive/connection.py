@@ -37,6 +37,11 @@ _ON_HIVE = (
     # DECIMAL of few digits ("Decimal64ColumnVector cannot be cast to DecimalColumnVector"), and on Parquet files without an
     # ARRAY column that was added to the table later; row by row is slower, but correct
     "SET hive.vectorized.execution.enabled=false",
+    # equal parts of a SELECT are computed once and share their value; SORT_ARRAY sorts it in place, and the next reader of the
+    # same ARRAY gets it sorted
+    "SET hive.cache.expr.evaluation=false",
+    # `x >= a AND x <= b` becomes a BETWEEN, which is NULL where one bound is NULL, also for an x that misses the other
+    "SET hive.optimize.point.lookup=false",
     # UNIX_TIMESTAMP reads a TIMESTAMP in this zone; the server's own may skip or repeat an hour
     "SET hive.local.time.zone=UTC",
     # read INT96 as it was written, and write INT64; a server in another time zone would shift hours
@@ -61,6 +66,8 @@ _ON_SPARK = (
     # keep times before 1900 as they were written, without moving them between calendars
     "SET spark.sql.parquet.int96RebaseModeInRead=CORRECTED",
     "SET spark.sql.parquet.int96RebaseModeInWrite=CORRECTED",
+    "SET spark.sql.parquet.datetimeRebaseModeInRead=CORRECTED",
+    "SET spark.sql.parquet.datetimeRebaseModeInWrite=CORRECTED",
     "SET hive.exec.dynamic.partition.mode=nonstrict",
     "SET hive.exec.max.dynamic.partitions=10000",
 )

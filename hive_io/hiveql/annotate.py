@@ -383,6 +383,8 @@ class Annotator:
             raise QueryError(f"{_shown(node)}: {_shown(node.this)} is {kind}, and not an ARRAY")
         if type_of(place) not in (UNKNOWN, VOID) and not is_integer(type_of(place)):
             raise QueryError(f"{_shown(node)}: a place in an ARRAY is an integer")
+        if type_of(place) == BIGINT:
+            raise QueryError(f"{_shown(node)}: a place in an ARRAY is INT; CAST it AS INT")
         number = number_of(place)
         if number is not None and number < 0:
             raise QueryError(f"{_shown(node)}: the first item of an ARRAY is 0")
@@ -569,6 +571,8 @@ _HINTS = {
     ("unix_timestamp", "STRING"): "; CAST the text AS TIMESTAMP",
     ("length", "DECIMAL"): "; CAST it AS STRING",
     ("concat_ws", "ARRAY"): "; write the items out",
+    ("substr", "BIGINT"): "; CAST it AS INT",
+    ("substring", "BIGINT"): "; CAST it AS INT",
 }
 
 

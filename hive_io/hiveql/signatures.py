@@ -1,6 +1,6 @@
 """The allow-list as data: each function with its argument types, its result, what it becomes on each engine, and a note.
 
-An argument is a letter: `s` STRING, `i` an integer, `e` an integer or DECIMAL, `n` a number, `x` DOUBLE, `b` BOOLEAN, `d` DATE,
+An argument is a letter: `s` STRING, `i` an integer, `j` an INT or shorter, `e` an integer or DECIMAL, `n` a number, `x` DOUBLE, `b` BOOLEAN, `d` DATE,
 `t` TIMESTAMP, `D` DATE, TIMESTAMP or STRING, `a` an ARRAY, `c` anything but an ARRAY, `y` anything, `v` a value that concatenation takes,
 `S` a text and `I` an integer that are written out; then `?` for one that may be left out, `*` for one or more.
 A template has `_0`, `_1` … for the arguments; without one, the call is sent as it is.
@@ -41,6 +41,7 @@ Result: TypeAlias = "Type | Callable[[Sequence[Type]], Type]"
 KINDS: dict[str, tuple[str, Callable[[Type], bool]]] = {
     "s": ("STRING", lambda kind: kind == STRING),
     "i": ("INT", is_integer),
+    "j": ("INT", lambda kind: is_integer(kind) and kind != BIGINT),
     "e": ("DECIMAL or INT", is_exact),
     "n": ("number", is_number),
     "x": ("DOUBLE", is_floating),
@@ -149,7 +150,7 @@ def _hive_substr(args: Sequence[exp.Expr]) -> str:
     """Hive counts UTF-16 units, of which a sign outside the basic plane has two; regular expressions count signs."""
     numbers = [number_of(arg) for arg in args[1:]]
     if None in numbers:
-        return f"SUBSTR({', '.join(f'_{n}' for n in range(len(args)))})"
+        return _hive_substr_of_places(len(args) > 2)
     start, size = numbers[0] or 0, numbers[1] if len(numbers) > 1 else None
     if size is not None and size <= 0:
         return "SUBSTR(_0, 1, 0)"
@@ -160,6 +161,18 @@ def _hive_substr(args: Sequence[exp.Expr]) -> str:
         first = -start if size is None else min(size, -start)
         pattern = f"(?s)(.{{{first}}}).{{{-start - first}}}\\z"
     return f"REGEXP_EXTRACT(_0, {hive_text(pattern)}, 1)"
+
+
+def _hive_substr_of_places(has_size: bool) -> str:
+    """SUBSTR whose places are computed: the pattern is written by the query."""
+    missing = "_0 IS NULL OR _1 IS NULL OR _2 IS NULL" if has_size else "_0 IS NULL OR _1 IS NULL"
+    outside = "_1 > LENGTH(_0) OR _1 < -LENGTH(_0)" + (" OR _2 <= 0" if has_size else "")
+    before = "CAST(CASE WHEN _1 > 0 THEN _1 - 1 WHEN _1 < 0 THEN LENGTH(_0) + _1 ELSE 0 END AS STRING)"
+    taken = "'}(.{0,', CAST(LEAST(_2, LENGTH(_0)) AS STRING), '})'" if has_size else "'}(.*)'"
+    return (
+        f"CASE WHEN {missing} THEN NULL WHEN {outside} THEN '' "
+        f"ELSE REGEXP_EXTRACT(_0, CONCAT('(?s)^.{{', {before}, {taken}), 1) END"
+    )
 
 
 def number_of(node: exp.Expr) -> int | None:
@@ -193,6 +206,16 @@ def _hive_format(name: str, part: str = "_0") -> Callable[[Sequence[exp.Expr]], 
         return f"{name}({part}, {hive_text(pattern)})"
 
     return template
+
+
+_IN_CALENDAR = "_0 >= -12212553600 AND _0 < 253402300800"
+"""Seconds of the years 1583 to 9999: Apache Hive fails on what is far beyond them, and has another calendar before."""
+
+_A_THOUSAND_YEARS = "_1 >= -12000 AND _1 <= 12000"
+
+
+def _seconds_format(args: Sequence[exp.Expr]) -> str:
+    return f"CASE WHEN {_IN_CALENDAR} THEN {_hive_format('FROM_UNIXTIME')(args)} END"
 
 
 def _check_regex(args: Sequence[exp.Expr]) -> None:
@@ -388,7 +411,7 @@ _WITHIN_LIST = [
     Signature("concat", "v*", STRING, note="NULL if one is NULL. A BOOLEAN is TRUE or FALSE."),
     Signature("||", "v v", STRING, note="As concat."),
     Signature("concat_ws", "S s*", STRING, note="Leaves NULL out."),
-    Signature("substr", "s i i?", STRING, lambda args: _substr(args, "LENGTH"), _hive_substr, lambda args: _substr(args, "LENGTH"),
+    Signature("substr", "s j j?", STRING, lambda args: _substr(args, "LENGTH"), _hive_substr, lambda args: _substr(args, "LENGTH"),
               "The first sign is 1; 0 is 1; a negative place counts from the end.", names=("substring",)),
     Signature("instr", "s s", INT, "CAST(STRPOS(_0, _1) AS INT)", note="From 1; 0 if it is not found.", literal=_check_needle),
     Signature("locate", "s s", INT, "CAST(STRPOS(_1, _0) AS INT)", note="What is looked for comes first. From 1; 0 if it is not found.",
@@ -433,11 +456,12 @@ _WITHIN_LIST = [
     Signature("last_day", "D", STRING, "STRFTIME(LAST_DAY(@D0), '%Y-%m-%d')", "LAST_DAY(@D0)", "CAST(LAST_DAY(@D0) AS STRING)",
               "A STRING, as in Hive. " + _DAY),
     Signature("add_months", "D i", STRING,
-              "STRFTIME(CASE WHEN @D0 = LAST_DAY(@D0) THEN LAST_DAY(CAST(@D0 + TO_MONTHS(CAST(_1 AS INT)) AS DATE)) "
-              "ELSE @D0 + TO_MONTHS(CAST(_1 AS INT)) END, '%Y-%m-%d')",
-              "ADD_MONTHS(@D0, _1)",
-              "CAST(CASE WHEN @D0 = LAST_DAY(@D0) THEN LAST_DAY(ADD_MONTHS(@D0, _1)) ELSE ADD_MONTHS(@D0, _1) END AS STRING)",
-              "A STRING, as in Hive; the last day of a month becomes the last day of another. " + _DAY),
+              f"CASE WHEN {_A_THOUSAND_YEARS} THEN STRFTIME(CASE WHEN @D0 = LAST_DAY(@D0) THEN LAST_DAY(CAST(@D0 + TO_MONTHS(CAST(_1 AS INT)) AS DATE)) "
+              "ELSE @D0 + TO_MONTHS(CAST(_1 AS INT)) END, '%Y-%m-%d') END",
+              f"CASE WHEN {_A_THOUSAND_YEARS} THEN ADD_MONTHS(@D0, CAST(_1 AS INT)) END",
+              f"CASE WHEN {_A_THOUSAND_YEARS} THEN CAST(CASE WHEN TO_DATE(@D0) = LAST_DAY(@D0) THEN LAST_DAY(ADD_MONTHS(@D0, CAST(_1 AS INT))) "
+              "ELSE ADD_MONTHS(@D0, CAST(_1 AS INT)) END AS STRING) END",
+              "A STRING, as in Hive; the last day of a month becomes the last day of another. NULL for more than 12,000 months. " + _DAY),
     Signature("months_between", "d d", DOUBLE,
               "ROUND(CASE WHEN DAY(_0) = DAY(_1) OR (_0 = LAST_DAY(_0) AND _1 = LAST_DAY(_1)) "
               "THEN CAST((YEAR(_0) - YEAR(_1)) * 12 + MONTH(_0) - MONTH(_1) AS DOUBLE) "
@@ -448,8 +472,8 @@ _WITHIN_LIST = [
     Signature("date_format", "t S", STRING, _format("_0"), _hive_format("DATE_FORMAT"), literal=_check_format),
     Signature("date_format", "s S", STRING, _format("@T0"), _hive_format("DATE_FORMAT", "@T0"),
               literal=_check_format, note="Of a text, a day or a time like 2026-01-31 23:59:59."),
-    Signature("from_unixtime", "i S?", STRING, _format("TRY(MAKE_TIMESTAMP(CAST(_0 AS BIGINT) * 1000000))"),
-              _hive_format("FROM_UNIXTIME"), literal=_check_format, note="UTC; patterns as in date_format."),
+    Signature("from_unixtime", "i S?", STRING, _format(f"CASE WHEN {_IN_CALENDAR} THEN MAKE_TIMESTAMP(CAST(_0 AS BIGINT) * 1000000) END"),
+              _seconds_format, literal=_check_format, note="UTC; patterns as in date_format. NULL outside the years 1583 to 9999."),
     # any type
     Signature("coalesce", "c*", _common, names=("nvl",)),
     Signature("nullif", "c c", _same, "NULLIF(_0, _1)"),

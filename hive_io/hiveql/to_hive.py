@@ -12,13 +12,14 @@ from hive_io.hiveql.bounds import within_the_stack
 from hive_io.hiveql.calls import call_of, is_implied
 from hive_io.hiveql.frames import for_hive
 from hive_io.hiveql.patterns import PatternError
-from hive_io.hiveql.rewrite import fill, rewrite
+from hive_io.hiveql.rewrite import bracketed, fill, rewrite
 from hive_io.hiveql.signatures import SIGNATURES
 from hive_io.hiveql.types import (
     BIGINT,
     BOOLEAN,
     DATE,
     DOUBLE,
+    MOST_DIGITS,
     STRING,
     TIMESTAMP,
     UNKNOWN,
@@ -152,6 +153,10 @@ class _Translator:
         kind = type_of(node)
         new = self._call(node)
         copy = node.copy() if new is None else new
+        if not self._spark and kind.precision < MOST_DIGITS:
+            # Hive plans a CAST to the type that the choice has, then leaves it out and finds another type
+            wide = exp.DataType.build(f"DECIMAL({kind.precision + 1},{kind.scale})", dialect="hive")
+            copy = exp.TryCast(this=copy, to=wide)
         return mark(exp.TryCast(this=copy, to=exp.DataType.build(str(kind), dialect="hive")), kind)
 
     def _not_zero(self, node: exp.Expr) -> exp.Expr:
@@ -179,9 +184,9 @@ class _Translator:
             if wanted == DOUBLE and self._spark:
                 return self._template(f"CASE WHEN TRIM(_0) RLIKE '{_DOUBLE}' THEN CAST(_0 AS DOUBLE) END", inner)
         if is_integer(wanted) and given.kind == "DECIMAL" and self._spark:
-            # NULL in Hive; Spark cuts the bits
+            # NULL in Hive; Spark cuts the bits. Whole parts: its comparison of DECIMALs that need more than 38 digits is NULL
             half = 2 ** {"TINYINT": 7, "SMALLINT": 15, "INT": 31, "BIGINT": 63}[wanted.kind]
-            inside = f"_0 > CAST('-{half + 1}' AS DECIMAL(20,0)) AND _0 < CAST('{half}' AS DECIMAL(20,0))"
+            inside = f"CEIL(_0) > CAST('-{half + 1}' AS DECIMAL(20,0)) AND FLOOR(_0) < CAST('{half}' AS DECIMAL(20,0))"
             return self._template(f"CASE WHEN {inside} THEN CAST(_0 AS {wanted.kind}) END", inner)
         if wanted == DOUBLE and given.kind == "DECIMAL":
             return self._as_double(inner)
@@ -215,6 +220,8 @@ class _Translator:
             return self._concat(args)
         if name in ("%", "pmod"):
             return self._remainder(node, name, args)
+        if name == "nullif" and not self._spark and type_of(args[0]) != type_of(args[1]):
+            return self._nullif(*args)
         if name == "round" and type_of(node).kind == "DECIMAL":
             # Spark keeps fewer digits than Hive where there are none to round
             return self._template(f"CAST(_0 AS {type_of(node)})", args[0])
@@ -227,6 +234,12 @@ class _Translator:
         except PatternError:
             return None  # of a tree that the project built itself, and compared
         return self._template(text, *args)
+
+    def _nullif(self, one: exp.Expr, other: exp.Expr) -> exp.Expr:
+        """NULLIF of two types: Apache Hive compares both in the type of the first, in which 0.01 is 0."""
+        same = exp.EQ(this=bracketed(one.copy()), expression=bracketed(other.copy()))
+        self._widen(same)
+        return exp.Case(ifs=[exp.If(this=same, true=exp.Null())], default=one.copy())
 
     def _remainder(self, node: exp.Expr, name: str, args: list[exp.Expr]) -> exp.Expr | None:
         one, other = args
