@@ -159,6 +159,11 @@ MEANS: list[tuple[str, Any]] = [
     ("sha2('é', 256)", "4a99557e4033c3539de2eb65472017cad5f9557f7a0625a09f1c3f6e2ba69c4c"),
     ("upper('straße')", "STRASSE"),
     ("lower('ΑΣ')", "ας"),
+    ("lower(upper('straße'))", "strasse"),
+    ("CAST('.' AS BIGINT)", None),
+    ("CAST(' .5 ' AS INT)", 0),
+    ("coalesce(CAST(0.5 AS DECIMAL), CAST(NULL AS DECIMAL(18,2)))", Decimal("1.00")),
+    ("coalesce(round(-0.5), CAST(NULL AS DECIMAL(18,2)))", Decimal("-1.00")),
 ]
 """Expressions without tables, and their values."""
 

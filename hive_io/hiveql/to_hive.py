@@ -40,6 +40,7 @@ from hive_io.hiveql.types import (
 Engine: TypeAlias = Literal["hive", "spark"]
 
 _DOUBLE = r"^[+-]?(([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?|NaN|Infinity)$"
+_INTEGER = r"^[+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+)$"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?)?$"
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.Between, exp.In)
 
@@ -190,8 +191,11 @@ class _Translator:
             return self._template(f"CASE WHEN {inside} THEN CAST(_0 AS {wanted.kind}) END", inner)
         if wanted == DOUBLE and given.kind == "DECIMAL":
             return self._as_double(inner)
+        if is_integer(wanted) and given == STRING and self._spark:
+            # a point without digits is 0 to Spark
+            return self._template(f"CASE WHEN TRIM(_0) RLIKE '{_INTEGER}' THEN CAST(_0 AS {wanted.kind}) END", inner)
         if wanted.kind == "DECIMAL":
-            return exp.TryCast(this=inner, to=exp.DataType.build(str(wanted), dialect="hive"))
+            return exp.TryCast(this=_written_out(inner), to=exp.DataType.build(str(wanted), dialect="hive"))
         return None
 
     def _concat(self, args: list[exp.Expr]) -> exp.Expr:
@@ -224,7 +228,7 @@ class _Translator:
             return self._nullif(*args)
         if name == "round" and type_of(node).kind == "DECIMAL":
             # Spark keeps fewer digits than Hive where there are none to round
-            return self._template(f"CAST(_0 AS {type_of(node)})", args[0])
+            return self._template(f"CAST(_0 AS {type_of(node)})", _written_out(args[0]))
         signature = chosen(known, args)
         template = signature.spark if self._spark and signature.spark is not None else signature.hive
         if template is None:
@@ -333,6 +337,16 @@ def _literal(node: exp.Literal) -> exp.Expr | None:
     if "." in text:
         return None if text == node.name else exp.Literal.number(text)
     return exp.cast(exp.Literal.string(text), str(type_of(node)), dialect="hive")
+
+
+def _written_out(node: exp.Expr) -> exp.Expr:
+    """A number as a text in its type: Apache Hive may give a literal another type without rounding it."""
+    inner, sign = node.unnest(), ""
+    if isinstance(inner, exp.Neg):
+        inner, sign = inner.this.unnest(), "-"
+    if not isinstance(inner, exp.Literal) or inner.is_string or type_of(node).kind != "DECIMAL":
+        return node
+    return mark(exp.cast(exp.Literal.string(f"{sign}{inner.name}"), str(type_of(node)), dialect="hive"), type_of(node))
 
 
 def _operand(node: exp.Expr) -> exp.Expr:
