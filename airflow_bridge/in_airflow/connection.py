@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -115,8 +116,12 @@ def _texts(connection: Connection, extra: Mapping[str, Any], name: str) -> dict[
 
 def _seconds(connection: Connection, extra: Mapping[str, Any], name: str) -> float:
     try:
-        return float(extra[name])
+        seconds = float(extra[name])
     except (TypeError, ValueError):
+        seconds = math.nan
+    if not (0 <= seconds < math.inf) or (name == "launch_timeout" and not seconds):
         raise BadConnection(
-            f'"{name}" in the extra of the Airflow Connection {connection.conn_id} is not a number; give it in seconds'
-        ) from None
+            f'"{name}" in the extra of the Airflow Connection {connection.conn_id} is not a number of seconds; '
+            "give one, 120 for example"
+        )
+    return seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +92,22 @@ class PartitionState:
         return self.materialized or self.before_first
 
 
+@contextmanager
+def _reading_answers() -> Iterator[None]:
+    """Turn what an answer lacks into an error of its own: a gateway may have changed it, or the webserver has another version.
+
+    Raises:
+        UnexpectedAnswer: an answer has no such key, or a value of another type.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise UnexpectedAnswer(
+            f"Dagster's answer is not as the API of Dagster 1.13 describes it ({type(error).__name__}: {error}); "
+            "check the version of the webserver, and the gateway in front of it"
+        ) from error
+
+
 class DagsterClient:
     """Client for one webserver. Each method sends one or a few requests.
 
@@ -116,6 +133,7 @@ class DagsterClient:
 
     # Runs
 
+    @_reading_answers()
     def launch(self, assets: Sequence[str], *, job: str | None, partition: str | None, tags: Mapping[str, str]) -> Run:
         """Start one run that materializes the assets and evaluates their checks.
 
@@ -168,11 +186,13 @@ class DagsterClient:
                 ) from lost
             time.sleep(2)
 
+    @_reading_answers()
     def find_runs(self, tags: Mapping[str, str], limit: int = 25) -> list[Run]:
         """Runs that have all these tags, newest first, at most `limit`."""
         answer = self._ask(queries.FIND_RUNS, {"tags": _tag_inputs(tags), "limit": limit})["runsOrError"]
         return [_run(run) for run in _expect(answer, "Runs")["results"]]
 
+    @_reading_answers()
     def run(self, run_id: str) -> Run:
         """Return a run by its id.
 
@@ -184,6 +204,7 @@ class DagsterClient:
             raise RunFailed(f"Dagster has no run {run_id}: it was deleted. The next try starts a new run.")
         return _run(_expect(answer, "Run"))
 
+    @_reading_answers()
     def terminate(self, run_id: str, within: float = 20.0) -> None:
         """Ask a run to stop, without waiting until it is CANCELED. A run that has ended keeps its status.
 
@@ -215,6 +236,7 @@ class DagsterClient:
         _expect(answer, "TerminateRunSuccess")
         return None
 
+    @_reading_answers()
     def failure(self, run: Run) -> BridgeError:
         """Return the error for a task whose run ended without success."""
         events = [] if run.status == "CANCELED" else self._events(run.run_id)
@@ -228,10 +250,13 @@ class DagsterClient:
             yield from page["events"]
             if not page["hasMore"]:
                 return
+            if page["cursor"] == cursor:
+                raise UnexpectedAnswer(f"Dagster has more events of run {run_id}, and gives the cursor {cursor!r} again")
             cursor = page["cursor"]
 
     # Assets
 
+    @_reading_answers()
     def partition_state(self, asset: str, partition: str) -> PartitionState:
         """State of a partition. Keys of daily partitions sort chronologically.
 

@@ -1,4 +1,4 @@
-"""Dagster's SQLite event log with persistent connections.
+"""Dagster's SQLite records: an event log with persistent connections, and runs that its timeline shows.
 
 Dagster 1.13 opens its SQLite databases again for every event, and SQLAlchemy then compiles every statement again: 10 to 20 ms
 per event, with two events for each asset and day. Persistent connections are 4 to 5 times faster (see docs/decisions). Files
@@ -6,23 +6,31 @@ and schema are those of the parent class, so either class can read what the othe
 
 Evaluations of a check on many days are stored together, where the parent class commits every one by itself.
 
+A run of this process belongs to no code location, and Dagster's timeline leaves such runs out. It is stored as a run of the
+location in `workspace.yaml`, which `fraud ui` opens.
+
 The overridden methods are private to Dagster; this was written for 1.13, the version that `constraints.txt` pins.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetCheckEvaluation, AssetCheckKey, DagsterEventType, EventLogEntry
+from dagster import AssetCheckEvaluation, AssetCheckKey, DagsterEventType, DagsterRun, EventLogEntry
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.instance import RUNLESS_RUN_ID
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import bindparam, create_engine, select
 from sqlalchemy.engine import Connection, Engine
@@ -30,6 +38,31 @@ from sqlalchemy.pool import StaticPool
 
 _KEPT = 8
 """Databases kept open: the index, and the runs most recently read or written."""
+LOCATION, MODULE, ATTRIBUTE = "fraud_assets", "fraud_assets.definitions", "defs"
+"""The code location of `workspace.yaml`."""
+
+
+class LocatedSqliteRunStorage(SqliteRunStorage):
+    """Run storage for `run_storage` in dagster.yaml; takes `base_dir`, as Dagster's own does."""
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> LocatedSqliteRunStorage:
+        # the parent class would make one of its own
+        return cls.from_local(inst_data=inst_data, **config_value)
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a run; one without a code location as a run of ours."""
+        if dagster_run.remote_job_origin is None:
+            dagster_run = dagster_run.with_job_origin(_origin(dagster_run.job_name))
+        return super().add_run(dagster_run)
+
+
+def _origin(job: str) -> RemoteJobOrigin:
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=MODULE, attribute=ATTRIBUTE)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(loadable_target_origin=target, location_name=LOCATION)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME), job)
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):

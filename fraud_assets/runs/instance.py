@@ -10,7 +10,7 @@ import yaml
 from filelock import FileLock
 
 from fraud_assets.errors import SettingsError
-from fraud_assets.runs.event_log import KeptSqliteEventLogStorage
+from fraud_assets.runs.event_log import KeptSqliteEventLogStorage, LocatedSqliteRunStorage
 from fraud_assets.runs.interrupts import held_interrupts
 from fraud_assets.settings import Settings
 from hive_io.locations import open_warehouse
@@ -55,6 +55,11 @@ def _dagster_config(home: Path) -> dict[str, Any]:
         "python_logs": {"managed_python_loggers": ["hive_io"], "python_log_level": "INFO"},
         # one backfill run at a time, so that runs of today are not delayed
         "concurrency": {"runs": {"tag_concurrency_limits": [{"key": "dagster/backfill", "limit": 1}]}},
+        "run_storage": {
+            "module": LocatedSqliteRunStorage.__module__,
+            "class": LocatedSqliteRunStorage.__name__,
+            "config": {"base_dir": str(home / "history")},
+        },
         "event_log_storage": {
             "module": KeptSqliteEventLogStorage.__module__,
             "class": KeptSqliteEventLogStorage.__name__,

@@ -335,7 +335,7 @@ def _claim(root: Path, read_only: bool) -> None:
     check_path(root, _SPECIAL)
     try:
         if not read_only:
-            root.mkdir(parents=True, exist_ok=True)
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)  # its tables hold personal data
         if not read_only and not marker.exists():
             others = [path for path in root.iterdir() if not path.name.startswith(MARKER)]
             # check again: meanwhile another process may have claimed the folder and created a table

@@ -167,8 +167,9 @@ def _hive_substr_of_places(has_size: bool) -> str:
     """SUBSTR whose places are computed: the pattern is written by the query."""
     missing = "_0 IS NULL OR _1 IS NULL OR _2 IS NULL" if has_size else "_0 IS NULL OR _1 IS NULL"
     outside = "_1 > LENGTH(_0) OR _1 < -LENGTH(_0)" + (" OR _2 <= 0" if has_size else "")
-    before = "CAST(CASE WHEN _1 > 0 THEN _1 - 1 WHEN _1 < 0 THEN LENGTH(_0) + _1 ELSE 0 END AS STRING)"
-    taken = "'}(.{0,', CAST(LEAST(_2, LENGTH(_0)) AS STRING), '})'" if has_size else "'}(.*)'"
+    # never negative: Hive computes calls of constants before it knows whether they are needed
+    before = "CAST(GREATEST(CASE WHEN _1 > 0 THEN _1 - 1 WHEN _1 < 0 THEN LENGTH(_0) + _1 ELSE 0 END, 0) AS STRING)"
+    taken = "'}(.{0,', CAST(GREATEST(LEAST(_2, LENGTH(_0)), 0) AS STRING), '})'" if has_size else "'}(.*)'"
     return (
         f"CASE WHEN {missing} THEN NULL WHEN {outside} THEN '' "
         f"ELSE REGEXP_EXTRACT(_0, CONCAT('(?s)^.{{', {before}, {taken}), 1) END"
@@ -215,7 +216,8 @@ _A_THOUSAND_YEARS = "_1 >= -12000 AND _1 <= 12000"
 
 
 def _seconds_format(args: Sequence[exp.Expr]) -> str:
-    return f"CASE WHEN {_IN_CALENDAR} THEN {_hive_format('FROM_UNIXTIME')(args)} END"
+    # inside the call: Hive computes calls of constants before it knows whether they are needed
+    return _hive_format("FROM_UNIXTIME", f"CASE WHEN {_IN_CALENDAR} THEN _0 END")(args)
 
 
 def _check_regex(args: Sequence[exp.Expr]) -> None:

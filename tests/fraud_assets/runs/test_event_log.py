@@ -1,4 +1,4 @@
-"""The event log with persistent connections, against Dagster's own: either reads what the other wrote."""
+"""The event log with persistent connections, against Dagster's own: either reads what the other wrote. And runs' locations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from fraud_assets.checkout import CHECKOUT
 from fraud_assets.runs.event_log import KeptSqliteEventLogStorage
+from fraud_assets.runs.instance import dagster_instance
+from fraud_assets.settings import read_settings
 
 RUN, CHECK = "a-run", dg.AssetCheckKey(dg.AssetKey("table"), "check")
 DAYS = [f"2026-01-{day:02}" for day in range(1, 8)]
@@ -78,3 +82,26 @@ def test_a_batch_about_several_checks_or_runs_is_stored_one_by_one(tmp_path: Pat
     assert {(day, run_id) for day, _, run_id, _ in records(storage)} == {(DAYS[0], RUN), (DAYS[2], "b-run")}
     assert [day for day, *_ in records(storage, other)] == [DAYS[1]]
     storage.dispose()
+
+
+def test_a_run_of_this_process_belongs_to_the_location_that_the_ui_opens(tmp_path: Path) -> None:
+    @dg.op
+    def work() -> None: ...
+
+    @dg.job
+    def job() -> None:
+        work()
+
+    (location,) = yaml.safe_load((CHECKOUT / "workspace.yaml").read_text())["load_from"]
+    expected = location["python_module"]
+    with dagster_instance(read_settings(warehouse=str(tmp_path))) as instance:
+        run_id = job.execute_in_process(instance=instance).run_id
+        run = instance.get_run_by_id(run_id)
+        assert run is not None and run.remote_job_origin is not None and run.status is dg.DagsterRunStatus.SUCCESS
+        origin = run.remote_job_origin.repository_origin.code_location_origin
+        assert origin.location_name == expected["location_name"]
+        assert origin.loadable_target_origin.module_name == expected["module_name"]
+        assert origin.loadable_target_origin.attribute == expected["attribute"]
+        assert run.remote_job_origin.job_name == "job"
+        label = f"__repository__@{expected['location_name']}"
+        assert [found.run_id for found in instance.get_runs(dg.RunsFilter(tags={".dagster/repository": label}))] == [run_id]
