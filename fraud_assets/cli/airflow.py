@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -11,6 +13,24 @@ from airflow_bridge.export.graph import Grain, read_graph, tasks
 from airflow_bridge.export.render import VERSIONS, render
 from fraud_assets.definitions import JOB, build_definitions
 from fraud_assets.settings import read_settings
+
+_URL = re.compile(r"[A-Za-z0-9:/.~_\[\]%+-]+")
+"""What a base URL consists of: letters in ASCII, so that no Markdown and no Python can be hidden in it."""
+
+
+def _base_url(context: click.Context, option: click.Parameter, url: str) -> str:
+    """A URL that people may follow from the DAG files: no secrets, no text that is not part of a URL."""
+    if "@" in url:
+        # the message omits the URL, which may have a password
+        raise click.BadParameter("leave out user and password: the URL is written into the DAG files", context, option)
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise click.BadParameter("this is not a URL; write it like http://127.0.0.1:3000", context, option) from None
+    if not valid or parts.query or parts.fragment or not _URL.fullmatch(url):
+        raise click.BadParameter(f"{url!r} is not a base URL; write it like http://127.0.0.1:3000", context, option)
+    return url
 
 
 @click.group()
@@ -34,6 +54,7 @@ def airflow() -> None:
 @click.option(
     "--dagster-url",
     metavar="URL",
+    callback=_base_url,
     default="http://127.0.0.1:3000",
     show_default=True,
     help="Base URL of the Dagster UI, for links from tasks to assets.",

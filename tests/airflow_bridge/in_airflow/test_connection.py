@@ -83,6 +83,9 @@ def test_the_tasks_mode_takes_precedence() -> None:
         ({"extra_dejson": {"mode": "local"}}, "lacks python and module", "python"),
         ({"host": "h", "extra_dejson": {"headers": ["s3cret"]}}, '"headers" in the extra', '{"headers": {'),
         ({"host": "h", "extra_dejson": {"patience": "long"}}, '"patience" in the extra', "seconds"),
+        ({"host": "h", "extra_dejson": {"patience": "nan"}}, '"patience" in the extra', "seconds"),
+        ({"host": "h", "extra_dejson": {"launch_timeout": 0}}, '"launch_timeout" in the extra', "seconds"),
+        ({"host": "h", "extra_dejson": {"launch_timeout": -1}}, '"launch_timeout" in the extra', "seconds"),
     ],
 )
 def test_a_missing_or_invalid_field_is_named(fields: dict[str, Any], problem: str, advice: str) -> None:

@@ -1,4 +1,4 @@
-"""Answers that Dagster would not give, of another version or changed by a gateway: each ends in an error of the bridge, or is read."""
+"""Answers of another version, or changed by a gateway: each is read, or ends in an error of the bridge."""
 
 from __future__ import annotations
 

@@ -140,6 +140,12 @@ def public_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def test_a_new_folder_is_closed_to_others_and_an_older_one_keeps_its_permissions(public_folder: Path) -> None:
+    assert EmbeddedWarehouse(public_folder / "lake").root.stat().st_mode & 0o777 == 0o700
+    (public_folder / "open").mkdir(mode=0o755)
+    assert EmbeddedWarehouse(public_folder / "open").root.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_folder_that_is_not_writable_is_rejected(public_folder: Path) -> None:
     root = EmbeddedWarehouse(public_folder / "lake").root
     root.chmod(0o555)
