@@ -20,7 +20,10 @@ def latest_partition_checks(tables: Sequence[str], clock: Clock = SYSTEM_CLOCK) 
     The job of all assets leaves it out: `HealthMonitor` evaluates it every minute and records each change. It can also be run
     by hand, and runs of selected assets include it, since Dagster selects all checks of an asset.
     """
-    description = f"Today's partition exists, from {GRACE_PERIOD} (h:mm:ss) after midnight UTC; until then, yesterday's."
+    description = (
+        f"Today's partition exists, from {GRACE_PERIOD} (h:mm:ss) after midnight UTC; until then, yesterday's. Runs leave this "
+        "check out: `fraud watch` evaluates it every minute, as does the sensor `tell_people` where it is on."
+    )
 
     @dg.multi_asset_check(
         name=LATEST_DAY, specs=[advisory(table, LATEST_DAY, description, None) for table in tables], can_subset=True
