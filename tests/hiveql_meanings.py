@@ -141,6 +141,7 @@ MEANS: list[tuple[str, Any]] = [
     ("isnotnull('a')", True),
     ("greatest(1, NULL)", None),
     ("greatest(1, 3, 2)", 3),
+    ("CAST(least(7, CAST('3.10' AS DECIMAL(5,2))) AS STRING)", "3.1"),
     ("least('a', 'B')", "B"),
     ("round(CAST('2.345' AS DECIMAL(18,3)), 2)", Decimal("2.35")),
     ("round(CAST('1.005' AS DOUBLE), 2)", 1.01),

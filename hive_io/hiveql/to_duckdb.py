@@ -415,6 +415,8 @@ def _call(node: exp.Expr) -> exp.Expr | None:
     build = _BUILT.get(signatures[0].name)
     if build is not None:
         return build(node, args)
+    if signatures[0].name in ("greatest", "least") and type_of(node).kind == "DECIMAL":
+        args = [_in_type(arg, type_of(node)) for arg in args]
     signature = chosen(signatures, args)
     template = signature.duckdb
     if template is None:
