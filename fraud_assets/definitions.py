@@ -19,6 +19,7 @@ from fraud_assets.defs.evaluation import evaluation_assets
 from fraud_assets.defs.features import feature_assets
 from fraud_assets.defs.ingestion import api_assets
 from fraud_assets.defs.latest_partition import latest_partition_checks
+from fraud_assets.defs.lists import IN_USE, list_assets
 from fraud_assets.defs.maintenance import maintenance_job
 from fraud_assets.defs.resources import source_resource
 from fraud_assets.defs.schedules import schedules
@@ -33,6 +34,7 @@ from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
 from fraud_assets.schemas.evaluation import RULE_QUALITY
+from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS
 from fraud_assets.settings import PREFIX, Settings, read_settings
 from hive_io.dagster.io_manager import HiveIOManagerFactory, WarehouseResource
@@ -62,6 +64,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
                 partitions, settings.rejected_limit, engine.per_transaction, settings.correction_days, clock, engine.apis
             ),
             *case_assets(partitions, partial(desk_at, settings.desk_database_url), clock),
+            *list_assets(partitions, settings.lists),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions),
             *scoring_assets(engine, partitions),
@@ -133,7 +136,7 @@ def source_client(settings: Settings, attempts: int = 5) -> SourceClient:
 
 def watched_tables(engine: Engine) -> list[str]:
     """Names of the tables that are monitored: all but those of rejected rows, loads and latency counts."""
-    return [*API_TABLES, DECISIONS.name, *engine.order, RULE_QUALITY.name, CASES_DAILY.name]
+    return [*API_TABLES, DECISIONS.name, LISTS.name, *engine.order, RULE_QUALITY.name, CASES_DAILY.name]
 
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
@@ -141,6 +144,7 @@ def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
     of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage_checks.COULD_JUDGE)]
     of_tables = [
         (CUSTOMERS.table.name, consistency_checks.CUSTOMERS_KNOWN),
+        (LISTS.name, IN_USE),
         (DECISIONS.name, DESK_ANSWERS),
         (CASES_DAILY.name, DESK_ANSWERS),
     ]

@@ -25,6 +25,10 @@ class RuleError(FraudError):
     """A rule or feature file is invalid; the message names file and line."""
 
 
+class ListError(FraudError):
+    """A list, or an entry of one, is not valid; of a file, the message names it and the line."""
+
+
 class SettingsError(FraudError):
     """A setting is unknown or has an invalid value."""
 

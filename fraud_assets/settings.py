@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
         rules_file: YAML file with params, weights, severities and statuses that override the rule files; None for no overrides.
         rules_folder: folder with rule files of the company's own; None for those of this package alone.
+        lists_folder: folder with block and watch lists; by default `lists` in the `rules_folder`.
         shipped_rules: `off` leaves out the rules of this package.
         first_day: first partition of every asset, a UTC day; by default that of the `first_day_file`, if there is one.
         rejected_limit: largest share of rejected rows in a load, 0 to 1; above it, the table keeps its previous rows.
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     scorecard: Path | None = None
     alert_score: Annotated[float, Field(gt=0, le=1)] = 0.2
     rules_folder: Path | None = None
+    lists_folder: Path | None = None
     shipped_rules: Literal["on", "off"] = "on"
     first_day: dt.date = dt.date(2025, 1, 1)
     rejected_limit: Annotated[float, Field(ge=0, le=1)] = 0.2
@@ -163,6 +165,11 @@ class Settings(BaseSettings):
         if home:
             return Path(home)
         return Path("dagster").absolute() if "://" in self.warehouse else Path(self.warehouse).absolute() / "dagster"
+
+    @property
+    def lists(self) -> Path | None:
+        """Folder of the lists; None if no setting names one."""
+        return self.lists_folder or (self.rules_folder / "lists" if self.rules_folder else None)
 
     @property
     def notify_targets(self) -> list[SecretStr]:

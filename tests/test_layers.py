@@ -14,7 +14,7 @@ PROJECT = ("airflow_bridge", "fraud_assets", "hive_io", "mock_sources")
 F = "fraud_assets."
 _DATA = {F + "addresses", F + "errors", F + "schemas", F + "sql", "hive_io"}
 _ENGINE = {*_DATA, F + "clock", F + "detection", F + "engine", F + "ingestion", F + "scoring"}
-_DEFS = {*_ENGINE, F + "cases", F + "defs", F + "evaluation"}
+_DEFS = {*_ENGINE, F + "cases", F + "defs", F + "evaluation", F + "lists"}
 _CONFIGURED = {F + "configured_rules", F + "configured_source"}
 _RUNS = {*_DEFS, *_CONFIGURED, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
 
@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "evaluation": _ENGINE,
     F + "cases": {*_ENGINE, F + "explain"},
     F + "desk": {*_ENGINE, F + "atomic_write", F + "cases", F + "evaluation", F + "explain"},
+    F + "lists": {*_ENGINE, F + "atomic_write"},
     F + "workshop": {*_ENGINE, F + "evaluation"},
     F + "configured_rules": {*_ENGINE, F + "settings"},
     F + "configured_source": {*_ENGINE, F + "settings"},
@@ -74,6 +75,7 @@ MAY_NOT_IMPORT = {
     F + "evaluation": {"click", "dagster"},
     F + "explain": {"click", "dagster"},
     F + "ingestion": {"click", "dagster"},
+    F + "lists": {"click", "dagster"},
     F + "live": {"click"},
     F + "schemas": {"click", "dagster", "duckdb"},
     F + "sql": {"click", "dagster", "duckdb"},

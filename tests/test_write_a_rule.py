@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import re
+import shlex
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from fraud_assets.cli.rule_trial import try_rule
+from fraud_assets.clock import Clock
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.catalog import FEATURE_TABLES
 from fraud_assets.schemas.detection import FRAUD_ALERTS
@@ -18,13 +22,13 @@ from tests.fraud_fixtures import all_tables, book_with, compute, judge, transact
 
 TEXT = (Path(__file__).parent.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
 FOUND: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
-SQL, ERROR, EXAMPLES, UNNOTICED, TRIALS, OVERRIDE = (text for _, text in FOUND)
+SQL, ERROR, EXAMPLES, UNNOTICED, TRIALS, OVERRIDE, LISTS = (text for _, text in FOUND)
 FILE = "round_amounts.sql"
 ROWS = [transaction("999", amount="999.00"), transaction("1000", amount="1000.00"), transaction("1000.50", amount="1000.50")]
 
 
 def test_the_blocks_are_the_ones_tested_here() -> None:
-    assert [kind for kind, _ in FOUND] == ["sql", "text", "yaml", "text", "console", "yaml"]
+    assert [kind for kind, _ in FOUND] == ["sql", "text", "yaml", "text", "console", "yaml", "console"]
 
 
 def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
@@ -73,3 +77,17 @@ def test_the_examples_pass_and_notice_every_mistake(tmp_path: Path, monkeypatch:
 def test_the_options_of_the_trials_exist() -> None:
     options = {option for each in try_rule.params for option in each.opts}
     assert {word for word in TRIALS.split() if word.startswith("--")} <= options
+
+
+def test_the_commands_about_lists_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRAUD_RULES_FOLDER", str(tmp_path))
+    monkeypatch.setenv("FRAUD_SHIPPED_RULES", "off")
+    (tmp_path / "cards.csv").write_text("key,value\ncard,tok_12\n")
+    clock = Clock(lambda: dt.datetime(2026, 12, 6, 12, tzinfo=dt.UTC))
+    for line in LISTS.strip().splitlines():
+        result = fraud(*shlex.split(line)[1:], clock=clock)
+        assert result.exit_code == 0, result.output
+    assert "all pass" in fraud("rules", "test", "stolen_card_used").stdout
+    [entry] = json.loads(fraud("lists", "show", "--format", "json", clock=clock).stdout)
+    assert entry["value"] == "tok_12"

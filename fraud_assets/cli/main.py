@@ -22,6 +22,7 @@ _COMMANDS = {
     "explain": ("explain:explain", "Explain why a TRANSACTION was flagged, or why it was not."),
     "features": ("features:features", "List the features of transactions, and show one with its points."),
     "hive": ("hive:hive", "Start and stop an Apache Hive server on this machine, for development."),
+    "lists": ("lists:lists", "Keep block, watch and allow lists."),
     "notify": ("notify:notify", "Check notifications."),
     "rejected": ("quarantine:rejected", "List rejected rows, and load them again."),
     "replay": ("replay:replay", "Run the pipeline on a labelled Parquet FILE and evaluate the alerts."),

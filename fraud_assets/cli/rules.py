@@ -31,11 +31,13 @@ from fraud_assets.detection.rule import SEVERITIES, Rule
 from fraud_assets.detection.rule_book import RuleBook, read_rule_book
 from fraud_assets.detection.rule_check import orphaned_tables, orphans_named
 from fraud_assets.detection.rule_pages import lagging, pages, write_pages
-from fraud_assets.detection.scaffold import write_scaffold
+from fraud_assets.detection.scaffold import ListRead, write_scaffold
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.plan_check import check_plans
-from fraud_assets.errors import RuleError
-from fraud_assets.settings import read_settings
+from fraud_assets.errors import ListError, RuleError
+from fraud_assets.lists.files import check_name, read_lists
+from fraud_assets.lists.keys import COLUMNS, KEYS, ONE_AT_A_TIME
+from fraud_assets.settings import Settings, read_settings
 from hive_io import Span
 from hive_io.locations import warehouse_exists
 
@@ -213,11 +215,27 @@ def docs(out: Path, check: bool) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Checkout of this project to write to. [default: FRAUD_RULES_FOLDER, or the checkout that this command runs from]",
 )
-def new(name: str, checkout: Path | None) -> None:
+@click.option(
+    "--list",
+    "listed",
+    metavar="NAME KEY",
+    nargs=2,
+    help="Create a rule that reads this list of `fraud lists`; KEY is what is listed, such as card.",
+)
+def new(name: str, checkout: Path | None, listed: tuple[str, str] | None) -> None:
     """Create rule NAME, and examples of it.
 
     It is a small working rule in shadow, whose examples pass.
     """
-    own = read_settings().rules_folder if checkout is None else None
-    rule, examples = write_scaffold(name, checkout or CHECKOUT, own)
+    settings = read_settings()
+    own = settings.rules_folder if checkout is None else None
+    rule, examples = write_scaffold(name, checkout or CHECKOUT, own, _list_read(settings, *listed) if listed else None)
     click.echo(f"{rule}\n{examples}\nEdit both, then run: fraud rules check; fraud rules test {name}")
+
+
+def _list_read(settings: Settings, name: str, key: str) -> ListRead:
+    if key not in ONE_AT_A_TIME:
+        raise ListError(f"expected one of {', '.join(ONE_AT_A_TIME)}, found {key}")
+    check_name(name, Path("--list"))
+    kind = next((each.kind for each in read_lists(settings.lists) if each.name == name), "block")
+    return ListRead(name, key, KEYS[key], COLUMNS[key], kind)

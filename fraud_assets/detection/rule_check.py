@@ -17,7 +17,7 @@ from fraud_assets.sql.files import line_of
 from hive_io import QueryError, Reader, Table
 
 READABLE = {
-    "transactions", "customers", "blacklist", "blacklist_loads", "credit_scores",
+    "transactions", "customers", "blacklist", "blacklist_loads", "credit_scores", "lists",
     "customer_profiles", "customer_anomalies", "customer_countries", "merchant_profiles", "high_risk_customers",
 }  # fmt: skip
 """Tables that a rule may read: transactions, and point-in-time tables, whose rows are complete at the start of their day."""

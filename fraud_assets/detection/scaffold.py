@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
@@ -75,12 +76,103 @@ examples:
 """)
 
 
-def write_scaffold(name: str, checkout: Path = CHECKOUT, folder: Path | None = None) -> tuple[Path, Path]:
+_LIST_RULE = Template("""\
+-- title: $title
+-- description: The $key is on the list $listed at the time of the transaction.
+-- blind_spot: A $key that nobody has put on the list yet.
+-- severity: $severity
+-- status: shadow
+-- weight: $weight
+-- reason: "$key {listed} is on $listed since {listed_on}: {listed_because}"
+-- source: The people who keep the list.
+SELECT
+  t.transaction_id,
+  t.customer_id,
+  t.event_time,
+  l.value_key IS NOT NULL AS hit,
+  l.value AS listed,
+  DATE_FORMAT(l.starts_at, 'yyyy-MM-dd') AS listed_on,
+  l.reason AS listed_because
+FROM transactions t
+-- an entry counts from when it was added until it ends
+LEFT JOIN (
+  SELECT e.ds, e.value_key, e.value, e.starts_at, e.ends_at, e.reason
+  FROM lists e
+  WHERE e.list_name = '$listed' AND e.key_name = '$key'
+) l
+  ON l.ds = t.ds
+  AND $condition
+  AND l.starts_at <= t.event_time
+  AND (l.ends_at IS NULL OR t.event_time < l.ends_at)
+""")
+
+_LIST_EXAMPLES = Template("""\
+# What $name.sql must say of these rows. Run them with `fraud rules test $name`.
+defaults: # columns that every row has unless it says otherwise
+  lists: {list_name: $listed, key_name: $key, value: $value, value_key: $value, reason: known}
+examples:
+- example: An entry counts from its start until its end
+  rows:
+    lists:
+    - {starts_at: 2026-01-05 12:00:00, ends_at: 2026-01-05 13:00:00}
+    transactions:
+    - {transaction_id: before, $columns, event_time: 2026-01-05 11:59:59}
+    - {transaction_id: at its start, $columns, event_time: 2026-01-05 12:00:00}
+    - {transaction_id: at its end, $columns, event_time: 2026-01-05 13:00:00}
+    - {transaction_id: another, event_time: 2026-01-05 12:30:00}
+  expect:
+    before: no hit
+    at its start: {hit: "$key $value is on $listed since 2026-01-05: known"}
+    at its end: no hit
+    another: no hit
+- example: Without an end; on another day or list
+  rows:
+    lists:
+    - {starts_at: 2026-01-01}
+    transactions:
+    - {transaction_id: listed, $columns}
+    - {transaction_id: next day, $columns, event_time: 2026-01-06 00:00:00}
+  expect:
+    listed: hit
+- example: Another list, and another key
+  rows:
+    lists:
+    - {starts_at: 2026-01-01, list_name: another}
+    - {starts_at: 2026-01-01, key_name: another}
+    transactions:
+    - {transaction_id: not listed, $columns}
+  expect:
+    not listed: no hit
+""")
+
+
+@dataclass(frozen=True)
+class ListRead:
+    """A list that a new rule reads.
+
+    Attributes:
+        key: what is listed, such as card.
+        condition: in HiveQL, under which an entry `l` names a transaction `t`.
+        columns: of `transactions` that the condition compares.
+        kind: block or watch.
+    """
+
+    name: str
+    key: str
+    condition: str
+    columns: tuple[str, ...]
+    kind: str = "block"
+
+
+def write_scaffold(
+    name: str, checkout: Path = CHECKOUT, folder: Path | None = None, listed: ListRead | None = None
+) -> tuple[Path, Path]:
     """Write a rule and its examples, and return both paths.
 
     Args:
         checkout: of this project; they go to its rules.
         folder: with rules of the company's own; they go there instead.
+        listed: a list that the rule reads; None for a rule that compares amounts.
 
     Raises:
         RuleError: the name is invalid or taken, the folder is not a checkout, or a file cannot be written.
@@ -97,9 +189,22 @@ def write_scaffold(name: str, checkout: Path = CHECKOUT, folder: Path | None = N
     if not rule.parent.is_dir():
         raise RuleError(f"{checkout} is not a checkout of this project; name one with --folder (it has fraud_assets/rules)")
     words = {"name": name, "title": name.replace("_", " ").strip().capitalize()}
+    text, examples_text = _RULE, _EXAMPLES
+    if listed is not None:
+        text, examples_text = _LIST_RULE, _LIST_EXAMPLES
+        values = [f"x{number}" for number, _ in enumerate(listed.columns, 1)]
+        words |= {
+            "listed": listed.name,
+            "key": listed.key,
+            "condition": listed.condition,
+            "severity": "critical" if listed.kind == "block" else "low",
+            "weight": "0.8" if listed.kind == "block" else "0.1",
+            "value": "+".join(values),
+            "columns": ", ".join(f"{column}: {value}" for column, value in zip(listed.columns, values, strict=True)),
+        }
     try:
-        examples.write_text(_EXAMPLES.substitute(words), encoding="utf-8")
-        rule.write_text(_RULE.substitute(words), encoding="utf-8")
+        examples.write_text(examples_text.substitute(words), encoding="utf-8")
+        rule.write_text(text.substitute(words), encoding="utf-8")
     except OSError as error:
         raise RuleError(f"cannot write {error.filename}: {error.strerror}") from None
     return rule, examples

@@ -9,6 +9,7 @@ from fraud_assets.engine.corrections import remove_moved
 from fraud_assets.engine.engine import Engine
 from fraud_assets.ingestion.load import Source, load
 from fraud_assets.schemas.cases import DECISIONS
+from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.monitoring import LATENCIES
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import Span, Table, Warehouse
@@ -40,6 +41,7 @@ def refresh(
     # other processes write them
     warehouse.ensure_table(LATENCIES)
     warehouse.ensure_table(DECISIONS)
+    warehouse.ensure_table(LISTS)
     for api in engine.apis.values():
         due = span if api.day_column else _mornings_due(warehouse, api.table, span)
         if due is not None:

@@ -24,6 +24,7 @@ from fraud_assets.schemas.features import (
     MERCHANT_REPORTS,
     TRANSACTION_FEATURES,
 )
+from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.monitoring import LATENCIES, SERVICE_LEVELS
 from fraud_assets.schemas.sources import API_TABLES, ApiTable
 from hive_io import Table
@@ -59,5 +60,5 @@ def fixed_tables(apis: Mapping[str, ApiTable] = API_TABLES) -> dict[str, Table]:
         apis: the source tables, with the columns that a source file adds.
     """
     sources = {table.name: table for api in apis.values() for table in (api.table, api.rejected, api.loads) if table}
-    others = (DECISIONS, SCORECARDS, TRANSACTION_SCORES, FRAUD_ALERTS, RULE_QUALITY, CASES_DAILY, LATENCIES)
+    others = (LISTS, DECISIONS, SCORECARDS, TRANSACTION_SCORES, FRAUD_ALERTS, RULE_QUALITY, CASES_DAILY, LATENCIES)
     return {**sources, **FEATURE_TABLES, **{table.name: table for table in others}}

@@ -52,6 +52,7 @@ GIVEN = {
     "fraud cases sync": [],
     "fraud cases suppress": ["customer", "c1", "--why", "x", "--until", "2026-03-01"],
     "fraud explain": ["t1"],
+    "fraud lists add": ["cards", "card", "tok", "--kind", "block", "--why", "x"],
     "fraud rejected list": ["transactions"],
     "fraud rejected retry": ["transactions"],
     "fraud rules show": ["high_value"],
