@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "cases": {*_ENGINE, F + "explain"},
     F + "desk": {*_ENGINE, F + "atomic_write", F + "cases", F + "evaluation", F + "explain"},
     F + "lists": {*_ENGINE, F + "atomic_write"},
-    F + "workshop": {*_ENGINE, F + "evaluation"},
+    F + "workshop": {*_ENGINE, F + "evaluation", F + "explain"},
     F + "configured_rules": {*_ENGINE, F + "settings"},
     F + "configured_source": {*_ENGINE, F + "settings"},
     F + "defs": {*_DEFS, "hive_io.dagster"},

@@ -20,6 +20,7 @@ from fraud_assets.cli.lake import read_lake
 from fraud_assets.cli.options import DAY, console, format_option, source_option, warehouse_option
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.rule_examples import test_rules
+from fraud_assets.cli.rule_near import near
 from fraud_assets.cli.rule_promotion import lock, promote
 from fraud_assets.cli.rule_quality import quality
 from fraud_assets.cli.rule_trial import try_rule
@@ -49,6 +50,7 @@ def rules() -> None:
 
 rules.add_command(quality)
 rules.add_command(lock)
+rules.add_command(near)
 rules.add_command(promote)
 rules.add_command(test_rules)
 rules.add_command(try_rule)

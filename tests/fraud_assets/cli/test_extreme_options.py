@@ -55,6 +55,7 @@ GIVEN = {
     "fraud lists add": ["cards", "card", "tok", "--kind", "block", "--why", "x"],
     "fraud rejected list": ["transactions"],
     "fraud rejected retry": ["transactions"],
+    "fraud rules near": ["high_value"],
     "fraud rules show": ["high_value"],
     "fraud rules try": ["high_value"],
     # before the first day: refused before a source is asked
