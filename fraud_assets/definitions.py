@@ -33,6 +33,7 @@ from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
+from fraud_assets.schemas.detection import RULE_VERSIONS
 from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS
@@ -66,7 +67,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
             *case_assets(partitions, partial(desk_at, settings.desk_database_url), clock),
             *list_assets(partitions, settings.lists),
             *feature_assets(engine, partitions),
-            *detection_assets(engine, partitions),
+            *detection_assets(engine, partitions, settings.rules_file),
             *scoring_assets(engine, partitions),
             *evaluation_assets(engine, partitions),
             *service_level_assets(engine, partitions),
@@ -136,7 +137,8 @@ def source_client(settings: Settings, attempts: int = 5) -> SourceClient:
 
 def watched_tables(engine: Engine) -> list[str]:
     """Names of the tables that are monitored: all but those of rejected rows, loads and latency counts."""
-    return [*API_TABLES, DECISIONS.name, LISTS.name, *engine.order, RULE_QUALITY.name, CASES_DAILY.name]
+    others = (RULE_QUALITY.name, RULE_VERSIONS.name, CASES_DAILY.name)
+    return [*API_TABLES, DECISIONS.name, LISTS.name, *engine.order, *others]
 
 
 def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:

@@ -14,7 +14,7 @@ PROJECT = ("airflow_bridge", "fraud_assets", "hive_io", "mock_sources")
 F = "fraud_assets."
 _DATA = {F + "addresses", F + "errors", F + "schemas", F + "sql", "hive_io"}
 _ENGINE = {*_DATA, F + "clock", F + "detection", F + "engine", F + "ingestion", F + "scoring"}
-_DEFS = {*_ENGINE, F + "cases", F + "defs", F + "evaluation", F + "lists"}
+_DEFS = {*_ENGINE, F + "cases", F + "defs", F + "evaluation", F + "lists", F + "workshop"}
 _CONFIGURED = {F + "configured_rules", F + "configured_source"}
 _RUNS = {*_DEFS, *_CONFIGURED, F + "atomic_write", F + "definitions", F + "monitoring", F + "runs", F + "settings"}
 
@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "cases": {*_ENGINE, F + "explain"},
     F + "desk": {*_ENGINE, F + "atomic_write", F + "cases", F + "evaluation", F + "explain"},
     F + "lists": {*_ENGINE, F + "atomic_write"},
-    F + "workshop": {*_ENGINE, F + "evaluation", F + "explain"},
+    F + "workshop": {*_ENGINE, F + "atomic_write", F + "evaluation", F + "explain"},
     F + "configured_rules": {*_ENGINE, F + "settings"},
     F + "configured_source": {*_ENGINE, F + "settings"},
     F + "defs": {*_DEFS, "hive_io.dagster"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,32 @@ import click
 from fraud_assets.atomic_write import write_atomically
 from fraud_assets.cli.command_clock import current_clock
 from fraud_assets.cli.lake import read_lake
-from fraud_assets.cli.options import DAY, warehouse_option
+from fraud_assets.cli.options import DAY, console, plain, warehouse_option
+from fraud_assets.cli.records import print_record
 from fraud_assets.cli.rule_trial import assigned, days_to_try
-from fraud_assets.cli.safe_text import visible
+from fraud_assets.cli.safe_text import json_text, visible
 from fraud_assets.configured_rules import rule_book, rule_folders
 from fraud_assets.detection.overrides import read_overrides
 from fraud_assets.detection.rule import Rule
+from fraud_assets.detection.rule_book import RuleBook
 from fraud_assets.errors import RuleError
 from fraud_assets.evaluation.rule_quality import last_known_day
 from fraud_assets.settings import Settings, read_settings
 from fraud_assets.workshop.gate import NEXT, Finding, Limits, check_examples, check_life, check_trial, lost_frauds, refused
+from fraud_assets.workshop.history import (
+    Recorded,
+    add_to_history,
+    history_of_file,
+    history_of_folder,
+    record_of,
+    records_of,
+    unrecorded,
+)
 from fraud_assets.workshop.lock import LOCK, differences, lock_text, locked_rules, read_lock
 from fraud_assets.workshop.rules_file import with_entry
 from fraud_assets.workshop.trial import Workbench, with_params
+from fraud_assets.workshop.versions import stored_versions, versions_of
+from hive_io.locations import warehouse_exists
 
 _LIMITS = Limits()
 
@@ -91,6 +105,12 @@ def promote(
         raise RuleError(f"{name} is not promoted to {target}: {'; '.join(problems)}")
     remark = f"{current_clock().today()}, {by}: {rule.status} to {target}{f': {why}' if why.strip() else ''}"
     _write(settings.rules_file, name, _entry(changed, target, params), remark, dry_run)
+    if not dry_run:
+        record = record_of(replace(changed, status=target), current_clock().now(), by, why.strip(), findings)
+        path = history_of_file(settings.rules_file)
+        others = [] if path.exists() else unrecorded(rule_book(settings).rules.values(), settings.rules_file)
+        before = [record_of(each, record.at, by, "as before the first promotion") for each in others if each.name != name]
+        add_to_history(path, [*before, record])
 
 
 def _rule(settings: Settings, name: str) -> Rule:
@@ -136,18 +156,69 @@ def _write(path: Path, name: str, entry: dict[str, Any], remark: str, dry_run: b
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a rule changed or vanished without the lock file.")
-def lock(check: bool) -> None:
+@click.option("--why", default="", help="Reason, kept in the history of each rule that changed.")
+@click.option("--by", default=getpass.getuser, show_default="your user name", help="Who reviewed the change.")
+def lock(check: bool, why: str, by: str) -> None:
     """Write the versions of the rule files into rules.lock.
 
-    The file stands beside them. A version changes with the SQL, params, weight, severity, reason and lookback; what a rules
-    file sets does not count.
+    The file stands beside them, and rules.history keeps who locked each version, when and why. A version changes with the SQL,
+    params, weight, severity, reason and lookback. If a rules file has a history, versions that it makes are recorded there.
     """
-    for folder in rule_folders(read_settings()):
-        rules, path = locked_rules(folder), folder / LOCK
+    settings = read_settings()
+    book = rule_book(settings)
+    now = current_clock().now()
+    for folder in rule_folders(settings):
+        rules, path = locked_rules(folder, book.apis), folder / LOCK
         found = differences(read_lock(folder), rules)
         if check and found:
             listed = "\n".join(f"  {each}" for each in found)
             raise RuleError(f"{path} does not fit the rules:\n{listed}\nReview the change, then run `fraud rules lock`")
         if not check:
+            new = rules.items() - read_lock(folder).items()
             write_atomically(path, lock_text(rules))
+            changed = [book.rules[name].as_written for name, _ in sorted(new)]
+            if changed:
+                add_to_history(history_of_folder(folder), [record_of(rule, now, by, why.strip()) for rule in changed])
         click.echo(f"{path}: {len(rules)} rules" + ("" if check else "".join(f"\n  {each}" for each in found)))
+    if settings.rules_file is not None:
+        _lock_rules_file(settings.rules_file, book, check, record=lambda rule: record_of(rule, now, by, why.strip()))
+
+
+def _lock_rules_file(path: Path, book: RuleBook, check: bool, record: Callable[[Rule], Recorded]) -> None:
+    history = history_of_file(path)
+    if not history.exists():
+        return
+    found = unrecorded(book.rules.values(), path)
+    named = ", ".join(rule.name for rule in found)
+    if check and found:
+        raise RuleError(f"{path} changes {named} otherwise than {history} says. Review it, then run `fraud rules lock --why …`")
+    if found:
+        add_to_history(history, [record(rule) for rule in found])
+    click.echo(f"{history}: {f'{named} recorded' if found else 'nothing changed'}")
+
+
+@click.command("history")
+@click.argument("name")
+@click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="Output format; JSON has the SQL, too.")  # fmt: skip
+@warehouse_option
+def history(name: str, output: str, warehouse: str | None) -> None:
+    """Show the versions of rule NAME: who put each into force, when and why, and the days that it computed.
+
+    They are those of rules.history, of the rules file's history, and of the table rule_versions, if the warehouse exists.
+    """
+    settings = read_settings(warehouse=warehouse)
+    rule = _rule(settings, name)
+    stored = stored_versions(read_lake(settings), name) if warehouse_exists(settings.warehouse) else []
+    versions = versions_of(rule, records_of(rule, settings.rules_file), stored)
+    if output == "json":
+        click.echo(json_text([asdict(each) for each in versions], plain))
+        return
+    screen = console()
+    for each in versions:
+        fields = [each.version, each.status, f"{each.at:%Y-%m-%d %H:%M} UTC, {each.by}" if each.at else "not recorded"]
+        fields += [f"computed {each.first_day} to {each.last_day}"] if each.first_day else []
+        fields += ["in force"] if each.in_force else []
+        texts = [f"why: {each.why}"] if each.why else []
+        texts += [", ".join(f"{param} {value}" for param, value in each.params.items())] if each.params else []
+        print_record(screen, fields, [*texts, *each.findings])

@@ -21,7 +21,7 @@ from fraud_assets.cli.options import DAY, console, format_option, source_option,
 from fraud_assets.cli.records import print_record
 from fraud_assets.cli.rule_examples import test_rules
 from fraud_assets.cli.rule_near import near
-from fraud_assets.cli.rule_promotion import lock, promote
+from fraud_assets.cli.rule_promotion import history, lock, promote
 from fraud_assets.cli.rule_quality import quality
 from fraud_assets.cli.rule_trial import try_rule
 from fraud_assets.cli.safe_text import json_text, visible, write_csv
@@ -49,6 +49,7 @@ def rules() -> None:
 
 
 rules.add_command(quality)
+rules.add_command(history)
 rules.add_command(lock)
 rules.add_command(near)
 rules.add_command(promote)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 
-from fraud_assets.defs import checks, consistency_checks, coverage_checks
+from fraud_assets.defs import checks, consistency_checks, coverage_checks, gate_check
 from fraud_assets.defs.asset_specs import BACKFILL, deps, key, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
 from fraud_assets.defs.daily_results import DailyRecorder
@@ -13,20 +14,27 @@ from fraud_assets.detection import rule_facts
 from fraud_assets.detection.rule import Rule
 from fraud_assets.detection.rule_check import orphaned_tables, orphans_named
 from fraud_assets.engine.engine import Engine
-from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, RULE_VERSIONS
+from fraud_assets.workshop.versions import version_rows
 from hive_io.dagster.io_manager import WarehouseResource
 
 GROUP = "detection"
 OWNER = "team:fraud-analytics"
 
 
-def detection_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Assets of all rules that are not retired, and of the alerts."""
-    rules = [_rules_asset(engine, partitions)] if engine.book.evaluated else []
-    return [*rules, _alerts_asset(engine, partitions)]
+def detection_assets(
+    engine: Engine, partitions: dg.PartitionsDefinition, rules_file: Path | None = None
+) -> list[dg.AssetsDefinition]:
+    """Assets of all rules that are not retired, of their versions, and of the alerts.
+
+    Args:
+        rules_file: whose history says what was promoted.
+    """
+    rules = [_rules_asset(engine, partitions, rules_file)] if engine.book.evaluated else []
+    return [*rules, _versions_asset(engine, partitions, rules_file), _alerts_asset(engine, partitions)]
 
 
-def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition, rules_file: Path | None) -> dg.AssetsDefinition:
     rules = engine.book.evaluated
     tables_read = {table for rule in rules for table in engine.reads(rule.name)}
 
@@ -54,6 +62,8 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Asse
                 yield from record(result)
             yield from record(checks.has_hit(lake.warehouse, rule.table, recorder.hits, recorder.judged, span))
             yield from record(coverage_checks.could_judge(context.instance, rule.name, recorder.days))
+            if rule.status == "active":
+                yield from record(gate_check.passed_the_gate(rule, rules_file, span))
         # one query for all rules, after all are written
         pauses = consistency_checks.pauses_of(context.run.tags)
         tables = [rule.table for rule in selected]
@@ -70,6 +80,7 @@ def _rule_checks(rule: Rule, partitions: dg.PartitionsDefinition) -> list[dg.Ass
         consistency_checks.hits_spec(rule.table, partitions),
         checks.advisory(rule.name, checks.HAS_HIT, has_hit, partitions),
         coverage_checks.could_judge_spec(rule, partitions),
+        *([gate_check.passed_the_gate_spec(rule, partitions)] if rule.status == "active" else []),
     ]
 
 
@@ -101,6 +112,29 @@ def _facts(rule: Rule) -> dict[str, dg.MetadataValue]:
     fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", rule.file.text)), default=0))
     facts["SQL"] = dg.MetadataValue.md(f"{fence}sql\n{rule.file.text.strip()}\n{fence}")
     return facts
+
+
+def _versions_asset(engine: Engine, partitions: dg.PartitionsDefinition, rules_file: Path | None) -> dg.AssetsDefinition:
+    name, rules = RULE_VERSIONS.name, engine.book.evaluated
+    asset_spec = spec(RULE_VERSIONS, group=GROUP, kinds={"python", "hive"}, owner=OWNER, upsert=True)
+
+    @dg.multi_asset(
+        name=name,
+        outs={name: dg.AssetOut.from_spec(asset_spec)},
+        deps=deps(dict.fromkeys(rule.name for rule in rules)),
+        check_specs=checks.specs(RULE_VERSIONS, partitions),
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+    )
+    def asset(context: dg.AssetExecutionContext, lake: WarehouseResource) -> Iterator[object]:
+        span = span_of(context)
+        lake.warehouse.ensure_table(RULE_VERSIONS)
+        yield dg.Output(version_rows(rules, rules_file, span), name)
+        record = DailyRecorder(context)
+        for result in checks.results(lake.warehouse, RULE_VERSIONS, span):
+            yield from record(result)
+
+    return asset
 
 
 def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:

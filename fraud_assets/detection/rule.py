@@ -115,6 +115,16 @@ class Rule:
         return other
 
     @property
+    def as_written(self) -> Rule:
+        """The rule as its file says, whatever a rules file sets."""
+        meta = self.file.meta
+        stated = self.with_values({name: param.default for name, param in meta.params.items()})
+        written = replace(stated, severity=meta.severity, status=meta.status, weight=meta.weight)
+        if "types" in vars(self):
+            vars(written)["types"] = self.types
+        return written
+
+    @property
     def table(self) -> Table:
         """The table of its hits."""
         return rule_table(self.name, self.file.meta.description)

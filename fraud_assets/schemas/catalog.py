@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
-from fraud_assets.schemas.detection import FRAUD_ALERTS, SCORECARDS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import FRAUD_ALERTS, RULE_VERSIONS, SCORECARDS, TRANSACTION_SCORES
 from fraud_assets.schemas.evaluation import LABELS, RULE_QUALITY
 from fraud_assets.schemas.features import (
     CUSTOMER_AMOUNTS,
@@ -60,5 +60,15 @@ def fixed_tables(apis: Mapping[str, ApiTable] = API_TABLES) -> dict[str, Table]:
         apis: the source tables, with the columns that a source file adds.
     """
     sources = {table.name: table for api in apis.values() for table in (api.table, api.rejected, api.loads) if table}
-    others = (LISTS, DECISIONS, SCORECARDS, TRANSACTION_SCORES, FRAUD_ALERTS, RULE_QUALITY, CASES_DAILY, LATENCIES)
+    others = (
+        LISTS,
+        RULE_VERSIONS,
+        DECISIONS,
+        SCORECARDS,
+        TRANSACTION_SCORES,
+        FRAUD_ALERTS,
+        RULE_QUALITY,
+        CASES_DAILY,
+        LATENCIES,
+    )
     return {**sources, **FEATURE_TABLES, **{table.name: table for table in others}}

@@ -79,3 +79,23 @@ SCORECARDS = Table(
     key=("version",),
     description="Scorecards by the day from which each is in force: one each Monday, if enough labels were known.",
 )
+
+
+RULE_VERSIONS = Table(
+    DATABASE,
+    "rule_versions",
+    (
+        Column("rule", "STRING"),
+        Column("version", "STRING", "As `rule_version` of its hits."),
+        Column("status", "STRING", "active or shadow."),
+        Column("severity", "STRING"),
+        Column("weight", "DOUBLE"),
+        Column("params", "STRING", "Params in force, as JSON."),
+        Column("query", "STRING", "The SELECT of the rule file, in HiveQL."),
+        Column("changed_at", "TIMESTAMP", "When the version was locked or promoted, UTC; NULL if nobody recorded it."),
+        Column("changed_by", "STRING", "Who did it."),
+        Column("reason", "STRING", "Why."),
+    ),
+    key=("rule", "version", "status"),
+    description="The versions of rules that computed a day. Rows are added by key: one day can have had several versions.",
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -227,13 +227,7 @@ def read_examples(rule: Rule) -> Examples | None:
         problems = [f"{path}:{_line(text, lines, e['loc'])}: {'.'.join(map(str, e['loc']))}: {validation_message(e)}"
                     for e in error.errors()]  # fmt: skip
         raise RuleError("\n".join(dict.fromkeys(problems))) from None
-    meta = rule.file.meta
-    stated = replace(
-        rule.with_values({name: param.default for name, param in meta.params.items()}),
-        severity=meta.severity,
-        status=meta.status,
-        weight=meta.weight,
-    )
+    stated = rule.as_written
     vars(stated)["types"] = rule.types
     examples: list[Example] = []
     for written, line in zip(file.examples, lines, strict=True):

@@ -30,7 +30,7 @@ def locked_rules(folder: Path, apis: Mapping[str, ApiTable] = API_TABLES) -> dic
         RuleError: a rule file is not valid.
     """
     rules = [read_rule(path, Overrides(), apis) for path in sorted(folder.glob("*.sql"))]
-    return {rule.name: _entry(rule) for rule in rules}
+    return {rule.name: entry_of(rule) for rule in rules}
 
 
 def lock_text(rules: Locked) -> str:
@@ -73,5 +73,6 @@ def _differences(locked: Locked, rules: Locked) -> Iterable[str]:
             yield f"{name} is locked as {locked[name]}, and is {rules[name]}"
 
 
-def _entry(rule: Rule) -> str:
+def entry_of(rule: Rule) -> str:
+    """`version status` of a rule."""
     return f"{rule.version} {rule.status}"

@@ -299,6 +299,7 @@ def test_every_command_that_takes_a_warehouse_is_known_to_read_or_to_write() -> 
         "lists show",
         "rejected list",
         "rules check",
+        "rules history",
         "rules near",
         "rules promote",
         "rules quality",

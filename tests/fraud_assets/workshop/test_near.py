@@ -26,7 +26,10 @@ HEAD = """\
 -- reason: "{amount}"
 -- source: x
 """
-SELECT = "SELECT t.transaction_id, t.customer_id, t.event_time, %s AS hit, t.amount, 7 AS distance, CAST(:limit AS DECIMAL(18,2)) AS lim FROM transactions t"
+SELECT = """\
+SELECT t.transaction_id, t.customer_id, t.event_time, %s AS hit, t.amount, 7 AS distance, CAST(:limit AS DECIMAL(18,2)) AS lim
+FROM transactions t
+"""
 
 
 def found(lake: EmbeddedWarehouse, folder: Path, hit: str, within: float = 0.2) -> dict[str, float]:
