@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import shlex
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,22 +14,26 @@ import pytest
 
 from fraud_assets.cli.rule_trial import try_rule
 from fraud_assets.clock import Clock
+from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.catalog import FEATURE_TABLES
 from fraud_assets.schemas.detection import FRAUD_ALERTS
+from fraud_assets.workshop.examples import read_examples
+from fraud_assets.workshop.mutants import mutate
 from hive_io import EmbeddedWarehouse
 from tests.fraud_assets.cli.test_main import fraud, refused
 from tests.fraud_fixtures import all_tables, book_with, compute, judge, transaction
 
+EXAMPLE_RULES = Path(__file__).parent.parent / "examples" / "rules"
 TEXT = (Path(__file__).parent.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
 FOUND: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
-SQL, ERROR, EXAMPLES, UNNOTICED, TRIALS, OVERRIDE, LISTS = (text for _, text in FOUND)
+BEGIN, SQL, ERROR, EXAMPLES, UNNOTICED, TRIALS, OVERRIDE, LISTS = (text for _, text in FOUND)
 FILE = "round_amounts.sql"
 ROWS = [transaction("999", amount="999.00"), transaction("1000", amount="1000.00"), transaction("1000.50", amount="1000.50")]
 
 
 def test_the_blocks_are_the_ones_tested_here() -> None:
-    assert [kind for kind, _ in FOUND] == ["sql", "text", "yaml", "text", "console", "yaml", "console"]
+    assert [kind for kind, _ in FOUND] == ["console", "sql", "text", "yaml", "text", "console", "yaml", "console"]
 
 
 def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Path) -> None:
@@ -91,3 +96,30 @@ def test_the_commands_about_lists_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "all pass" in fraud("rules", "test", "stolen_card_used").stdout
     [entry] = json.loads(fraud("lists", "show", "--format", "json", clock=clock).stdout)
     assert entry["value"] == "tok_12"
+
+
+def test_the_first_commands_run_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in BEGIN.strip().splitlines():
+        if line.startswith("fraud "):
+            result = fraud(*shlex.split(line)[1:])
+            assert result.exit_code == 0, result.output
+        elif line.startswith("export "):
+            for word in line.split()[1:]:
+                monkeypatch.setenv(*word.split("="))
+        else:
+            subprocess.run(line, shell=True, check=True)
+    assert "1 of them in rules" in result.stdout
+    assert "merchant_key STRING" in " ".join(fraud("rules", "tables", "transactions").stdout.split())
+    assert "email" not in fraud("rules", "tables", "customers").stdout
+    assert "may read" in refused(fraud("rules", "tables", "fraud_alerts"))
+    (tmp_path / "rules.yaml").unlink()
+    assert "an empty one will do" in refused(fraud("rules", "list"))
+
+
+@pytest.mark.parametrize("name", ["shared_amount", "night_abroad"])
+def test_the_examples_of_complete_rules_notice_every_mistake(name: str) -> None:
+    examples = read_examples(read_rule_book(EXAMPLE_RULES).rules[name])
+    assert examples is not None and examples.failures() == []
+    assert examples.bounded == {*examples.rule.file.meta.params}
+    assert [mutant.change for mutant in mutate(examples).unnoticed] == []

@@ -28,9 +28,9 @@ from fraud_assets.cli.safe_text import json_text, visible, write_csv
 from fraud_assets.configured_rules import rule_book
 from fraud_assets.detection import rule_facts
 from fraud_assets.detection.overrides import Status
-from fraud_assets.detection.rule import SEVERITIES, Rule
+from fraud_assets.detection.rule import SEVERITIES, Rule, readable
 from fraud_assets.detection.rule_book import RuleBook, read_rule_book
-from fraud_assets.detection.rule_check import orphaned_tables, orphans_named
+from fraud_assets.detection.rule_check import READABLE, orphaned_tables, orphans_named
 from fraud_assets.detection.rule_pages import lagging, pages, write_pages
 from fraud_assets.detection.scaffold import ListRead, write_scaffold
 from fraud_assets.engine.engine import Engine
@@ -38,8 +38,9 @@ from fraud_assets.engine.plan_check import check_plans
 from fraud_assets.errors import ListError, RuleError
 from fraud_assets.lists.files import check_name, read_lists
 from fraud_assets.lists.keys import COLUMNS, KEYS, ONE_AT_A_TIME
+from fraud_assets.schemas.catalog import fixed_tables
 from fraud_assets.settings import Settings, read_settings
-from hive_io import Span
+from hive_io import PARTITION, Span
 from hive_io.locations import warehouse_exists
 
 
@@ -183,7 +184,29 @@ def check(folder: Path | None, source: Path | None, warehouse: str | None) -> No
             missing = ", ".join(sorted(found.waiting))
             click.echo(f"Rules that read {missing} were not planned: these do not exist yet", err=True)
         click.echo(f"The warehouse can run {len(found.planned)} of {len(book.evaluated)} rules", err=True)
-    click.echo(f"{len(book.rules)} rules and {len(book.features)} features are valid")
+    own = settings.rules_folder if folder is None else None
+    count = sum(rule.file.path.parent == own for rule in book.rules.values())
+    of_own = f", {count} of them in {own}" if own else ""
+    click.echo(f"{len(book.rules)} rules and {len(book.features)} features are valid{of_own}")
+
+
+@rules.command("tables")
+@click.argument("name", required=False)
+def tables_read(name: str | None) -> None:
+    """Show the tables that a rule may read, or the columns of table NAME.
+
+    Extra columns of the source file that FRAUD_SOURCE names are among them.
+    """
+    tables = readable(fixed_tables(rule_book(read_settings()).apis))
+    if name is None:
+        for each in sorted(READABLE):
+            print_record(console(), [each], [tables[each].description])
+        return
+    if name not in READABLE:
+        raise RuleError(f"A rule cannot read {name}; it may read {', '.join(sorted(READABLE))}")
+    for column in tables[name].columns:
+        print_record(console(), [column.name, column.type], [column.description] if column.description else [])
+    print_record(console(), [PARTITION, "STRING"], ["The day in UTC, such as 2026-01-31."])
 
 
 @rules.command()

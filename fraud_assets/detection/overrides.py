@@ -84,6 +84,8 @@ def read_overrides(path: Path) -> Overrides:
     try:
         text = path.read_text(encoding="utf-8")
         data = bounded_yaml.load(text) or {}
+    except FileNotFoundError:
+        raise RuleError(f"{path}: FRAUD_RULES_FILE names a file that does not exist; create it, an empty one will do") from None
     except OSError as error:
         raise RuleError(f"{path}: cannot read the rules file named by FRAUD_RULES_FILE: {error.strerror}") from None
     except UnicodeDecodeError as error:

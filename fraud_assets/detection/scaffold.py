@@ -187,7 +187,10 @@ def write_scaffold(
     if folder is not None and not folder.is_dir():
         raise RuleError(f"{folder} is not a folder; create it, or name another in FRAUD_RULES_FOLDER")
     if not rule.parent.is_dir():
-        raise RuleError(f"{checkout} is not a checkout of this project; name one with --folder (it has fraud_assets/rules)")
+        raise RuleError(
+            f"{checkout} is not a checkout of this project; name the folder of your own rules in FRAUD_RULES_FOLDER, "
+            "or a checkout with --folder (it has fraud_assets/rules)"
+        )
     words = {"name": name, "title": name.replace("_", " ").strip().capitalize()}
     text, examples_text = _RULE, _EXAMPLES
     if listed is not None:

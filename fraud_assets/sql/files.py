@@ -239,7 +239,8 @@ def validation_message(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return "required, but missing"
     if error["type"] == "extra_forbidden":
-        return "unknown key"
+        # `{description: Hour, in UTC}` has the key `in UTC`
+        return "unknown key" + ("; put a text with a comma into quotes" if error["input"] is None else "")
     expected = "expected a number" if error["type"] in ("less_than", "greater_than") else "expected"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", expected)
     # the messages of params name the value; their input is the whole param
