@@ -27,13 +27,13 @@ from tests.fraud_fixtures import all_tables, book_with, compute, judge, transact
 EXAMPLE_RULES = Path(__file__).parent.parent / "examples" / "rules"
 TEXT = (Path(__file__).parent.parent / "docs" / "write-a-rule.md").read_text(encoding="utf-8")
 FOUND: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
-BEGIN, SQL, ERROR, EXAMPLES, UNNOTICED, TRIALS, OVERRIDE, LISTS = (text for _, text in FOUND)
+BEGIN, SQL, ERROR, EXAMPLES, UNNOTICED, EQUIVALENT, TRIALS, OVERRIDE, LISTS = (text for _, text in FOUND)
 FILE = "round_amounts.sql"
 ROWS = [transaction("999", amount="999.00"), transaction("1000", amount="1000.00"), transaction("1000.50", amount="1000.50")]
 
 
 def test_the_blocks_are_the_ones_tested_here() -> None:
-    assert [kind for kind, _ in FOUND] == ["console", "sql", "text", "yaml", "text", "console", "yaml", "console"]
+    assert [kind for kind, _ in FOUND] == ["console", "sql", "text", "yaml", "text", "yaml", "console", "yaml", "console"]
 
 
 def test_a_new_file_is_a_rule_that_alerts(lake: EmbeddedWarehouse, tmp_path: Path) -> None:

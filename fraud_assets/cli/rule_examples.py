@@ -84,6 +84,9 @@ def _print(each: Tested) -> None:
     for mutant in each.mutation.unnoticed if each.mutation else ():
         click.echo(visible(f"  {each.rule.file.path}:{mutant.line}: nothing would notice {mutant.change}"))
 
+    for change in each.mutation.stale if each.mutation else ():
+        click.echo(visible(f"  {examples_file(each.rule)}: listed as equivalent, but noticed or not there: {change}"))
+
 
 def _line(each: Tested) -> str:
     if each.examples is None:
@@ -93,6 +96,8 @@ def _line(each: Tested) -> str:
     if each.mutation and each.mutation.share is not None:
         noticed = each.mutation.mutants - len(each.mutation.unnoticed)
         line += f"; {noticed} of {each.mutation.mutants} mistakes noticed ({each.mutation.share:.0%})"
+        if each.mutation.equivalent:
+            line += f", {each.mutation.equivalent} change nothing"
     if bare := [param for param in each.rule.file.meta.params if param not in each.examples.bounded]:
         line += f"; no boundary of {', '.join(bare)}"
     return line
@@ -109,5 +114,7 @@ def _as_json(each: Tested) -> dict[str, Any]:
     }
     if each.mutation:
         row["mutants"] = each.mutation.mutants
+        row["equivalent"] = each.mutation.equivalent
+        row["stale"] = [*each.mutation.stale]
         row["unnoticed"] = [{"line": mutant.line, "change": mutant.change} for mutant in each.mutation.unnoticed]
     return row

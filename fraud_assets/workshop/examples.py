@@ -92,10 +92,27 @@ class _Example(BaseModel):
     expect: Annotated[dict[str, Literal["hit", "no hit", "not judged"] | ExpectedHit], Field(min_length=1)]
 
 
+class Equivalent(BaseModel):
+    """A mistake in the rule that changes no result, so that no example can notice it.
+
+    Attributes:
+        change: as `fraud rules test --mutate` names it.
+        line: of the rule file; None for every place of this change.
+        why: the reason why it changes nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    change: str
+    line: int | None = None
+    why: Annotated[str, Field(min_length=1)]
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     day: dt.date = DEFAULT_DAY
+    equivalent: tuple[Equivalent, ...] = ()
     defaults: dict[str, Row] = {}
     examples: Annotated[list[_Example], Field(min_length=1)]
 
@@ -132,12 +149,14 @@ class Examples:
         path: their file.
         rule: with the params of its file, on which examples build.
         bounded: params that an example has the boundary of.
+        equivalent: mistakes that change no result.
     """
 
     path: Path
     rule: Rule
     examples: Sequence[Example]
     bounded: frozenset[str]
+    equivalent: Sequence[Equivalent] = ()
 
     @cached_property
     def _tables(self) -> dict[str, Table]:
@@ -235,7 +254,8 @@ def read_examples(rule: Rule) -> Examples | None:
             examples += _made(written, line, stated, file)
         except ValueError as error:
             raise RuleError(f"{path}:{line}: {written.example}: {error}") from None
-    return Examples(path, stated, examples, frozenset(e.boundary.param for e in file.examples if e.boundary))
+    bounded = frozenset(each.boundary.param for each in file.examples if each.boundary)
+    return Examples(path, stated, examples, bounded, file.equivalent)
 
 
 def _lines(text: str) -> list[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from fraud_assets.sql.files import line_of
-from fraud_assets.workshop.examples import Examples
+from fraud_assets.workshop.examples import Equivalent, Examples
 from hive_io import QueryError
 
 _COMPARISONS: dict[type[exp.Binary], type[exp.Binary]] = {
@@ -60,13 +60,17 @@ class Mutation:
 
     Attributes:
         rule: its name.
-        mutants: how many the engine could run.
+        mutants: how many the engine could run, without equivalent ones.
         unnoticed: those with which every example still passes.
+        equivalent: how many others the file with the examples says change no result.
+        stale: changes that it says so of, although there is no such mutant, or an example notices it.
     """
 
     rule: str
     mutants: int
     unnoticed: Sequence[Mutant]
+    equivalent: int = 0
+    stale: Sequence[str] = ()
 
     @property
     def share(self) -> float | None:
@@ -76,16 +80,23 @@ class Mutation:
 
 def mutate(examples: Examples) -> Mutation:
     """Run the examples on each mutant of their rule. They must pass on the rule itself."""
-    ran, unnoticed = 0, []
+    ran, unnoticed, equivalent = 0, [], []
+    used: set[Equivalent] = set()
     for mutant in mutants(examples.rule.file.tree(), examples.rule.file.select_line):
         try:
             failed = examples.failures(mutant.select)
         except QueryError:
             continue  # the mistake gives no valid query, so nobody can make it
+        known = [each for each in examples.equivalent if each.change == mutant.change and each.line in (None, mutant.line)]
+        if known and not failed:
+            equivalent.append(mutant)
+            used.update(known)
+            continue
         ran += 1
         if not failed:
             unnoticed.append(mutant)
-    return Mutation(examples.rule.name, ran, unnoticed)
+    stale = [each.change for each in examples.equivalent if each not in used]
+    return Mutation(examples.rule.name, ran, unnoticed, len(equivalent), stale)
 
 
 def mutants(tree: exp.Query, first_line: int = 1) -> Iterator[Mutant]:

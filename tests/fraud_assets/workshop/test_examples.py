@@ -164,6 +164,19 @@ def test_each_mistake_that_no_example_notices_is_shown(write: Write) -> None:
     assert "t.amount > :least" in mutant.select.sql("hive")
 
 
+def test_a_mistake_that_changes_nothing_is_named_and_not_counted(write: Write) -> None:
+    weak = EXAMPLES.replace("amount: 100.00}", "amount: 100.01}").replace("{hit: 100.00 is at least 100, weight: 0.1}", "hit")
+    named = "equivalent:\n- {change: '> for >= in t.amount >= :least', why: no amount is exactly the limit}\n"
+    found = mutate(read(write(named + weak)))
+    assert (found.mutants, found.share, found.unnoticed, found.equivalent, found.stale) == (1, 1.0, [], 1, [])
+    elsewhere = named.replace("why:", "line: 9, why:")
+    found = mutate(read(write(elsewhere + weak)))
+    assert (found.mutants, found.share, found.equivalent, found.stale) == (2, 0.5, 0, ["> for >= in t.amount >= :least"])
+    noticed = mutate(read(write(named + EXAMPLES)))
+    assert (noticed.mutants, noticed.share, noticed.equivalent) == (2, 1.0, 0)
+    assert noticed.stale == ["> for >= in t.amount >= :least"], "an example notices it"
+
+
 def test_the_command(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = fraud("rules", "test", "high_value", "--mutate")
     assert passed.exit_code == 0 and "high_value: 4 examples, all pass; 5 of 5 mistakes noticed (100%)" in passed.stdout
