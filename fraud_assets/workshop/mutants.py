@@ -141,7 +141,9 @@ def _changes_of(node: exp.Expr) -> Iterator[Change]:
 
 
 def _is_compared(node: exp.Expr) -> bool:
-    """True if a number is a part of a comparison."""
+    """True if a number is a part of a comparison, and not of a type such as DECIMAL(18,2)."""
+    if node.find_ancestor(exp.DataType) is not None:
+        return False
     around = node.find_ancestor(exp.Query, *_COMPARISONS)
     return around is not None and not isinstance(around, exp.Query)
 
