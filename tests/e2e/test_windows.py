@@ -14,10 +14,14 @@ from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.refresh import refresh
 from fraud_assets.evaluation.daily_quality import daily_quality
 from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.lists.rows import list_rows
 from fraud_assets.runs.batch import run_days
 from fraud_assets.schemas.cases import CASES_DAILY
+from fraud_assets.schemas.detection import RULE_VERSIONS
 from fraud_assets.schemas.evaluation import RULE_QUALITY
+from fraud_assets.schemas.lists import LISTS
 from fraud_assets.settings import read_settings
+from fraud_assets.workshop.versions import version_rows
 from hive_io import EmbeddedWarehouse, Span
 from mock_sources import Faults, LabelledReplay, Source, World, running
 from tests.e2e.lakes import Rows, assert_same, labelled_file, rows_of
@@ -94,9 +98,12 @@ def _three_ways(source: Source, folder: Path, by_the_hour: Span) -> dict[str, Ro
             if way != "range":
                 # only runs have the desk's days
                 lake.ensure_table(CASES_DAILY)
-                # only runs measure the rules: by day, to be compared with the range
+                # only runs read lists, keep versions and measure the rules: by day, to be compared with the range
                 for day in WEEK.each_day():
                     one = Span.days(day, day)
+                    lake.replace(LISTS, list_rows([], lake, one), one)
+                    lake.ensure_table(RULE_VERSIONS)
+                    lake.upsert(RULE_VERSIONS, version_rows(engine.book.evaluated, None, one))
                     lake.replace(RULE_QUALITY, daily_quality(lake, engine.book.evaluated, one).rows, one)
             results[way] = rows_of(lake)
     return results

@@ -22,12 +22,16 @@ from fraud_assets.evaluation.daily_quality import daily_quality, recent_hits
 from fraud_assets.evaluation.protocol import evaluate_ranking, known_frauds
 from fraud_assets.evaluation.rule_quality import read_facts
 from fraud_assets.ingestion.http_source import SourceClient
+from fraud_assets.lists.rows import list_rows
 from fraud_assets.live.latencies import Latencies
 from fraud_assets.runs.batch import run_days
 from fraud_assets.schemas.cases import CASES_DAILY
+from fraud_assets.schemas.detection import RULE_VERSIONS
 from fraud_assets.schemas.evaluation import LABELS, RULE_QUALITY
 from fraud_assets.schemas.features import DECIDED_TRANSACTIONS
+from fraud_assets.schemas.lists import LISTS
 from fraud_assets.settings import read_settings
+from fraud_assets.workshop.versions import version_rows
 from hive_io import EmbeddedWarehouse, HiveServer, HiveServer2Warehouse, Span, Warehouse
 from mock_sources import Faults, World, running
 from tests.e2e.lakes import assert_parity
@@ -77,7 +81,10 @@ def test_features_rules_and_alerts(
             settings = read_settings(warehouse=pytestconfig.getoption("--hiveserver2"), source_url=url, rejected_limit=1.0)
             run_days(settings, WEEK)
             refresh(engine, client, embedded, WEEK, 1.0)
-            # only runs measure the rules
+            # only runs read lists, keep versions and measure the rules
+            embedded.replace(LISTS, list_rows([], embedded, WEEK), WEEK)
+            embedded.ensure_table(RULE_VERSIONS)
+            embedded.upsert(RULE_VERSIONS, version_rows(engine.book.evaluated, None, WEEK))
             embedded.replace(RULE_QUALITY, daily_quality(embedded, engine.book.evaluated, WEEK).rows, WEEK)
             embedded.ensure_table(CASES_DAILY)
             decide(engine, tmp_path, embedded, remote)
