@@ -52,9 +52,9 @@ def near(
     output: str,
     warehouse: str | None,
 ) -> None:
-    """Show transactions that came close to a hit of rule NAME, the closest first.
+    """Show transactions that came close to a hit of rule NAME.
 
-    Customers whose last near misses, three at least, came closer each time are named first. Of conditions that must all hold,
+    The closest come first. Customers whose last near misses, three at least, came closer each time are named first. Of conditions that must all hold,
     the farthest counts; of alternatives, the nearest. It reads stored transactions and features, and writes nothing.
     """
     settings = read_settings(warehouse=warehouse)

@@ -203,9 +203,9 @@ def _lock_rules_file(path: Path, book: RuleBook, check: bool, record: Callable[[
               help="Output format; JSON has the SQL, too.")  # fmt: skip
 @warehouse_option
 def history(name: str, output: str, warehouse: str | None) -> None:
-    """Show the versions of rule NAME: who put each into force, when and why, and the days that it computed.
+    """Show the versions of rule NAME, with who, when and why.
 
-    They are those of rules.history, of the rules file's history, and of the table rule_versions, if the warehouse exists.
+    It also shows the days that each computed. The versions are those of rules.history, of the rules file's history, and of the table rule_versions, if the warehouse exists.
     """
     settings = read_settings(warehouse=warehouse)
     rule = _rule(settings, name)

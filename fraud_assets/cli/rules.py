@@ -193,7 +193,7 @@ def check(folder: Path | None, source: Path | None, warehouse: str | None) -> No
 @rules.command("tables")
 @click.argument("name", required=False)
 def tables_read(name: str | None) -> None:
-    """Show the tables that a rule may read, or the columns of table NAME.
+    """Show the tables that a rule may read, or one's columns.
 
     Extra columns of the source file that FRAUD_SOURCE names are among them.
     """
