@@ -54,8 +54,9 @@ def near(
 ) -> None:
     """Show transactions that came close to a hit of rule NAME.
 
-    The closest come first. Customers whose last near misses, three at least, came closer each time are named first. Of conditions that must all hold,
-    the farthest counts; of alternatives, the nearest. It reads stored transactions and features, and writes nothing.
+    The closest come first. Customers whose last near misses, three at least, came closer each time are named before them. Of
+    conditions that must all hold, the farthest counts; of alternatives, the nearest. It reads stored transactions and features,
+    and writes nothing.
     """
     settings = read_settings(warehouse=warehouse)
     lake, book = read_lake(settings), rule_book(settings)

@@ -205,7 +205,8 @@ def _lock_rules_file(path: Path, book: RuleBook, check: bool, record: Callable[[
 def history(name: str, output: str, warehouse: str | None) -> None:
     """Show the versions of rule NAME, with who, when and why.
 
-    It also shows the days that each computed. The versions are those of rules.history, of the rules file's history, and of the table rule_versions, if the warehouse exists.
+    It also shows the days that each computed. The versions are those of rules.history, of the rules file's history, and of the
+    table rule_versions, if the warehouse exists.
     """
     settings = read_settings(warehouse=warehouse)
     rule = _rule(settings, name)
