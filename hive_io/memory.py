@@ -32,7 +32,7 @@ class MemoryTables:
         self._duckdb.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
         if memory_limit:
             self._duckdb.execute("SET memory_limit = $limit", {"limit": memory_limit})
-        self._prepared: dict[str, _Prepared] = {}
+        self._prepared: dict[str, TimedQuery] = {}
 
     def close(self) -> None:
         """Release the memory."""
@@ -73,20 +73,12 @@ class MemoryTables:
             for name in relations:
                 self._duckdb.unregister(name)
 
-    def prepare(
-        self,
-        name: str,
-        build: Callable[[Span], HiveQL],
-        day: dt.date,
-        where: str = "TRUE",
-        instead: Mapping[str, str] | None = None,
-    ) -> None:
-        """Translate and plan a query, to be run for spans within a day.
+    def translate(self, build: Callable[[Span], HiveQL], day: dt.date, instead: Mapping[str, str] | None = None) -> TimedQuery:
+        """Translate a query that is to be run for spans within a day.
 
         Args:
             build: the query for a span. Queries of two spans of the day may differ in nothing but in times that are some
                 fixed duration away from the start or the end of the span.
-            where: a condition of DuckDB on the result.
             instead: names of tables to read in the place of those that the query names.
 
         Raises:
@@ -97,16 +89,24 @@ class MemoryTables:
         def relation(table: str) -> str:
             return others.get(table, table)
 
-        def translated(span: Span) -> str:
-            return to_duckdb(build(span).bound(), relation, columns_of(self._duckdb, relation))
+        first, second = _spans_of(day)
+        tree = build(first).bound()
+        if _timed(tree.sql("hive"), first) != _timed(build(second).bound().sql("hive"), second):
+            raise QueryError("The query for a part of a day depends on more than how far its times are from the part's edges")
+        return _timed(to_duckdb(tree, relation, columns_of(self._duckdb, relation)), first)
 
-        made = _timed(translated, day)
+    def prepare(self, name: str, query: TimedQuery, where: str = "TRUE") -> None:
+        """Let DuckDB plan a query of these tables.
+
+        Args:
+            where: a condition of DuckDB on the result.
+        """
         statement = quoted(f"prepared {name}")
         with _errors(name):
             if name in self._prepared:
                 self._duckdb.execute(f"DEALLOCATE {statement}")
-            self._duckdb.execute(f"PREPARE {statement} AS SELECT * FROM ({made.sql}) AS prepared WHERE {where}")
-        self._prepared[name] = made
+            self._duckdb.execute(f"PREPARE {statement} AS SELECT * FROM ({query.sql}) AS prepared WHERE {where}")
+        self._prepared[name] = query
 
     def query(self, name: str, span: Span) -> pa.Table:
         """The result of a prepared query for a span."""
@@ -116,7 +116,7 @@ class MemoryTables:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class TimedQuery:
     """A query of DuckDB with parameters for times.
 
     Attributes:
@@ -127,27 +127,27 @@ class _Prepared:
     params: Mapping[str, tuple[bool, dt.timedelta]]
 
     def values(self, span: Span) -> dict[str, str]:
+        """The text of each parameter for a span."""
         return {
-            name: _written((span.start if from_start else span.end) + after)
-            for name, (from_start, after) in self.params.items()
+            name: _written((span.start if at_start else span.end) + after) for name, (at_start, after) in self.params.items()
         }
 
 
-def _timed(translated: Callable[[Span], str], day: dt.date) -> _Prepared:
-    """The query with parameters in the place of times that move with the span."""
+def _spans_of(day: dt.date) -> tuple[Span, Span]:
+    """Two spans of a day whose edges can be told from all other times of a query: none names these microseconds.
+
+    They start just after midnight: a lookback then reaches back as many days as it can.
+    """
     midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
-    # just after midnight: a lookback then reaches back as many days as it can. No query names these microseconds
-    spans = [
+    one, other = (
         Span(midnight + start * _MICROSECOND, midnight + end * _MICROSECOND)
         for start, end in ((111_113, 86_399_222_221), (111_127, 86_399_222_237))
-    ]
-    first, second = (_parameterized(translated(span), span) for span in spans)
-    if first != second:
-        raise QueryError("The query for a part of a day depends on more than the distance of its times from the part's edges")
-    return first
+    )
+    return one, other
 
 
-def _parameterized(sql: str, span: Span) -> _Prepared:
+def _timed(sql: str, span: Span) -> TimedQuery:
+    """The query with parameters in the place of times that move with the span."""
     params: dict[tuple[bool, dt.timedelta], str] = {}
 
     def param(found: re.Match[str]) -> str:
@@ -159,7 +159,7 @@ def _parameterized(sql: str, span: Span) -> _Prepared:
         return found[0]
 
     replaced = _TIME.sub(param, sql)
-    return _Prepared(replaced, {name: place for place, name in params.items()})
+    return TimedQuery(replaced, {name: place for place, name in params.items()})
 
 
 def _written(time: dt.datetime) -> str:

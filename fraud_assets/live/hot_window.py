@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +22,7 @@ from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
-from hive_io.memory import MemoryTables
+from hive_io.memory import MemoryTables, TimedQuery
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _HELD = "held"
@@ -71,8 +72,12 @@ class HotWindow:
         self._memory: MemoryTables | None = None
         self._hit: dict[str, set[str]] = {}
         """Transactions of the day with a hit, by rule, and those with an alert."""
+        self._translated: dict[str, TimedQuery] = {}
+        self._translated_for: dt.date | None = None
         self._columns: list[str] = []
         """The columns of transactions that a query uses."""
+        self._reads: set[str] = set()
+        """The tables that queries read, and that none of them computes."""
         self.day: dt.date | None = None
         """The day that can be judged; None if nothing is in memory."""
 
@@ -98,11 +103,12 @@ class HotWindow:
         self.forget()
         memory = MemoryTables()
         both = Span(_midnight(day) - self._lookback, _midnight(day) + dt.timedelta(days=1))
-        queries = {name: self._engine.data(name, Span.days(day, day), self._warehouse) for name in self._computed}
-        needed = set(self._engine.tables["transactions"].column_types) & _columns_of(queries.values())
-        columns = [name for name in self._engine.tables["transactions"].column_types if name in needed | set(_KEYS)]
-        held = self._warehouse.read(_POLLED, columns, both)
-        self._columns = columns
+        if not self._reads:
+            queries = [self._query(name, Span.days(day, day)) for name in self._computed]
+            needed = _columns_of(queries) | set(_KEYS)
+            self._columns = [name for name in self._engine.tables["transactions"].column_types if name in needed]
+            self._reads = _tables_of(queries) - {TRANSACTIONS.table.name, *self._computed, *self.elsewhere}
+        held = self._warehouse.read(_POLLED, self._columns, both)
         memory.put(_HELD, held, key="transaction_id")
         memory.put(_POLLED, held.schema.empty_table())
         for name in (TRANSACTION_FEATURES.name, TRANSACTION_SCORES.name):
@@ -112,11 +118,17 @@ class HotWindow:
             hits = self._read(name, Span.days(day, day))
             memory.put(self._engine.tables[name].full_name, hits, key="transaction_id")
             self._hit[name] = set(hits.column("transaction_id").to_pylist())
-        for name in sorted(_tables_of(queries.values()) - {TRANSACTIONS.table.name, *self._computed, *self.elsewhere}):
+        for name in sorted(self._reads):
             memory.put(self._engine.tables[name].full_name, self._read(name, both))
         memory.put("affected", pa.table({"transaction_id": pa.array([], pa.string())}))
+        if self._translated_for != day:
+            self._translated, self._translated_for = {}, day
+        # its query has the points of the card in force, which a run may have learned anew
+        self._translated.pop(TRANSACTION_SCORES.name, None)
         for name in self._computed:
-            memory.prepare(name, lambda span, name=name: self._query(name, span), day, _OF_AFFECTED)  # type: ignore[misc]
+            if name not in self._translated:
+                self._translated[name] = memory.translate(partial(self._query, name), day)
+            memory.prepare(name, self._translated[name], _OF_AFFECTED)
         self._memory, self.day = memory, day
 
     def _read(self, name: str, span: Span) -> pa.Table:

@@ -39,14 +39,14 @@ def memory() -> MemoryTables:
 def test_a_prepared_query_is_that_of_the_warehouse(memory: MemoryTables, tmp_path: Path, span: Span) -> None:
     lake = EmbeddedWarehouse(tmp_path)
     lake.replace(PAYMENTS, ROWS, days(1, 2))
-    memory.prepare("recent", since_an_hour_before, day(2))
+    memory.prepare("recent", memory.translate(since_an_hour_before, day(2)))
     found = memory.query("recent", span)
     assert ids(found) == ids(lake.query(since_an_hour_before(span)))
     assert found.schema.field("amount").type == pa.decimal128(18, 2)
 
 
 def test_a_prepared_query_sees_rows_that_came_later(memory: MemoryTables) -> None:
-    memory.prepare("recent", since_an_hour_before, day(2))
+    memory.prepare("recent", memory.translate(since_an_hour_before, day(2)))
     memory.add(PAYMENTS.full_name, payments(payment("new", at(2, 7, 30))))
     memory.run('DELETE FROM "fintech.payments" WHERE id = $$p07$$')
     assert ids(memory.query("recent", Span(at(2, 7), at(2, 8)))) == ["new", "p06"]
@@ -54,7 +54,8 @@ def test_a_prepared_query_sees_rows_that_came_later(memory: MemoryTables) -> Non
 
 def test_a_condition_on_the_result_and_another_table(memory: MemoryTables) -> None:
     memory.put("few", payments(payment("a", at(2, 7)), payment("b", at(2, 7))))
-    memory.prepare("recent", since_an_hour_before, day(2), "id <> 'b'", instead={PAYMENTS.full_name: "few"})
+    query = memory.translate(since_an_hour_before, day(2), instead={PAYMENTS.full_name: "few"})
+    memory.prepare("recent", query, "id <> 'b'")
     assert ids(memory.query("recent", Span(at(2, 7), at(2, 8)))) == ["a"]
 
 
@@ -64,7 +65,7 @@ def test_a_query_that_depends_on_more_than_the_edges_is_refused(memory: MemoryTa
         return HiveQL("SELECT id FROM fintech.payments WHERE UNIX_MICROS(at) > :length", {"length": length})
 
     with pytest.raises(QueryError, match="depends on more"):
-        memory.prepare("by length", by_length, day(2))
+        memory.translate(by_length, day(2))
 
 
 def test_a_key_is_held_once(memory: MemoryTables) -> None:
@@ -72,7 +73,7 @@ def test_a_key_is_held_once(memory: MemoryTables) -> None:
     with pytest.raises(QueryError, match="ConstraintException"):
         memory.add("keyed", payments(payment("a", at(2, 8))))
     memory.run("INSERT OR REPLACE INTO keyed BY NAME SELECT * FROM rows", rows=payments(payment("a", at(2, 9))))
-    assert memory.run("SELECT at FROM keyed").column(0).to_pylist() == [at(2, 9).replace(tzinfo=None)]
+    assert memory.run('SELECT "at" FROM keyed').column(0).to_pylist() == [at(2, 9).replace(tzinfo=None)]
 
 
 def test_rows_are_not_shown_in_errors(memory: MemoryTables) -> None:
