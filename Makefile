@@ -12,7 +12,7 @@ AIRFLOW3 := build/airflow3
 AIRFLOW2 := build/airflow2
 ROUND_TRIP := build/dagster-airflow
 
-.PHONY: demo demo-hive test test-slow test-long test-hive test-hive-short test-apache-hive test-spark test-airflow test-airflow-short ui lint format clean
+.PHONY: demo demo-hive test test-slow test-long test-hive test-hive-short test-apache-hive test-spark test-kafka test-airflow test-airflow-short ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
@@ -43,6 +43,9 @@ test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 
 
 test-spark: $(READY) $(SPARK)/.ready  ## on Spark's Thrift Server; needs Java 17
 	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python $(HIVE_TESTS) -k 'not embedded'
+
+test-kafka: $(READY)  ## topics as a source, on Apache Kafka, which Maven brings; needs Java 17
+	$(BIN)/python -m tests.services.kafka build/kafka/jars -m kafka tests/fraud_assets
 
 test-airflow: $(READY) $(AIRFLOW3)/.ready $(AIRFLOW2)/.ready $(ROUND_TRIP)/.ready  ## real Airflow 3.3 and 2.11, with schedulers
 	for python in $(AIRFLOW3)/bin/python $(AIRFLOW2)/bin/python; do $(RUNTIME) || exit 1; done

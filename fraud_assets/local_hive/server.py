@@ -73,25 +73,28 @@ class LocalHive:
         return _MAIN in ps.stdout
 
 
-def install(jars: Path) -> None:
-    """Download the jars of `pom.xml` into a folder, unless it holds them already.
+def install(jars: Path, pom: Path = POM, product: str = "Apache Hive") -> None:
+    """Download the jars of a Maven project into a folder, unless it holds them already.
+
+    Args:
+        product: what the project is of, for messages.
 
     Raises:
         LocalHiveError: Maven is missing, or failed.
     """
-    version = hashlib.sha256(POM.read_bytes()).hexdigest()
+    version = hashlib.sha256(pom.read_bytes()).hexdigest()
     stamp = jars / "installed"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == version:
         return
     maven = shutil.which("mvn")
     if maven is None:
-        raise LocalHiveError("mvn is not on the PATH; install maven, which downloads Apache Hive, and try again")
+        raise LocalHiveError(f"mvn is not on the PATH; install maven, which downloads {product}, and try again")
     shutil.rmtree(jars, ignore_errors=True)
-    command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={jars.absolute()}"]
+    command = [maven, "-B", "-q", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={jars.absolute()}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         errors = [line for line in result.stdout.splitlines() if "ERROR" in line]
-        raise LocalHiveError("Maven could not download Apache Hive:\n" + "\n".join(errors[:3]))
+        raise LocalHiveError(f"Maven could not download {product}:\n" + "\n".join(errors[:3]))
     stamp.write_text(version, encoding="utf-8")
 
 
