@@ -143,7 +143,7 @@ class MappedSource:
         if not self.describes(name):
             raise SourceError(f"{self.file.path} does not say where {name} come from")
         mapping = self.mapping(name)
-        for page, last in self.connector(name).arrivals(cursor):
+        for page, last in self.connector(name).arrivals(cursor, since):
             mapped = mapping.apply(page)
             if cursor is None:
                 times = mapped.frame.column(str(api.day_column))

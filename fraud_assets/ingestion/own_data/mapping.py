@@ -20,7 +20,7 @@ import sqlglot
 from sqlglot import exp
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, OWN, ROW, RawPage
+from fraud_assets.ingestion.own_data.connectors.base import FILE, KEY, LINE, OWN, ROW, TIMESTAMP, RawPage
 from fraud_assets.ingestion.own_data.source_file import (
     AmountColumn,
     BooleanColumn,
@@ -562,5 +562,5 @@ def _literal(text: str) -> str:
 
 def unmapped_fields(mapping: TableMapping, source: TableSource, fields: Iterable[str]) -> list[str]:
     """Fields that are there, but neither read nor named as unused or personal."""
-    known: set[str] = {*mapping.used_fields, *source.personal, *OWN, DIRECTION}
+    known: set[str] = {*mapping.used_fields, *source.personal, *OWN, KEY, TIMESTAMP, DIRECTION}
     return [field for field in fields if field not in known and not any(fnmatchcase(field, name) for name in source.unused)]

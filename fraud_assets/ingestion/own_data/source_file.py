@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from fraud_assets.errors import FraudError
-from fraud_assets.ingestion.own_data.connectors.base import Origin
+from fraud_assets.ingestion.own_data.connectors.base import VARIABLE, Origin
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, Format
-from fraud_assets.ingestion.own_data.connectors.http import VARIABLE, HttpLayout, Paging, TimeParams
+from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, TimeParams
+from fraud_assets.ingestion.own_data.connectors.kafka import OWN_PROPERTIES, KafkaLayout
 from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable, with_extra_columns
 from fraud_assets.sql import bounded_yaml
@@ -448,6 +449,45 @@ class Sql(_Strict):
         )
 
 
+_SECRETS = ("password", "secret", "key.pem", "jaas.config", "userinfo", "oauthbearer.config")
+"""Ends of the names of librdkafka's properties that hold a secret."""
+
+
+class Kafka(_Strict):
+    """A topic of Apache Kafka; see `KafkaLayout`."""
+
+    brokers: str
+    topic: str
+    format: Literal["json"] = "json"
+    options: dict[str, str] = {}
+    spill_days: int | None = Field(None, ge=0, le=31)
+    valid_from: dt.date | None = None
+
+    @field_validator("brokers")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for address in value.split(","):
+            if not re.fullmatch(r"[A-Za-z0-9_.\-]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", address.strip()):
+                raise _Secret("expected addresses as host:port, separated by commas, without a user or password")
+        return ",".join(address.strip() for address in value.split(","))
+
+    @field_validator("options")
+    @classmethod
+    def _hold_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if name.endswith(_SECRETS) and not VARIABLE.fullmatch(text):
+                raise _Secret(f"{name} must not be in the source file; write ${{NAME}}, the environment variable that holds it")
+            for variable in VARIABLE.findall(text):
+                _variable(variable)
+            if name in OWN_PROPERTIES:
+                raise ValueError(f"{name} is set by this connector")
+        return value
+
+    def origin(self, folder: Path) -> KafkaLayout:
+        """The layout."""
+        return KafkaLayout(self.brokers, self.topic, self.options, self.spill_days, self.valid_from)
+
+
 def _instant_format(value: str) -> str:
     known = ["iso", "epoch_s", "epoch_ms", "epoch_us"]
     if value not in known and "%" not in value:
@@ -474,6 +514,7 @@ class _Table(_Strict):
     files: Files | None = None
     http: Http | None = None
     sql: Sql | None = None
+    kafka: Kafka | None = None
     where: str | None = None
     columns: dict[str, Any] = {}
     extra: dict[str, Any] = {}
@@ -490,11 +531,11 @@ class _Table(_Strict):
 
     def origin(self, folder: Path) -> Origin:
         """Where the rows are."""
-        made: Files | Http | Sql = next(part for name in _ORIGINS if (part := getattr(self, name)) is not None)
+        made: Files | Http | Sql | Kafka = next(part for name in _ORIGINS if (part := getattr(self, name)) is not None)
         return made.origin(folder)
 
 
-_ORIGINS = ("files", "http", "sql")
+_ORIGINS = ("files", "http", "sql", "kafka")
 
 
 class _Top(_Strict):

@@ -46,7 +46,7 @@ class ApiConnector:
         else:
             raise SourceError(f"{self._table} is a snapshot of each day and has no rows of a span; read its snapshot")
 
-    def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+    def arrivals(self, cursor: str | None, since: dt.datetime | None = None) -> Iterator[tuple[RawPage, str]]:
         if self._table != "transactions":
             raise SourceError(f"{_PATHS[self._table]} does not serve {self._table} in order of arrival; only transactions")
         for rows, last in self._client.arrivals(cursor, _BEGINNING):

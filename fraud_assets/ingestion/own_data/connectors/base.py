@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,10 +18,14 @@ from hive_io import Span
 FILE = "_file"
 """Column with the place of a raw row: the name of its file, or the path of an API."""
 ROW = "_row"
-"""Column with the number of a raw row in its place, from 1."""
+"""Column with the number of a raw row in its place, from 1; for a message of Kafka, its offset."""
 LINE = "_line"
 """Column with the text of a row that could not be split into fields; NULL for all others."""
 OWN = (FILE, ROW, LINE)
+KEY, TIMESTAMP = "_key", "_timestamp"
+"""Fields with the key of a message of Kafka, as text, and with its timestamp there, in milliseconds since 1970."""
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""`${NAME}` in a source file: the value of an environment variable."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +127,12 @@ class Connector(Protocol):
             SourceError: the source cannot be read; names the place.
         """
 
-    def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+    def arrivals(self, cursor: str | None, since: dt.datetime | None = None) -> Iterator[tuple[RawPage, str]]:
         """Raw rows after a cursor, in pages, each with the cursor of its last row.
 
         Args:
             cursor: of an earlier page; None for the beginning.
+            since: without a cursor, a source that knows when its rows arrived may leave out those of before this instant.
 
         Raises:
             SourceError: as above, or a cursor whose rows the source no longer has.
@@ -161,27 +167,36 @@ class Connector(Protocol):
 
 def page_of(
     fields: Mapping[str, Sequence[str | None] | pa.Array | pa.ChunkedArray],
-    place: str,
+    place: str | pa.Array,
     numbers: Sequence[int] | pa.Array,
     lines: Sequence[str | None] | None = None,
     *,
     day: dt.date | None = None,
     optional: bool = False,
 ) -> RawPage:
-    """A page from text columns of equal length."""
+    """A page from text columns of equal length.
+
+    Args:
+        place: of all rows, or of each.
+    """
     count = len(numbers)
     columns: dict[str, Any] = {
         name: values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, pa.string())
         for name, values in fields.items()
     }
-    columns[FILE] = pa.repeat(pa.scalar(place, pa.string()), count)
+    columns[FILE] = pa.repeat(pa.scalar(place, pa.string()), count) if isinstance(place, str) else place
     columns[ROW] = pa.array(numbers, pa.int64())
     columns[LINE] = pa.nulls(count, pa.string()) if lines is None else pa.array(lines, pa.string())
     return RawPage(pa.table(columns), day, optional)
 
 
 def page_of_records(
-    records: Sequence[Any], place: str, numbers: Sequence[int], lines: Sequence[str | None], *, day: dt.date | None = None
+    records: Sequence[Any],
+    place: str | pa.Array,
+    numbers: Sequence[int],
+    lines: Sequence[str | None],
+    *,
+    day: dt.date | None = None,
 ) -> RawPage:
     """A page from decoded JSON values; one that is no object is a broken row.
 
@@ -198,6 +213,14 @@ def page_of_records(
         if name not in OWN
     }
     return page_of(fields, place, numbers, lines, day=day, optional=True)
+
+
+def decoded(text: str) -> Any:
+    """A text as JSON with every number as its own text; None if it is not JSON."""
+    try:
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _text(value: Any) -> str | None:

@@ -25,7 +25,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.own_data.connectors.base import OWN, Connector, Context, RawPage, page_of, page_of_records
+from fraud_assets.ingestion.own_data.connectors.base import OWN, Connector, Context, RawPage, decoded, page_of, page_of_records
 from hive_io import Span
 from hive_io.table import DAY
 
@@ -119,7 +119,7 @@ class FilesConnector:
             for page, _ in self._read(file, day, 0):
                 yield page
 
-    def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+    def arrivals(self, cursor: str | None, since: dt.datetime | None = None) -> Iterator[tuple[RawPage, str]]:
         if self.layout.missing_for_watch:
             raise SourceError(self.layout.missing_for_watch)
         read: dict[str, int] = json.loads(cursor) if cursor else {}
@@ -363,7 +363,7 @@ class FilesConnector:
                 number += 1
                 if number <= after:
                     continue
-                record = _decoded(stripped)
+                record = decoded(stripped)
                 records.append(record)
                 lines.append(None if isinstance(record, dict) else stripped)
                 numbers.append(number)
@@ -496,14 +496,6 @@ def _after(page: RawPage, after: int) -> RawPage:
     if not after:
         return page
     return RawPage(page.rows.filter(pc.greater(page.rows.column("_row"), after)), page.day, page.optional)
-
-
-def _decoded(line: str) -> Any:
-    """A line as JSON with every number as its own text; None if it is not JSON."""
-    try:
-        return json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _as_text(values: pa.Array) -> pa.Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +13,9 @@ import httpx
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import RawRow, Row
 from fraud_assets.ingestion.http_client import Advice, JsonClient, Page, with_params
-from fraud_assets.ingestion.own_data.connectors.base import Connector, Context, RawPage, page_of_records
+from fraud_assets.ingestion.own_data.connectors.base import VARIABLE, Connector, Context, RawPage, page_of_records
 from fraud_assets.ingestion.own_data.time_formats import written
 from hive_io import Span
-
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-"""`${NAME}` in a header: the value of an environment variable."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +153,7 @@ class HttpConnector:
         params = window.of(span.start, span.end) if window and span else {}
         yield from self._pages(params)
 
-    def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+    def arrivals(self, cursor: str | None, since: dt.datetime | None = None) -> Iterator[tuple[RawPage, str]]:
         after, name = self.layout.after, self.layout.after_field
         if after is None or name is None:
             raise SourceError(self.layout.missing_for_watch)

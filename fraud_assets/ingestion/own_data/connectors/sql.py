@@ -123,7 +123,7 @@ class SqlConnector:
         where = f"{column} >= :since AND {column} < :until"
         yield from self._numbered(self._rows(where, bounds, layout.cursor or layout.window))
 
-    def arrivals(self, cursor: str | None) -> Iterator[tuple[RawPage, str]]:
+    def arrivals(self, cursor: str | None, since: dt.datetime | None = None) -> Iterator[tuple[RawPage, str]]:
         name = self.layout.cursor
         if name is None:
             raise SourceError(self.layout.missing_for_watch)

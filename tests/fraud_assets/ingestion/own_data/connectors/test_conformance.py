@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,14 +21,16 @@ import pytest
 from flask import Flask, Response, jsonify, request
 
 from fraud_assets.ingestion.http_source import SourceClient
-from fraud_assets.ingestion.own_data.connectors import files, sql
+from fraud_assets.ingestion.own_data.connectors import files, kafka, sql
 from fraud_assets.ingestion.own_data.connectors.apis import ApiConnector
 from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, ROW, Connector, Context, RawPage
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector
 from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, TimeParams
+from fraud_assets.ingestion.own_data.connectors.kafka import KafkaConnector, KafkaLayout
 from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
 from hive_io import Span
 from mock_sources.serving import serving
+from tests.services.kafka import Kafka
 
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 1, 7)
 SPAN = Span.days(FIRST, LAST)
@@ -208,17 +211,39 @@ def database(folder: Path) -> Iterator[Made]:
     connector.close()
 
 
+@contextmanager
+def topic(broker: Kafka) -> Iterator[Made]:
+    name = f"rows-{uuid4()}"
+    broker.create(name)
+    broker.produce(name, [{"value": json.dumps(row)} for row in ROWS])
+    connector = KafkaLayout(broker.brokers, name).connector(Context())
+    yield connector, lambda: broker.produce(name, [{"value": json.dumps(MORE)}])
+    connector.close()
+
+
 HTTP = [by_offset, by_page, by_cursor, by_link]
-MAKERS = [*HTTP, database, csv_file, tsv_file, json_lines, compressed_parts, parquet, by_day, apis]
+MAKERS = [
+    *HTTP,
+    database,
+    csv_file,
+    tsv_file,
+    json_lines,
+    compressed_parts,
+    parquet,
+    by_day,
+    apis,
+    pytest.param(topic, marks=pytest.mark.kafka),
+]
 
 
-@pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)
+@pytest.fixture(params=MAKERS, ids=lambda maker: getattr(maker, "__name__", None))
 def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     # several pages even of a few rows
     monkeypatch.setattr(files, "PAGE_ROWS", 3)
     monkeypatch.setattr(files, "BLOCK", 120)
     monkeypatch.setattr(sql, "PAGE_ROWS", 5)
-    with request.param(tmp_path) as pair:
+    monkeypatch.setattr(kafka, "PAGE_ROWS", 5)
+    with request.param(request.getfixturevalue("broker") if request.param is topic else tmp_path) as pair:
         yield pair
 
 
@@ -248,7 +273,9 @@ def test_rows_are_numbered_within_their_place(made: Made) -> None:
     by_place: dict[str, list[int]] = {}
     for page in connector.pages():
         by_place.setdefault(str(page.day) + page.rows.column(FILE)[0].as_py(), []).extend(page.rows.column(ROW).to_pylist())
-    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in by_place.values())
+    # offsets count from 0
+    first = 0 if isinstance(connector, KafkaConnector) else 1
+    assert all(numbers == list(range(first, first + len(numbers))) for numbers in by_place.values())
     assert not any(row[LINE] for row in rows)
 
 
