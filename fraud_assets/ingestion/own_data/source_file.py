@@ -25,6 +25,7 @@ from fraud_assets.ingestion.own_data.connectors.base import VARIABLE, Origin
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, Format
 from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, TimeParams
 from fraud_assets.ingestion.own_data.connectors.kafka import OWN_PROPERTIES, KafkaLayout
+from fraud_assets.ingestion.own_data.connectors.object_store import endpoint_options, is_stored, stored
 from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable, with_extra_columns
 from fraud_assets.sql import bounded_yaml
@@ -48,6 +49,10 @@ class SourceFileError(FraudError):
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+
+class _Secret(ValueError):
+    """A mistake whose value must not be shown."""
 
 
 class ColumnSource(_Strict):
@@ -204,6 +209,24 @@ class ListColumn(ColumnSource):
     separator: str = ","
 
 
+class Store(_Strict):
+    """Where an object store is; credentials are those of the environment."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    anonymous: Literal["true", "false"] = "false"
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_server(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/?#@]+/?", value):
+            raise _Secret("expected the address of a server, such as https://minio.example.com:9000, without user or password")
+        return value
+
+    def options(self) -> dict[str, str]:
+        return endpoint_options(self.endpoint, self.region, self.anonymous == "true")
+
+
 class Files(_Strict):
     """The files of a table; see `FileLayout`."""
 
@@ -215,6 +238,24 @@ class Files(_Strict):
     header: bool = True
     spill_days: int = Field(1, ge=0, le=31)
     valid_from: dt.date | None = None
+    store: Store | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _is_place(cls, value: str) -> str:
+        if is_stored(value):
+            try:
+                stored(value, {})
+            except ValueError as error:
+                # it may hold a password
+                raise _Secret(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_store(self) -> Files:
+        if self.store is not None and not is_stored(self.path):
+            raise ValueError("store belongs to a path like s3://bucket/key")
+        return self
 
     @field_validator("delimiter")
     @classmethod
@@ -245,7 +286,7 @@ class Files(_Strict):
     def origin(self, folder: Path) -> FileLayout:
         """The layout, with a relative path taken from `folder`."""
         return FileLayout(
-            folder / self.path,
+            stored(self.path, self.store.options() if self.store else {}) if is_stored(self.path) else folder / self.path,
             self.format,
             self.delimiter,
             None if self.quote == "none" else self.quote,
@@ -264,10 +305,6 @@ def _variable(name: str | None) -> str | None:
     if name is not None and name.startswith("FRAUD_"):
         raise ValueError("a variable that begins with FRAUD_ is a setting; choose another name")
     return name
-
-
-class _Secret(ValueError):
-    """A mistake whose value must not be shown."""
 
 
 def _is_address(value: str) -> str:

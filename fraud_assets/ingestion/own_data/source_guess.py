@@ -14,15 +14,13 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import yaml
 
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.connectors.base import OWN
-from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector, format_of
+from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector, format_of, located, stream_of
 from fraud_assets.ingestion.own_data.time_formats import day_and_month_are_ambiguous, formats_of
 
 CHOOSE = "CHOOSE"
@@ -130,12 +128,13 @@ def sniff(path: str) -> tuple[FileLayout, dict[str, str]]:
     Raises:
         SourceError: there is no such file, or its format is unknown.
     """
-    first = FilesConnector(FileLayout(Path(path).absolute())).places()[0]
-    kind = format_of(Path(first))
+    place = located(path)
+    ((first, _), *_) = FilesConnector(FileLayout(place)).files()
+    kind = format_of(first)
     written = {"path": path}
     if kind not in ("csv", "tsv"):
-        return FileLayout(Path(path).absolute(), kind), written
-    with pa.input_stream(first, compression="detect") as stream:
+        return FileLayout(place, kind), written
+    with stream_of(first) as stream:
         data = stream.read(_SAMPLE_BYTES)
     encoding, text = _decoded(data)
     delimiter = _delimiter(text)
@@ -146,7 +145,7 @@ def sniff(path: str) -> tuple[FileLayout, dict[str, str]]:
         written["delimiter"] = "tab" if delimiter == "\t" else delimiter
     if not header:
         written["header"] = "false"
-    return FileLayout(Path(path).absolute(), kind, delimiter, encoding=written.get("encoding", "utf-8"), header=header), written
+    return FileLayout(place, kind, delimiter, encoding=written.get("encoding", "utf-8"), header=header), written
 
 
 def _decoded(data: bytes) -> tuple[str, str]:

@@ -25,11 +25,15 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from fraud_assets.errors import SourceError
+from fraud_assets.ingestion.own_data.connectors import object_store
 from fraud_assets.ingestion.own_data.connectors.base import OWN, Connector, Context, RawPage, decoded, page_of, page_of_records
+from fraud_assets.ingestion.own_data.connectors.object_store import StoredFile
 from hive_io import Span
 from hive_io.table import DAY
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "delta"]
+File = Path | StoredFile
+"""A file of this machine, or an object of a store."""
 
 BLOCK = 8 << 20
 """Bytes of a CSV file that are parsed at once."""
@@ -65,7 +69,7 @@ class FileLayout:
         valid_from: for snapshots without `{day}`: first day for which the rows hold.
     """
 
-    path: Path
+    path: File
     format: Format | None = None
     delimiter: str | None = None
     quote: str | None = '"'
@@ -74,7 +78,10 @@ class FileLayout:
     spill: int = 1
     valid_from: dt.date | None = None
 
-    is_local = True
+    @property
+    def is_local(self) -> bool:
+        """True for files of this machine."""
+        return isinstance(self.path, Path)
 
     @property
     def missing_for_watch(self) -> str:
@@ -84,7 +91,9 @@ class FileLayout:
     @property
     def is_delta(self) -> bool:
         """True for the folder of a Delta Lake table."""
-        return self.format == "delta" or (self.format is None and (self.path / "_delta_log").is_dir())
+        return self.format == "delta" or (
+            self.format is None and isinstance(self.path, Path) and (self.path / "_delta_log").is_dir()
+        )
 
     @property
     def by_day(self) -> bool:
@@ -96,8 +105,8 @@ class FileLayout:
         """Names, sizes and times of change of the files."""
         if self.is_delta:
             return f"{self.path} {_delta(self.path).version()}"
-        states = ((place, Path(place).stat()) for place in FilesConnector(self).places())
-        return "\0".join(f"{place} {state.st_size} {state.st_mtime_ns}" for place, state in states)
+        files = (file for file, _ in FilesConnector(self).files())
+        return "\0".join(f"{file} {size} {changed}" for file in files for size, changed in [_state(file)])
 
     def connector(self, context: Context) -> Connector:
         """A connector that reads the files."""
@@ -115,7 +124,7 @@ class FilesConnector:
         """Size and time of change of each file that was read to its end, and its last row."""
 
     def pages(self, span: Span | None = None) -> Iterator[RawPage]:
-        for file, day in self._files(span):
+        for file, day in self.files(span):
             for page, _ in self._read(file, day, 0):
                 yield page
 
@@ -123,15 +132,14 @@ class FilesConnector:
         if self.layout.missing_for_watch:
             raise SourceError(self.layout.missing_for_watch)
         read: dict[str, int] = json.loads(cursor) if cursor else {}
-        files = {self._place(file): (file, day) for file, day in self._files(None)}
+        files = {self._place(file): (file, day) for file, day in self.files()}
         if gone := sorted(read.keys() - files.keys()):
             raise SourceError(
                 f"{self.layout.path}: the cursor names {', '.join(gone)}, which is gone. Rows that were appended to it since "
                 "the last poll cannot be read; restore it, or start again without a checkpoint"
             )
         for name, (file, day) in files.items():
-            status = file.stat()
-            state = status.st_size, status.st_mtime_ns
+            state = _state(file)
             if self._read_until.get(name) == (state, read.get(name)):
                 continue
             # what follows the last line break may be half a row
@@ -142,10 +150,16 @@ class FilesConnector:
                     yield page, json.dumps(read, sort_keys=True)
             self._read_until[name] = state, read.get(name)
 
-    def _end_of_lines(self, file: Path) -> int | None:
+    def _end_of_lines(self, file: File) -> int | None:
         """Number of bytes up to the last line break; None for a file that is written as a whole."""
         is_text = (self.layout.format or format_of(file)) != "parquet"
-        if not is_text or file.suffix.lower() in _COMPRESSED or "\n".encode(self.layout.encoding) != b"\n":
+        # an object is written as a whole
+        if (
+            isinstance(file, StoredFile)
+            or not is_text
+            or file.suffix.lower() in _COMPRESSED
+            or "\n".encode(self.layout.encoding) != b"\n"
+        ):
             return None
         with file.open("rb") as raw:
             end = raw.seek(0, io.SEEK_END)
@@ -168,7 +182,7 @@ class FilesConnector:
                 yield page
 
     def sample(self, rows: int, today: dt.date) -> Iterator[tuple[RawPage, bool]]:
-        files = self._files(None)
+        files = self.files()
         # of each file at least a few rows: one that differs from the others must be found
         each = max(LEAST_SAMPLE, rows // len(files))
         for file, day in files:
@@ -188,15 +202,16 @@ class FilesConnector:
         """No file is open between pages."""
 
     def places(self) -> list[str]:
-        return [str(file) for file, _ in self._files(None)]
+        return [str(file) for file, _ in self.files()]
 
     # --- which files --------------------------------------------------------------------------------------------------
 
-    def _files(self, span: Span | None) -> list[tuple[Path, dt.date | None]]:
+    def files(self, span: Span | None = None) -> list[tuple[File, dt.date | None]]:
+        """The files with rows of a span, or all, each with the day that its name says."""
         if self.layout.is_delta:
             return [(self.layout.path, None)]
         if not self.layout.by_day:
-            found = _glob(str(self.layout.path))
+            found = self._matching(str(self.layout.path))
             if not found:
                 raise SourceError(f"{self.layout.path}: no such file. A relative path starts at the folder of the source file")
             return [(file, None) for file in found]
@@ -212,22 +227,22 @@ class FilesConnector:
         inside = set(span.each_day())
         return [(file, day) for day in around.each_day() for file in self._of_day(day, required=day in inside)]
 
-    def _of_day(self, day: dt.date, *, required: bool) -> list[Path]:
+    def _of_day(self, day: dt.date, *, required: bool) -> list[File]:
         pattern = _DAY.sub(lambda match: day.strftime(match["pattern"] or "%Y-%m-%d"), str(self.layout.path))
-        found = _glob(pattern)
+        found = self._matching(pattern)
         if required and not found:
             raise SourceError(f"No file of {day}: expected {pattern}. For a day without rows, the source writes an empty file")
         return found
 
-    def _all_days(self) -> list[tuple[Path, dt.date | None]]:
+    def _all_days(self) -> list[tuple[File, dt.date | None]]:
         """Every file whose path has a readable day, sorted by day."""
         parts = _DAY.split(str(self.layout.path))
         # texts and patterns take turns
         patterns = [pattern or "%Y-%m-%d" for pattern in parts[1::2]]
         anything = "*".join(parts[0::2])
         expression = "(.+?)".join(_glob_expression(text) for text in parts[0::2])
-        found: list[tuple[Path, dt.date | None]] = []
-        for file in _glob(anything):
+        found: list[tuple[File, dt.date | None]] = []
+        for file in self._matching(anything):
             match = re.fullmatch(expression, str(file))
             days: set[dt.date | None] = set()
             for text, pattern in zip(match.groups() if match else (), patterns, strict=bool(match)):
@@ -237,16 +252,22 @@ class FilesConnector:
                     days.add(None)
             if len(days) == 1 and None not in days:
                 found += [(file, day) for day in days]
-        return sorted(found, key=lambda pair: (str(pair[1]), pair[0]))
+        return sorted(found, key=lambda pair: (str(pair[1]), str(pair[0])))
 
-    def _place(self, file: Path) -> str:
+    def _matching(self, pattern: str) -> list[File]:
+        """The files that match a pattern, sorted."""
+        if isinstance(self.layout.path, StoredFile):
+            return [*self.layout.path.matching(pattern)]
+        return [*_glob(pattern)]
+
+    def _place(self, file: File) -> str:
         """The name of a file, with the folders that differ between the files."""
-        fixed = Path(re.split(r"[*?\[{]", str(self.layout.path), maxsplit=1)[0] + "_").parent
-        return file.name if file == self.layout.path else str(file.relative_to(fixed))
+        fixed = re.split(r"[*?\[{]", str(self.layout.path), maxsplit=1)[0].rpartition("/")[0]
+        return file.name if file == self.layout.path else str(file).removeprefix(fixed).lstrip("/")
 
     # --- one file -----------------------------------------------------------------------------------------------------
 
-    def _read(self, file: Path, day: dt.date | None, after: int, end: int | None = None) -> Iterator[tuple[RawPage, int]]:
+    def _read(self, file: File, day: dt.date | None, after: int, end: int | None = None) -> Iterator[tuple[RawPage, int]]:
         """Pages of the rows with a number above `after`, each with the number of its last row.
 
         Args:
@@ -266,7 +287,7 @@ class FilesConnector:
             raise SourceError(_explained(file, kind, self.layout, error)) from error
 
     def _read_csv(
-        self, file: Path, day: dt.date | None, after: int, delimiter: str, end: int | None
+        self, file: File, day: dt.date | None, after: int, delimiter: str, end: int | None
     ) -> Iterator[tuple[RawPage, int]]:
         names = self.header(file, delimiter)
         if names is None:
@@ -280,7 +301,7 @@ class FilesConnector:
 
         offset = 1 if self.layout.header else 0
         reader = pyarrow.csv.open_csv(
-            _stream(file, end),
+            stream_of(file, end),
             # in one thread, so that ragged rows have numbers
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=BLOCK, column_names=names, skip_rows=offset, encoding=self.layout.encoding
@@ -320,7 +341,7 @@ class FilesConnector:
                 _check_grown(file, last, after)
                 return
 
-    def header(self, file: Path, delimiter: str) -> list[str] | None:
+    def header(self, file: File, delimiter: str) -> list[str] | None:
         """The fields of a CSV file; None if it is empty.
 
         Raises:
@@ -340,22 +361,22 @@ class FilesConnector:
             raise SourceError(f"{file}: a column is called {', '.join(own)}, a name that is reserved; rename it")
         return names
 
-    def first_line(self, file: Path, delimiter: str) -> list[str] | None:
+    def first_line(self, file: File, delimiter: str) -> list[str] | None:
         """The first row of a CSV file, split into fields."""
         import csv
 
-        with _stream(file) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding, newline="") as text:
+        with stream_of(file) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding, newline="") as text:
             rows = csv.reader(text, delimiter=delimiter, quotechar=self.layout.quote or None)
             for row in rows:
                 if row:
                     return [name.removeprefix("\ufeff") for name in row]
         return None
 
-    def _read_lines(self, file: Path, day: dt.date | None, after: int, end: int | None) -> Iterator[tuple[RawPage, int]]:
+    def _read_lines(self, file: File, day: dt.date | None, after: int, end: int | None) -> Iterator[tuple[RawPage, int]]:
         records: list[Any] = []
         lines: list[str | None] = []
         numbers: list[int] = []
-        with _stream(file, end) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding) as text:
+        with stream_of(file, end) as raw, io.TextIOWrapper(raw, encoding=self.layout.encoding) as text:
             number = 0
             for line in text:
                 if not (stripped := line.strip("\ufeff\r\n\t ")):
@@ -374,7 +395,7 @@ class FilesConnector:
         if numbers:
             yield page_of_records(records, self._place(file), numbers, lines, day=day), numbers[-1]
 
-    def _read_delta(self, folder: Path, after: int) -> Iterator[tuple[RawPage, int]]:
+    def _read_delta(self, folder: File, after: int) -> Iterator[tuple[RawPage, int]]:
         last = 0
         for batch in _delta(folder).to_pyarrow_dataset().to_batches(batch_size=PAGE_ROWS):
             numbers = np.arange(last + 1, last + 1 + batch.num_rows)
@@ -383,9 +404,9 @@ class FilesConnector:
                 fields = {name: _as_text(batch.column(name)) for name in batch.schema.names}
                 yield _after(page_of(fields, self._place(folder), numbers), after), last
 
-    def _read_parquet(self, file: Path, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
+    def _read_parquet(self, file: File, day: dt.date | None, after: int) -> Iterator[tuple[RawPage, int]]:
         last = 0
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file.open_file() if isinstance(file, StoredFile) else file) as parquet:
             for batch in parquet.iter_batches(batch_size=PAGE_ROWS):
                 numbers = np.arange(last + 1, last + 1 + batch.num_rows)
                 last += batch.num_rows
@@ -395,7 +416,7 @@ class FilesConnector:
         _check_grown(file, last, after)
 
 
-def _check_grown(file: Path, rows: int, after: int) -> None:
+def _check_grown(file: File, rows: int, after: int) -> None:
     """Check that a file still has the rows that were read before.
 
     Raises:
@@ -408,16 +429,16 @@ def _check_grown(file: Path, rows: int, after: int) -> None:
         )
 
 
-def _delta(folder: Path) -> DeltaTable:
+def _delta(folder: File) -> DeltaTable:
     try:
-        return DeltaTable(str(folder))
+        return DeltaTable(str(folder), storage_options=folder.delta_options if isinstance(folder, StoredFile) else None)
     except DeltaError as error:
         raise SourceError(
             f"{folder}: not a Delta table ({str(error).splitlines()[0][:200]}). Check `path` and `format`"
         ) from None
 
 
-def format_of(file: Path) -> Format:
+def format_of(file: File) -> Format:
     """The format that a file's name says.
 
     Raises:
@@ -441,7 +462,30 @@ def _glob_expression(text: str) -> str:
     return re.escape(text).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
 
 
-def _stream(file: Path, end: int | None = None) -> Any:
+def located(path: str) -> File:
+    """A path or pattern as a command names it: of this machine, or of an object store with the options of the environment."""
+    try:
+        return object_store.stored(path, {}) if object_store.is_stored(path) else Path(path).absolute()
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from None
+
+
+def _state(file: File) -> tuple[int, int]:
+    """Size of a file, and when it was changed."""
+    if isinstance(file, StoredFile):
+        return file.size, file.changed
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def stream_of(file: File, end: int | None = None) -> Any:
+    """The bytes of a file, decompressed by its name.
+
+    Args:
+        end: number of bytes that are read of a file of this machine; None for all.
+    """
+    if isinstance(file, StoredFile):
+        return file.open_stream()
     if end is None:
         return pa.input_stream(str(file), compression="detect")
     return pa.input_stream(io.BufferedReader(_Beginning(file, end), BLOCK))
@@ -519,9 +563,11 @@ def _plain(value: float) -> str:
     return text.removesuffix(".0") if "e" not in text else format(Decimal(text), "f").removesuffix(".0")
 
 
-def _explained(file: Path, kind: str, layout: FileLayout, error: Exception) -> str:
+def _explained(file: File, kind: str, layout: FileLayout, error: Exception) -> str:
     """What is wrong with a file, and what to write in the source file."""
     text = str(error).split("\n")[0][:300]
+    if isinstance(file, StoredFile) and isinstance(error, OSError):
+        return f"{file}: {object_store.explained(error)}"
     if isinstance(error, FileNotFoundError):
         return f"{file}: no such file"
     if isinstance(error, UnicodeError) or "UTF8" in text or "UTF-8" in text or "codec" in text:

@@ -307,8 +307,8 @@ class KafkaConnector:
                 since = f"messages since {oldest:%Y-%m-%d %H:%M} UTC only" if oldest else "no messages left"
                 raise SourceError(
                     f"{self.layout.place}: partition {each.number} has {since}; Kafka has deleted earlier ones, by the "
-                    f"retention of the topic, and {span.first_day} cannot be loaded from it completely. The table is unchanged. "
-                    "Run later days, or load these from files"
+                    f"retention of the topic, and {span.first_day} cannot be loaded from it completely. The table is "
+                    "unchanged. Run later days, or load these from files"
                 )
 
     def _time_of(self, partition: _Partition) -> dt.datetime | None:

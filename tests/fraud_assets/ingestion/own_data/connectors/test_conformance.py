@@ -27,10 +27,12 @@ from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, ROW, Con
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector
 from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, TimeParams
 from fraud_assets.ingestion.own_data.connectors.kafka import KafkaConnector, KafkaLayout
+from fraud_assets.ingestion.own_data.connectors.object_store import endpoint_options, stored
 from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
 from hive_io import Span
 from mock_sources.serving import serving
 from tests.services.kafka import Kafka
+from tests.services.object_store import object_store
 
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 1, 7)
 SPAN = Span.days(FIRST, LAST)
@@ -209,6 +211,15 @@ def database(folder: Path) -> Iterator[Made]:
     connector = layout.connector(Context())
     yield connector, lambda: insert([MORE])
     connector.close()
+
+
+@contextmanager
+def bucket(_: Path) -> Iterator[Made]:
+    with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
+        for number, rows in enumerate((ROWS[:5], ROWS[5:])):
+            store.put(f"bank/part{number}.csv", as_csv(rows).encode())
+        path = stored("s3://bank/*.csv", endpoint_options(store.endpoint, "eu-central-1", False))
+        yield FilesConnector(FileLayout(path)), lambda: store.put("bank/part2.csv", as_csv([MORE]).encode())
 
 
 @contextmanager
