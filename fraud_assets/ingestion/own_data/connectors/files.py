@@ -1,4 +1,4 @@
-"""Files as a source: CSV, TSV, JSON lines, Parquet and Delta tables; one or many, compressed or not, by day or not.
+"""Files as a source: CSV, TSV, JSON lines, Parquet, Delta tables and ISO 20022; one or many, compressed or not, by day or not.
 
 Every field is text: a card number keeps its last digit, and leading zeros stay.
 """
@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,11 +28,12 @@ from deltalake.exceptions import DeltaError
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.connectors import object_store
 from fraud_assets.ingestion.own_data.connectors.base import OWN, Connector, Context, RawPage, decoded, page_of, page_of_records
+from fraud_assets.ingestion.own_data.connectors.iso20022 import payments
 from fraud_assets.ingestion.own_data.connectors.object_store import StoredFile
 from hive_io import Span
 from hive_io.table import DAY
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "delta"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "delta", "pacs.008", "camt.053"]
 File = Path | StoredFile
 """A file of this machine, or an object of a store."""
 
@@ -152,7 +154,7 @@ class FilesConnector:
 
     def _end_of_lines(self, file: File) -> int | None:
         """Number of bytes up to the last line break; None for a file that is written as a whole."""
-        is_text = (self.layout.format or format_of(file)) != "parquet"
+        is_text = (self.layout.format or format_of(file)) in ("csv", "tsv", "jsonl")
         # an object is written as a whole
         if (
             isinstance(file, StoredFile)
@@ -281,6 +283,8 @@ class FilesConnector:
                 yield from self._read_csv(file, day, after, self.layout.delimiter or ("\t" if kind == "tsv" else ","), end)
             elif kind == "jsonl":
                 yield from self._read_lines(file, day, after, end)
+            elif kind in ("pacs.008", "camt.053"):
+                yield from self._read_payments(file, kind, day, after)
             else:
                 yield from self._read_parquet(file, day, after)
         except (pa.ArrowException, DeltaError, OSError, UnicodeError) as error:
@@ -395,6 +399,23 @@ class FilesConnector:
         if numbers:
             yield page_of_records(records, self._place(file), numbers, lines, day=day), numbers[-1]
 
+    def _read_payments(
+        self, file: File, kind: Literal["pacs.008", "camt.053"], day: dt.date | None, after: int
+    ) -> Iterator[tuple[RawPage, int]]:
+        number = 0
+        with stream_of(file) as raw:
+            found = enumerate(payments(raw, kind), start=1)
+            try:
+                while part := list(islice(found, PAGE_ROWS)):
+                    number = part[-1][0]
+                    new = [(each, record) for each, record in part if each > after]
+                    if new:
+                        numbers, records = [each for each, _ in new], [record for _, record in new]
+                        yield page_of_records(records, self._place(file), numbers, [None] * len(new), day=day), number
+            except SourceError as error:
+                raise SourceError(f"{file}: {error}") from None
+        _check_grown(file, number, after)
+
     def _read_delta(self, folder: File, after: int) -> Iterator[tuple[RawPage, int]]:
         last = 0
         for batch in _delta(folder).to_pyarrow_dataset().to_batches(batch_size=PAGE_ROWS):
@@ -448,7 +469,9 @@ def format_of(file: File) -> Format:
     for suffix in reversed(suffixes):
         if suffix in _SUFFIXES:
             return _SUFFIXES[suffix]
-    raise SourceError(f"{file}: the name does not say the format; state `format: csv`, tsv, jsonl, parquet or delta")
+    raise SourceError(
+        f"{file}: the name does not say the format; state `format: csv`, tsv, jsonl, parquet, delta, pacs.008 or camt.053"
+    )
 
 
 def _glob(pattern: str) -> list[Path]:

@@ -214,6 +214,19 @@ def database(folder: Path) -> Iterator[Made]:
 
 
 @contextmanager
+def messages(folder: Path) -> Iterator[Made]:
+    def write(name: str, rows: list[dict[str, Any]]) -> None:
+        fields = ("".join(f"<{name}>{text}</{name}>" for name, text in row.items() if text is not None) for row in rows)
+        body = "".join(f"<CdtTrfTxInf>{each}</CdtTrfTxInf>" for each in fields)
+        document = f"<Document><FIToFICstmrCdtTrf><GrpHdr/>{body}</FIToFICstmrCdtTrf></Document>"
+        (folder / name).write_text(document, encoding="utf-8")
+
+    write("a.xml", ROWS[:5])
+    write("b.xml", ROWS[5:])
+    yield FilesConnector(FileLayout(folder / "*.xml", "pacs.008")), lambda: write("c.xml", [MORE])
+
+
+@contextmanager
 def bucket(_: Path) -> Iterator[Made]:
     with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
         for number, rows in enumerate((ROWS[:5], ROWS[5:])):
