@@ -264,12 +264,15 @@ class TableMapping:
                 if used.name not in have:
                     missing.setdefault(used.name, name)
         if missing and not page.optional:
-            place = page.rows.column(FILE)[0].as_py() if page.rows.num_rows else "the source"
-            raise SourceError("\n".join(self._lacks(place, field, column, page.fields) for field, column in missing.items()))
+            place = page.rows.column(FILE)[0].as_py() if page.rows.num_rows else page.place
+            lacks = [self._lacks(place, field, column, page.fields) for field, column in missing.items()]
+            raise SourceError("\n".join([*lacks, *_header_hint(page.fields, self.used_fields)]))
         return list(missing)
 
     def _lacks(self, place: str, field: str, column: str, fields: Sequence[str]) -> str:
-        close = difflib.get_close_matches(field, fields, n=1) or [f for f in fields if f.lower() == field.lower()]
+        # a field that another column is made from is rarely meant
+        free = [name for name in fields if name not in self.used_fields]
+        close = [f for f in free if f.lower() == field.lower()] or difflib.get_close_matches(field, free, n=1)
         found = f"did you mean {close[0]!r}?" if close else f"its fields are {', '.join(fields)}"
         at = f"{self._source.file}:{self._source.lines.get(column, 1)}"
         hint = " Check `delimiter`." if len(fields) == 1 else ""
@@ -432,6 +435,15 @@ class TableMapping:
         finally:
             self._duckdb.unregister("raw")
         raise
+
+
+def _header_hint(fields: Sequence[str], used: set[str]) -> list[str]:
+    """What to write if the first row of a file was taken for what it is not."""
+    if used & {*fields} or len(fields) == 1:
+        return []
+    if all(name == f"column{number}" for number, name in enumerate(fields, start=1)):
+        return ["If its first row has the names of the fields, leave out `header: false`"]
+    return ["If its first row has no names but data, write `header: false`: the fields are then column1, column2 and so on"]
 
 
 def _type_of(api: ApiTable, name: str) -> pa.DataType:

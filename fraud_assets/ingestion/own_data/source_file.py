@@ -560,19 +560,20 @@ class _Table(_Strict):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> _Table:
-        given = [name for name in _ORIGINS if getattr(self, name) is not None]
+        given = [name for name in ORIGINS if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
-            raise ValueError(f"expected one of {', '.join(_ORIGINS)}, which says where the rows are; found {found}")
+            raise ValueError(f"expected one of {', '.join(ORIGINS)}, which says where the rows are; found {found}")
         return self
 
     def origin(self, folder: Path) -> Origin:
         """Where the rows are."""
-        made: Files | Http | Sql | Kafka = next(part for name in _ORIGINS if (part := getattr(self, name)) is not None)
+        made: Files | Http | Sql | Kafka = next(part for name in ORIGINS if (part := getattr(self, name)) is not None)
         return made.origin(folder)
 
 
-_ORIGINS = ("files", "http", "sql", "kafka")
+ORIGINS = ("files", "http", "sql", "kafka")
+"""Keys of a table that say where its rows are; exactly one of them is given."""
 
 
 class _Top(_Strict):
@@ -664,7 +665,8 @@ class _Reading:
             node = bounded_yaml.compose(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self.mistakes.append(Mistake(mark.line + 1 if mark else 1, f"not valid YAML: {error.problem}"))
+            hint = ". A value that begins with * needs quotes: '*.csv'" if "alias" in str(error.context) else ""
+            self.mistakes.append(Mistake(mark.line + 1 if mark else 1, f"not valid YAML: {error.problem}{hint}"))
         except yaml.YAMLError as error:
             self.mistakes.append(Mistake(1, f"not valid YAML: {error}"))
         else:
@@ -717,7 +719,7 @@ class _Reading:
             return None
         origin = given.origin(self.path.parent)
         if api.day_column is None and not origin.by_day and origin.valid_from is None:
-            (key,) = (key for key in _ORIGINS if getattr(given, key) is not None)
+            (key,) = (key for key in ORIGINS if getattr(given, key) is not None)
             by_day = {"files": "put {day} into the path, or ", "http": "name the parameter of the day under `as_of`, or "}
             self._add(
                 (*loc, key),

@@ -37,11 +37,13 @@ class RawPage:
             An object or array inside a field is its JSON text.
         day: the day that the source itself gives to the rows, such as the day in the name of their file; None if it gives none.
         optional: True if a row need not have every field, as in JSON. In a CSV or Parquet file, a missing column is an error.
+        place: where the rows are, for messages about a page without rows.
     """
 
     rows: pa.Table
     day: dt.date | None = None
     optional: bool = False
+    place: str = "the source"
 
     @property
     def fields(self) -> list[str]:
@@ -187,7 +189,7 @@ def page_of(
     columns[FILE] = pa.repeat(pa.scalar(place, pa.string()), count) if isinstance(place, str) else place
     columns[ROW] = pa.array(numbers, pa.int64())
     columns[LINE] = pa.nulls(count, pa.string()) if lines is None else pa.array(lines, pa.string())
-    return RawPage(pa.table(columns), day, optional)
+    return RawPage(pa.table(columns), day, optional, place if isinstance(place, str) else "the source")
 
 
 def page_of_records(

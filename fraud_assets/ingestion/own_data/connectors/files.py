@@ -10,8 +10,8 @@ import glob
 import io
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,8 @@ LEAST_SAMPLE = 100
 PAGE_ROWS = 50_000
 """Rows of a page of JSON lines or Parquet."""
 _TAIL = 1 << 16
+_MOST_LINES = 10
+"""Line breaks in a row that cannot be split into fields, from which it is taken for several rows."""
 _DAY = re.compile(r"\{day(?::(?P<pattern>[^}]+))?\}")
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -148,6 +150,8 @@ class FilesConnector:
             end = self._end_of_lines(file)
             if end != 0:
                 for page, last in self._read(file, day, read.get(name, 0), end):
+                    if not page.rows.num_rows:
+                        continue
                     read[name] = last
                     yield page, json.dumps(read, sort_keys=True)
             self._read_until[name] = state, read.get(name)
@@ -192,9 +196,9 @@ class FilesConnector:
             for page, _ in self._read(file, day, 0):
                 if left <= 0:
                     # there is more than was asked for
-                    yield RawPage(page.rows.slice(0, 0), page.day, page.optional), False
+                    yield replace(page, rows=page.rows.slice(0, 0)), False
                     break
-                yield RawPage(page.rows.slice(0, left), page.day, page.optional), page.rows.num_rows <= left
+                yield replace(page, rows=page.rows.slice(0, left)), page.rows.num_rows <= left
                 left -= page.rows.num_rows
 
     def abort(self) -> None:
@@ -327,6 +331,7 @@ class FilesConnector:
         while True:
             batch = _next(reader)
             rows = batch.num_rows if batch is not None else 0
+            _check_quotes(file, ragged, offset, self.layout.quote)
             # what the parser has skipped so far; it may have read ahead of this batch
             broken = [number - offset for number, _ in ragged]
             numbers = _numbers(last, rows, broken) if batch is not None else np.empty(0, np.int64)
@@ -342,6 +347,9 @@ class FilesConnector:
                 if last > after:
                     yield _after(page, after), last
             if batch is None:
+                if not last:
+                    # a header without rows: it may be that of another file, or an error page
+                    yield page_of({name: [] for name in names}, self._place(file), [], day=day), 0
                 _check_grown(file, last, after)
                 return
 
@@ -435,6 +443,21 @@ class FilesConnector:
                     fields = {name: _as_text(batch.column(name)) for name in batch.schema.names}
                     yield _after(page_of(fields, self._place(file), numbers, day=day), after), last
         _check_grown(file, last, after)
+
+
+def _check_quotes(file: File, ragged: Sequence[tuple[int, str]], offset: int, quote: str | None) -> None:
+    """Check that no row takes up the rows after it.
+
+    Raises:
+        SourceError: a quote is opened and not closed.
+    """
+    for number, text in ragged:
+        lines = text.strip().count("\n")
+        if quote is not None and lines and (text.count(quote) % 2 or lines >= _MOST_LINES):
+            raise SourceError(
+                f"{file}: row {number - offset} opens a quote ({quote}) that is not closed, and takes up {lines:,} lines "
+                "after it. Correct the row, or state `quote: none` if quotes are ordinary characters"
+            )
 
 
 def _check_grown(file: File, rows: int, after: int) -> None:
@@ -562,7 +585,7 @@ def _with_broken(
 def _after(page: RawPage, after: int) -> RawPage:
     if not after:
         return page
-    return RawPage(page.rows.filter(pc.greater(page.rows.column("_row"), after)), page.day, page.optional)
+    return replace(page, rows=page.rows.filter(pc.greater(page.rows.column("_row"), after)))
 
 
 def _as_text(values: pa.Array) -> pa.Array:

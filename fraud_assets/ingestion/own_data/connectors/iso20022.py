@@ -23,9 +23,9 @@ def payments(stream: Any, message: Message) -> Iterator[dict[str, Any]]:
     For pacs.008, a row for each `CdtTrfTxInf`, with the header of the message as `GrpHdr`.
 
     For camt.053, a row for each `TxDtls` of an entry, or for an entry without details: the elements of the entry (`Ntry`) and,
-    as `TxDtls`, of the details; `Stmt` has `Id` and `Acct` of the statement. `Amt` and `CdtDbtInd` are those of the details where
-    these have their own. An entry of several payments without amounts of their own has none for each: their rows are rejected,
-    and no sum is counted twice.
+    as `TxDtls`, of the details; `Stmt` has `Id` and `Acct` of the statement. `Amt` and `CdtDbtInd` are those of the details
+    where these have their own. An entry of several payments without amounts of their own has none for each: their rows are
+    rejected, and no sum is counted twice.
 
     Args:
         stream: bytes of an XML document, which may wrap the message in an envelope.

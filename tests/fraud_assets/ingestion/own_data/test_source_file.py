@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
 
-from fraud_assets.ingestion.own_data.source_file import SourceFileError, TimeColumn, read_source_file
+from fraud_assets.ingestion.own_data.source_file import ORIGINS, SourceFileError, TimeColumn, read_source_file
 
 GOOD = """\
 tables:
@@ -90,6 +91,7 @@ def test_mistakes_of_times(tmp_path: Path, spec: str, part: str) -> None:
 
 def test_not_yaml_and_no_tables(tmp_path: Path) -> None:
     assert "YAML" in mistakes(tmp_path, "tables:\n  transactions: [\n")[3]
+    assert "'*.csv'" in mistakes(tmp_path, "tables:\n  transactions:\n    files: {path: *.csv}\n")[3]
     assert "transactions" in mistakes(tmp_path, "")[1]
     with pytest.raises(SourceFileError, match="no such file"):
         read_source_file(tmp_path / "nothing.yaml")
@@ -110,3 +112,23 @@ def test_a_counter_starts_in_its_zone() -> None:
         {"from": "step", "format": "counter", "unit": "hours", "since": "2026-01-01T00:00:00", "zone": "Europe/Berlin"}
     )
     assert column.origin == dt.datetime(2025, 12, 31, 23)
+
+
+GUIDE = Path(__file__).parents[4] / "docs" / "bring-your-data.md"
+BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_what_the_guide_shows_is_valid(tmp_path: Path, number: int) -> None:
+    columns = "    columns: {transaction_id: a, event_time: b, amount: c, merchant_id: d, customer_id: e}\n"
+    block = BLOCKS[number]
+    if not block.startswith("tables:"):
+        origin = "    files: {path: a.csv}\n" if block.lstrip().startswith("extra:") else ""
+        block = f"tables:\n  transactions:\n{origin}{columns}{block}"
+    (tmp_path / "source.yaml").write_text(block, encoding="utf-8")
+    assert "transactions" in read_source_file(tmp_path / "source.yaml").tables
+
+
+def test_the_guide_shows_every_origin() -> None:
+    shown = {origin for origin in ORIGINS for block in BLOCKS if re.search(rf"^    {origin}:", block, re.MULTILINE)}
+    assert shown == {*ORIGINS}

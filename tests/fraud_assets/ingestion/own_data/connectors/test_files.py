@@ -54,6 +54,14 @@ def test_a_ragged_row_is_kept_at_its_place(tmp_path: Path, monkeypatch: pytest.M
     ]
 
 
+@pytest.mark.parametrize("rest", [["1,2"] * 30, [*["1,2"] * 30, '1,2,"']])
+def test_a_quote_that_is_not_closed_takes_up_no_rows(tmp_path: Path, rest: list[str]) -> None:
+    broken = "\n".join(["a,b", "1,2", '3,4,"x', *rest])
+    with pytest.raises(SourceError, match=r"data\.csv: row 2 opens a quote.*3\d lines.*quote: none"):
+        csv(tmp_path, broken)
+    assert len(csv(tmp_path, broken, quote=None)) == 2 + len(rest)
+
+
 def test_a_file_of_ragged_rows_only(tmp_path: Path) -> None:
     assert [row[LINE] for row in csv(tmp_path, "a,b\n1\n2\n3\n")] == ["1", "2", "3"]
 
