@@ -45,7 +45,7 @@ test-spark: $(READY) $(SPARK)/.ready  ## on Spark's Thrift Server; needs Java 17
 	$(BIN)/python -m tests.services.spark $(SPARK)/bin/python $(HIVE_TESTS) -k 'not embedded'
 
 test-kafka: $(READY)  ## topics as a source, on Apache Kafka, which Maven brings; needs Java 17
-	$(BIN)/python -m tests.services.kafka build/kafka/jars -m kafka tests/fraud_assets
+	$(BIN)/python -m tests.services.kafka build/kafka/jars -m kafka tests/fraud_assets tests/test_examples.py
 
 test-airflow: $(READY) $(AIRFLOW3)/.ready $(AIRFLOW2)/.ready $(ROUND_TRIP)/.ready  ## real Airflow 3.3 and 2.11, with schedulers
 	for python in $(AIRFLOW3)/bin/python $(AIRFLOW2)/bin/python; do $(RUNTIME) || exit 1; done

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fraud_assets.ingestion.own_data.connectors.base import Context
 from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_check import TableReport, check_table
 from fraud_assets.ingestion.own_data.source_file import read_source_file
+from tests.services.kafka import PASSWORD, USER, Kafka
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -299,6 +301,29 @@ def test_account_numbers_and_names_are_in_no_table(tmp_path: Path, name: str) ->
 
 def test_every_example_is_tested_and_listed() -> None:
     names = {file.stem for file in EXAMPLES.glob("*.yaml")}
-    assert names == {*CASES}
+    assert names == {*CASES, "kafka"}
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"]({name}.yaml)" in listed for name in names)
+
+
+@pytest.mark.kafka
+def test_the_example_of_kafka_reads_a_topic_of_its_shape(broker: Kafka, tmp_path: Path) -> None:
+    at = 1767607200000
+    row = {"event": "authorisation", "id": 7, "at": at, "amount": {"value": 1250, "currency": "EUR"}, "result": "NOK"}
+    row["merchant"] = {"id": "m1", "name": "Caf\u00e9", "country": "FR"}
+    broker.create("card-authorisations", partitions=2, retention_ms="-1")
+    messages = [{"value": json.dumps(each), "key": "c1", "timestamp": at + 5} for each in (row, {"event": "settlement"})]
+    broker.produce("card-authorisations", messages)
+    text = (EXAMPLES / "kafka.yaml").read_text(encoding="utf-8")
+    text = text.replace("broker1.example.com:9093,broker2.example.com:9093", broker.with_password)
+    text = text.replace("SASL_SSL", "SASL_PLAINTEXT").replace("SCRAM-SHA-512", "PLAIN")
+    text = text.replace("username: fraud", f"username: {USER}")
+    (tmp_path / "source.yaml").write_text(text, encoding="utf-8")
+    context = Context({"KAFKA_PASSWORD": PASSWORD}.get)
+    with MappedSource(read_source_file(tmp_path / "source.yaml"), "key of a test", context=context) as source:
+        report = check_table(source, "transactions", 1_000, NOW)
+    assert report.rows is not None
+    ((found,), left_out) = report.rows.to_pylist(), report.left_out
+    assert (found["transaction_id"], found["amount"], found["status"], left_out) == ("7", Decimal("12.50"), "declined", 1)
+    assert found["ingested_at"] - found["event_time"] == dt.timedelta(milliseconds=5)
+    assert (report.unmapped, report.refusals) == ([], [])
