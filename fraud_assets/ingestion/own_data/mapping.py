@@ -38,6 +38,8 @@ from fraud_assets.schemas.sources import ApiTable
 
 DIRECTION = "_direction"
 """Field that is `debit` or `credit`, by the sign of an amount whose signs have a meaning."""
+CHOOSE = "CHOOSE"
+"""Stands in a proposed source file where a person must decide; no field has this name."""
 MASK = "***"
 """Replaces personal data in a rejected row."""
 MASK_KEY = "FRAUD_MASK_KEY"
@@ -270,11 +272,13 @@ class TableMapping:
         return list(missing)
 
     def _lacks(self, place: str, field: str, column: str, fields: Sequence[str]) -> str:
+        at = f"{self._source.file}:{self._source.lines.get(column, 1)}"
         # a field that another column is made from is rarely meant
         free = [name for name in fields if name not in self.used_fields]
+        if field == CHOOSE:
+            return f"{at}: {column} is still to be chosen: write the name of a field; those of {place} are {', '.join(fields)}"
         close = [f for f in free if f.lower() == field.lower()] or difflib.get_close_matches(field, free, n=1)
         found = f"did you mean {close[0]!r}?" if close else f"its fields are {', '.join(fields)}"
-        at = f"{self._source.file}:{self._source.lines.get(column, 1)}"
         hint = " Check `delimiter`." if len(fields) == 1 else ""
         return f"{place} has no field {field!r}, which {column} is made from ({at}); {found}{hint}"
 

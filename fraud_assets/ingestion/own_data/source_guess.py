@@ -21,10 +21,9 @@ import yaml
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.connectors.base import OWN
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector, format_of, located, stream_of
+from fraud_assets.ingestion.own_data.mapping import CHOOSE
 from fraud_assets.ingestion.own_data.time_formats import day_and_month_are_ambiguous, formats_of
 
-CHOOSE = "CHOOSE"
-"""Stands where a person must decide; `fraud sources check` refuses it."""
 SAMPLE_ROWS = 5_000
 _SAMPLE_BYTES = 1 << 18
 _MOST_VALUES = 50
@@ -34,8 +33,9 @@ _ENCODINGS = ("utf-8-sig", "utf-16", "cp1252", "latin-1")
 
 _NAMES: Mapping[str, Sequence[str]] = {
     "transaction_id": (
-        "transactionid", "txid", "txnid", "transnum", "transactionnumber", "transactionreference", "paymentid", "endtoendid",
-        "uetr", "reference", "referenz", "buchungsreferenz", "id", "uuid",
+        "transactionid", "txid", "txnid", "transnum", "transactionnumber", "transactionreference",
+        "transactionref", "paymentid", "paymentref", "endtoendid", "uetr", "txref", "reference", "ref", "referenz",
+        "buchungsreferenz", "id", "uuid",
     ),
     "event_time": (
         "eventtime", "txdatetime", "transdatetranstime", "transactiontime", "transactiondatetime", "datetime", "timestamp",
@@ -46,7 +46,8 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "currency": ("currency", "currencycode", "transactioncurrency", "ccy", "curr", "waehrung", "währung", "devise"),
     "merchant_id": (
         "merchantid", "merchantdetailsmerchantid", "terminalid", "payeeid", "namedest", "merchant", "merchantname", "payee",
-        "beneficiary", "counterpartyid", "counterpartyiban", "counterparty", "empfaenger", "empfänger", "beguenstigter",
+        "shopid", "shop", "storeid", "store", "vendor", "beneficiary", "counterpartyid", "counterpartyiban", "counterparty",
+        "empfaenger", "empfänger", "beguenstigter",
         "addr1", "productcd",
     ),
     "merchant_name": ("merchantname", "merchantdetailsname", "merchant", "payeename", "counterpartyname", "empfaenger"),
@@ -56,10 +57,12 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "merchant_latitude": ("merchantlatitude", "merchlat", "merchantlat"),
     "merchant_longitude": ("merchantlongitude", "merchlong", "merchlon", "merchantlong", "merchantlon"),
     "customer_id": (
-        "customerid", "clientid", "userid", "cardholderid", "accountid", "account", "iban", "konto", "kontonummer", "nameorig",
+        "customerid", "custid", "customerno", "customernumber", "customer", "clientid", "clientno", "clientnumber", "client",
+        "userid", "cardholderid", "accountid", "accountno", "accountnumber", "account", "iban", "konto", "kontonummer",
+        "nameorig",
         "ccnum", "cardnumber", "cardid", "cardtoken", "pan", "card1", "kundennummer",
     ),
-    "transaction_type": ("transactiontype", "txtype", "txntype", "type", "buchungstext", "paymenttype"),
+    "transaction_type": ("transactiontype", "txtype", "txntype", "type", "kind", "buchungstext", "paymenttype"),
     "channel": ("channel", "entrymode", "posentrymode"),
     "status": ("status", "transactionstatus", "authstatus"),
     "decline_reason": ("declinereason", "responsecode", "reasoncode"),
@@ -244,12 +247,22 @@ class _Proposal:
             for key, name in self._keys.items():
                 if any(part in key for part in _NAMES[column] if len(part) > 4) and self._fits(column, self._fields[name]):
                     return name
+        if column == "transaction_id":
+            return self._different_in_every_row()
         if column == "event_time":
             # no name says it; digits alone could be anything
             for name, values in self._fields.items():
                 found = formats_of(values[:20])
                 if found and found[0][1] == len(values[:20]) and not all(value.strip().isdigit() for value in values[:20]):
                     return name
+        return None
+
+    def _different_in_every_row(self) -> str | None:
+        """A field that identifies rows: of all values different, and neither times nor numbers with a point."""
+        for name, values in self._fields.items():
+            is_other = formats_of(values[:20]) or any(mark in value for value in values[:20] for mark in ".,:")
+            if len(values) == self._rows > 1 and not is_other and self._fits("transaction_id", values):
+                return name
         return None
 
     def _fits(self, column: str, values: Sequence[str]) -> bool:
@@ -312,7 +325,8 @@ class _Proposal:
 
     def _id(self, column: str) -> None:
         if column in self._chosen:
-            self._plain_column(column)
+            is_named = _key(self._chosen[column]) in _NAMES[column]
+            self._plain_column(column, "" if is_named else "different in every row: is it the transaction's?")
         else:
             self._out.add(6, f"{column}:", "no field is different in every row: the file's name and the row's number")
             self._out.add(8, "expression: _file || ':' || _row")
@@ -342,7 +356,7 @@ class _Proposal:
             return
         best = formats[0][0]
         needed = [best] if best in ("iso",) or not best.startswith("%") else _patterns(values[:1000], formats)
-        ambiguous = any(day_and_month_are_ambiguous(values[:1000], pattern) for pattern in needed)
+        ambiguous = any(day_and_month_are_ambiguous(values, pattern) for pattern in needed)
         zone = "" if best.startswith("epoch") or any(re.search(r"(Z|[+-]\d\d:?\d\d)$", v) for v in values[:5]) else "UTC"
         if best == "iso" and not zone:
             self._out.add(6, f"{column}: {_scalar(name)}")

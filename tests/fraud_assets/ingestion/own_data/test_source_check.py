@@ -12,9 +12,10 @@ import pytest
 
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.mapped_source import MappedSource
+from fraud_assets.ingestion.own_data.mapping import CHOOSE
 from fraud_assets.ingestion.own_data.source_check import TableReport, check_table
 from fraud_assets.ingestion.own_data.source_file import read_source_file
-from fraud_assets.ingestion.own_data.source_guess import CHOOSE, guess_source
+from fraud_assets.ingestion.own_data.source_guess import guess_source
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 SOURCE = """\
@@ -162,6 +163,25 @@ def test_nested_json_with_epochs(tmp_path: Path) -> None:
     row = found.rows.to_pylist()[0]
     assert (row["currency"], row["merchant_id"], row["merchant_city"], row["card_id"]) == ("EUR", "m0", "Lyon", "t0")
     assert row["status"] == "declined"
+
+
+def test_a_plain_export_needs_no_choice(tmp_path: Path) -> None:
+    lines = [f"TRX{n},{n // 4 + 1:02}/10/2026 10:00:00,{n}.50,EUR,SHOP-{n % 5},C{n % 7},ATM" for n in range(100)]
+    text = guessed(tmp_path, "a.csv", "\n".join(["Transaction Ref,Date/Time,Amount,Currency,Shop,Client No,Kind", *lines]))
+    assert f": {CHOOSE}" not in text and "day first?" not in text
+    found = check_guess(tmp_path, text)["transactions"]
+    assert (found.valid, found.unmapped, found.rejected) == (100, [], 0)
+
+
+def test_a_field_that_differs_in_every_row_is_proposed_as_the_id(tmp_path: Path) -> None:
+    lines = [f"A{n},2026-10-05 10:00:00,{n}.50,m,c" for n in range(20)]
+    text = guessed(tmp_path, "a.csv", "\n".join(["voucher,date,amount,merchant_id,customer_id", *lines]))
+    assert re.search(r"transaction_id: voucher +# different in every row", text)
+
+
+def test_what_is_still_to_be_chosen_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"source\.yaml:8: merchant_id is still to be chosen.*id, at, amt, m, c"):
+        report(tmp_path, good, SOURCE.replace("merchant_id: m", f"merchant_id: {CHOOSE}"))
 
 
 def test_no_rows_no_guess(tmp_path: Path) -> None:
