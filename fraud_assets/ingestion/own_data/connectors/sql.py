@@ -200,12 +200,13 @@ class SqlConnector:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.OperationalError as error:
-            raise SourceError(
-                f"{self.places()[0]} cannot be read: {_reason(error)}. Check `url` and `password` in the source file, and that "
-                "the database is running"
-            ) from None
         except sa.exc.SQLAlchemyError as error:
+            # a HiveServer2 that answers calls mistakes of a query operational, too
+            if isinstance(error, sa.exc.OperationalError) and _hive_answer(error) is None:
+                raise SourceError(
+                    f"{self.places()[0]} cannot be read: {_reason(error)}. Check `url` and `password` in the source file, and "
+                    "that the database is running"
+                ) from None
             raise SourceError(
                 f"{self.places()[0]} cannot be read: {_reason(error)}. Check `table` or `query`, `window` and `cursor` in the "
                 "source file"
@@ -230,7 +231,14 @@ def _run(connection: Any, statement: str) -> None:
 
 def _reason(error: Exception) -> str:
     """The driver's reason, in one line; the statement and its values are left out."""
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0][:300]
+    text = _hive_answer(error) or str(getattr(error, "orig", None) or error)
+    return text.strip().splitlines()[0][:300]
+
+
+def _hive_answer(error: Exception) -> str | None:
+    """The message in the answer of a HiveServer2; None if the error is no answer of one."""
+    (answer, *_) = getattr(getattr(error, "orig", None), "args", ()) or (None,)
+    return getattr(getattr(answer, "status", None), "errorMessage", None)
 
 
 def _text(value: Any) -> str | None:
