@@ -109,8 +109,8 @@ class SqlConnector:
             ) from None
         except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise SourceError(f"{public(self.layout.url)}: {error}; install the database's driver for SQLAlchemy") from None
-        if statement := _IN_UTC.get(engine.dialect.name):
-            sa.event.listen(engine, "connect", lambda connection, _: _run(connection, statement))
+        dialect = engine.dialect.name
+        sa.event.listen(engine, "connect", lambda connection, _: _read_in_utc(connection, dialect))
         return engine
 
     def pages(self, span: Span | None = None) -> Iterator[RawPage]:
@@ -222,11 +222,23 @@ class SqlConnector:
         return int(written(moment, form)) if form.startswith("epoch") else written(moment, form)
 
 
-def _run(connection: Any, statement: str) -> None:
-    """Run a statement in a new session, and keep its effect."""
-    with closing(connection.cursor()) as cursor:
-        cursor.execute(statement)
-    connection.commit()
+def _read_in_utc(connection: Any, dialect: str) -> None:
+    """Let a new session read and write times in UTC, where their text depends on its zone."""
+    statement = _IN_UTC.get(dialect)
+    if dialect == "hive" and not _is_apache_hive(connection):
+        statement = "SET spark.sql.session.timeZone=UTC"
+    if statement is not None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(statement)
+        connection.commit()
+
+
+def _is_apache_hive(connection: Any) -> bool:
+    """True for Apache Hive, whose TIMESTAMP has no zone; False for Spark's Thrift server, whose TIMESTAMP is an instant."""
+    from TCLIService import ttypes
+
+    asked = ttypes.TGetInfoReq(sessionHandle=connection.sessionHandle, infoType=ttypes.TGetInfoType.CLI_DBMS_NAME)
+    return bool(connection.client.GetInfo(asked).infoValue.stringValue == "Apache Hive")
 
 
 def _reason(error: Exception) -> str:
