@@ -65,7 +65,7 @@ def test_a_table_of_the_bank_is_read_by_its_partitions(server: HiveServer, tmp_p
     ]
     with (
         source(tmp_path, server, "payment") as made,
-        pytest.raises(SourceError, match=r"query cannot be read: Error while.*`query`"),
+        pytest.raises(SourceError, match=r"query cannot be read: Error.*payment.*`query`"),
     ):
         made.fetch(TRANSACTIONS, Span.days(DAY, DAY))
     drop_tables(bank, "bank")
