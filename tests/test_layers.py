@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hive_io.delta": {"hive_io"},
     "hive_io.hive": {"hive_io"},
     "hive_io.locations": {"hive_io", "hive_io.delta", "hive_io.hive"},
+    "hive_io.memory": {"hive_io", "hive_io.delta"},
     "hive_io.dagster": {"hive_io", "hive_io.locations"},
     "mock_sources": set(),
     "airflow_bridge": set(),
@@ -55,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "monitoring": {*_DEFS, F + "atomic_write", F + "settings", "hive_io.locations"},
     F + "definitions": {*_DEFS, *_CONFIGURED, F + "monitoring", F + "settings", "hive_io.dagster"},
     F + "runs": {*_RUNS, "hive_io.locations"},
-    F + "live": {*_RUNS, F + "live", "hive_io.locations"},
+    F + "live": {*_RUNS, F + "live", "hive_io.locations", "hive_io.memory"},
     F + "cli": {
         *_RUNS, F + "checkout", F + "desk", F + "explain", F + "live", F + "local_hive", F + "logs",
         F + "workshop", "airflow_bridge", "airflow_bridge.export", "hive_io.locations", "mock_sources",

@@ -9,14 +9,11 @@ from threading import Event
 import click
 
 from fraud_assets.cli.command_clock import current_clock
-from fraud_assets.cli.lake import open_lake
 from fraud_assets.cli.options import source_option, warehouse_option
 from fraud_assets.cli.stop_signals import run_until_stopped
-from fraud_assets.configured_rules import rule_book
 from fraud_assets.definitions import live_settings
 from fraud_assets.live.service import give_up, watch
 from fraud_assets.logs import log_to
-from fraud_assets.schemas.lists import LISTS
 from fraud_assets.settings import read_settings
 
 
@@ -46,9 +43,6 @@ def watch_source(source: Path | None, warehouse: str | None, every: float, recon
     clock = current_clock()
 
     def service() -> None:
-        if any(LISTS.name in rule.file.tables() for rule in rule_book(settings).evaluated):
-            # runs of the graph fill it; a rule that reads it must find it before the first
-            open_lake(settings).ensure_table(LISTS)
         watch(settings, stop, every=every, reconcile=reconcile, clock=clock)
 
     run_until_stopped(service, stop.set, partial(give_up, settings))

@@ -7,6 +7,7 @@ The daily sums of the day in progress (its activity) are left to that run: rules
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,9 +22,12 @@ import pyarrow.compute as pc
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.engine.corrections import remove_moved
 from fraud_assets.engine.engine import Engine
+from fraud_assets.errors import FraudError
 from fraud_assets.ingestion.arrivals import arrivals
 from fraud_assets.ingestion.batch import Batch
 from fraud_assets.ingestion.load import Source
+from fraud_assets.lists.files import read_lists
+from fraud_assets.lists.rows import list_rows
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.day_tables import DayTables, description, spans_of_day
 from fraud_assets.live.hot_window import HotWindow
@@ -31,10 +35,13 @@ from fraud_assets.live.pending import MissingTable, Pending
 from fraud_assets.schemas.cases import DECISIONS
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
+from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.names import DATABASE
-from fraud_assets.schemas.sources import TRANSACTIONS
+from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
 from hive_io import Span, TableNotFound, Warehouse
 from hive_io.table import DAY
+
+log = logging.getLogger("fraud_assets.live")
 
 _TRANSACTIONS = TRANSACTIONS.table.full_name
 
@@ -83,10 +90,14 @@ class MicroBatcher:
         rejected_limit: largest share of rejected rows in the snapshots that are loaded when a day begins, as for `audit`.
         rejudge_within: time after a late row within which rules with lookback judge other transactions again at once. Later
             transactions wait for the next reconciliation run, which computes the whole day.
+        lists: folder of the block and watch lists; None for the source's blacklist alone.
         correction_days: how many days apart two versions of a transaction may be, as for `remove_moved`.
         search_every: seconds between two searches for such versions, which read the ids of these days.
         patience: seconds to wait, when a day begins, for its snapshots. Detection goes on with those of an earlier day.
         clock: the time of their loads.
+
+    Raises:
+        FraudError: a file of the lists cannot be read.
     """
 
     def __init__(
@@ -98,6 +109,7 @@ class MicroBatcher:
         first_day: dt.date,
         rejected_limit: float,
         rejudge_within: dt.timedelta = GAP,
+        lists: Path | None = None,
         correction_days: int = 7,
         search_every: float = 0.0,
         patience: float = 60.0,
@@ -111,6 +123,8 @@ class MicroBatcher:
         self._pending_file = file.with_name(PENDING_FILE)
         self._first_day = first_day
         self._day_tables = DayTables(source, warehouse, rejected_limit, patience, clock)
+        self._lists_folder = lists
+        self._lists = read_lists(lists)
         self._correction_days = correction_days
         self._search_every = search_every
         self._search_at = 0.0
@@ -385,12 +399,25 @@ class MicroBatcher:
         self._put_off(missing=tuple(missing))
         for each in missing:
             self._day_tables.carry(each)
+        self._load_lists(day)
         self._compute_features(self._engine.upstream_features, day)
         late_days = set(self.checkpoint.late_days)
         if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(_TRANSACTIONS):
             late_days.add(yesterday.first_ds)
         self._save(replace(self.checkpoint, day=ds, day_cursor=self.checkpoint.cursor, late_days=sorted(late_days)))
         return ds
+
+    def _load_lists(self, day: dt.date) -> None:
+        """Write the entries of a day's lists, the source's blacklist among them.
+
+        Detection goes on with the files as they were read last, if one of them cannot be read.
+        """
+        try:
+            self._lists = read_lists(self._lists_folder)
+        except FraudError as error:
+            log.error("%s; the lists are used as they were read last", error)
+        span = Span.days(day, day)
+        self._warehouse.replace(LISTS, list_rows(self._lists, self._warehouse, span), span)
 
     def _without(self, table: str, day: dt.date) -> MissingTable | None:
         """What to use instead of a table's rows; None if another run has loaded the day's snapshot before."""
@@ -428,6 +455,9 @@ class MicroBatcher:
     def _judge_again(self, table: str, day: dt.date) -> None:
         """Compute what depends on a table, for the whole day."""
         changed = {table}
+        if table == API_TABLES["blacklist"].table.name:
+            self._load_lists(day)
+            changed.add(LISTS.name)
         for name in self._engine.order:
             if changed & self._engine.reads(name).keys():
                 changed.add(name)

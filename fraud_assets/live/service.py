@@ -177,6 +177,7 @@ class Watch:
             settings.state_folder / CHECKPOINT_FILE,
             settings.first_day,
             settings.rejected_limit,
+            lists=settings.lists,
             correction_days=settings.correction_days,
             search_every=SEARCH_EVERY,
             patience=settings.snapshot_patience,

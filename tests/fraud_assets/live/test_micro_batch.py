@@ -19,6 +19,7 @@ from fraud_assets.engine.refresh import refresh
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.load import load
+from fraud_assets.lists.files import Entry, add_entries
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.micro_batch import GAP, MicroBatch, MicroBatcher, spans_of
 from hive_io import EmbeddedWarehouse, HiveIOError, Receipt, Span, Table
@@ -42,9 +43,9 @@ ENGINE = Engine(read_rule_book())
 LEFT_TO_A_RUN = {
     "customer_daily_activity", "customer_daily_amounts", "customer_daily_anomalies", "customer_daily_outliers",
     "merchant_daily_activity", "fraud_reports",
-    "fraud_reports_rejected", "fraud_reports_loads", "labels", "service_levels", "latencies",
+    "fraud_reports_rejected", "fraud_reports_loads", "labels", "lists", "service_levels", "latencies",
 }  # fmt: skip
-"""Tables whose rows of the day in progress only a run computes."""
+"""Tables whose rows of the day in progress only a run computes, and the lists, which `refresh` does not write."""
 
 
 class ClockedSource:
@@ -184,6 +185,26 @@ def test_the_first_transaction_of_a_day_begins_it(
     assert [row for row in expected["customer_profiles"] if dict(row)["ds"] == str(NEXT)]
     assert_same(of_the_day(found, NEXT), of_the_day(expected, NEXT))
     assert batcher.checkpoint.day == str(NEXT) and str(DAY) in batcher.checkpoint.late_days
+
+
+def test_a_day_begins_with_its_lists_also_when_a_file_of_them_is_broken(
+    source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "lists"
+    added = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+    add_entries(folder, "ours", "watch", [Entry("customer", "c000001", "asked for it", "ann", added, added)])
+    with SourceClient(source.url) as client:
+        load_history(lake, history, source)
+        batcher = MicroBatcher(ENGINE, client, lake, tmp_path / "watch.json", FIRST, 1.0, lists=folder)
+        list(batcher.poll(DAY))
+        (folder / "watch" / "ours.csv").write_text("no list", encoding="utf-8")
+        source.now = dt.datetime.combine(NEXT, dt.time(1), dt.UTC)
+        assert list(batcher.poll(NEXT))
+    assert "ours.csv:1" in caplog.text and "read last" in caplog.text
+    rows = lake.read("fintech.lists", ["list_name", "value", "ds"]).to_pylist()
+    ours = [(row["value"], row["ds"]) for row in rows if row["list_name"] == "ours"]
+    assert sorted(ours) == [("c000001", str(DAY)), ("c000001", str(NEXT))]
+    assert {row["ds"] for row in rows if row["list_name"] == "blacklist"} >= {str(DAY), str(NEXT)}
 
 
 ACROSS_CUSTOMERS = """-- title: Crowded merchant
