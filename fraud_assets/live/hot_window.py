@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,9 @@ _HELD = "held"
 _POLLED = TRANSACTIONS.table.full_name
 _KEYS = ("transaction_id", "customer_id", "event_time", PARTITION)
 _OF_AFFECTED = "transaction_id IN (SELECT transaction_id FROM affected)"
+
+_TRANSLATED: WeakKeyDictionary[Engine, tuple[dt.date, dict[str, TimedQuery]]] = WeakKeyDictionary()
+"""The queries of an engine for the day that was loaded last. They depend on its rules, not on what is in the tables."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,6 @@ class HotWindow:
         self._memory: MemoryTables | None = None
         self._hit: dict[str, set[str]] = {}
         """Transactions of the day with a hit, by rule, and those with an alert."""
-        self._translated: dict[str, TimedQuery] = {}
-        self._translated_for: dt.date | None = None
         self._columns: list[str] = []
         """The columns of transactions that a query uses."""
         self._reads: set[str] = set()
@@ -121,14 +123,16 @@ class HotWindow:
         for name in sorted(self._reads):
             memory.put(self._engine.tables[name].full_name, self._read(name, both))
         memory.put("affected", pa.table({"transaction_id": pa.array([], pa.string())}))
-        if self._translated_for != day:
-            self._translated, self._translated_for = {}, day
+        of_day, translated = _TRANSLATED.get(self._engine, (None, {}))
+        if of_day != day:
+            translated = {}
         # its query has the points of the card in force, which a run may have learned anew
-        self._translated.pop(TRANSACTION_SCORES.name, None)
+        translated.pop(TRANSACTION_SCORES.name, None)
         for name in self._computed:
-            if name not in self._translated:
-                self._translated[name] = memory.translate(partial(self._query, name), day)
-            memory.prepare(name, self._translated[name], _OF_AFFECTED)
+            if name not in translated:
+                translated[name] = memory.translate(partial(self._query, name), day)
+            memory.prepare(name, translated[name], _OF_AFFECTED)
+        _TRANSLATED[self._engine] = day, translated
         self._memory, self.day = memory, day
 
     def _read(self, name: str, span: Span) -> pa.Table:
