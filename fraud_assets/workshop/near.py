@@ -63,8 +63,10 @@ def near_misses(rule: Rule, tables: Mapping[str, Table], reader: Reader, span: S
         within: the largest distance, in (0, 1).
 
     Raises:
-        RuleError: the rule reads a table that does not exist, or its SELECT has no condition to be near to.
+        RuleError: the rule reads a table that does not exist, or its SELECT has no condition to be near to; `within` is none.
     """
+    if not 0 < within < 1:
+        raise RuleError(f"within is {within:g}; give a share above 0 and below 1")
     if missing := sorted(rule.file.tables() - {*reader.tables(DATABASE)}):
         raise RuleError(f"{rule.name} reads {', '.join(missing)}, which the warehouse does not have; fill it with `fraud run`")
     tree = rule.file.tree().copy()

@@ -363,8 +363,12 @@ def test_a_rules_file_of_another_kind_is_rejected(tmp_path: Path, overrides: byt
 
 
 def test_a_rules_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    for path in (tmp_path / "nosuch.yaml", tmp_path):
-        with pytest.raises(RuleError, match=rf"{path}: .*FRAUD_RULES_FILE: (No such file|Is a directory)"):
+    said = {
+        tmp_path / "nosuch.yaml": "FRAUD_RULES_FILE names a file that does not exist; create it",
+        tmp_path: ".*FRAUD_RULES_FILE: Is a directory",
+    }
+    for path, text in said.items():
+        with pytest.raises(RuleError, match=rf"{path}: {text}"):
             read_rule_book(tmp_path, overrides=path)
 
 
