@@ -50,7 +50,12 @@ def cancel_abandoned_runs(instance: dg.DagsterInstance, tags: Mapping[str, str])
     Returns:
         The number of runs.
     """
-    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    unfinished = [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
     runs = instance.get_runs(dg.RunsFilter(tags=dict(tags), statuses=unfinished))
     for run in runs:
         instance.report_run_canceled(run, "Its process ended before the run was complete. Run its days again.")

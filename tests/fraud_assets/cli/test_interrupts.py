@@ -95,7 +95,10 @@ def test_a_killed_run_is_reported_and_closed_at_the_next_start(source: str, tmp_
     lake = tmp_path / "lake"
     process = start(lake, source)
     wait_for_run(lake)
-    time.sleep(2)
+    deadline = time.monotonic() + 60
+    while statuses(lake) != ["STARTED"]:
+        assert time.monotonic() < deadline, "the run has not started"
+        time.sleep(0.2)
     process.kill()
     process.communicate()
     assert statuses(lake) == ["STARTED"]
