@@ -63,7 +63,8 @@ def served(url: str, since: dt.datetime) -> list[str]:
     with httpx.Client(timeout=120) as client:
         while address:
             page = client.get(address, params=params)
-            ids += [row["transaction_id"] for row in page.json()]
+            # a malformed row may lack its id; it is rejected
+            ids += [row["transaction_id"] for row in page.json() if row.get("transaction_id")]
             address, params = page.links.get("next", {}).get("url"), None
     return ids
 
