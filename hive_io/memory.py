@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from hive_io.delta.reader import columns_of, quoted, text
+from hive_io.delta.reader import columns_of, connected, quoted, text
 from hive_io.dialect import HiveQL, to_duckdb
 from hive_io.errors import QueryError
 from hive_io.table import Span
@@ -26,12 +26,8 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 class MemoryTables:
     """Tables in memory, by name as in HiveQL, `database.table`."""
 
-    def __init__(self, memory_limit: str | None = None) -> None:
-        self._duckdb = duckdb.connect()
-        self._duckdb.execute("SET GLOBAL TimeZone = 'UTC'")
-        self._duckdb.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
-        if memory_limit:
-            self._duckdb.execute("SET memory_limit = $limit", {"limit": memory_limit})
+    def __init__(self) -> None:
+        self._duckdb = connected()
         self._prepared: dict[str, TimedQuery] = {}
 
     def close(self) -> None:
@@ -73,27 +69,21 @@ class MemoryTables:
             for name in relations:
                 self._duckdb.unregister(name)
 
-    def translate(self, build: Callable[[Span], HiveQL], day: dt.date, instead: Mapping[str, str] | None = None) -> TimedQuery:
+    def translate(self, build: Callable[[Span], HiveQL], day: dt.date) -> TimedQuery:
         """Translate a query that is to be run for spans within a day.
 
         Args:
             build: the query for a span. Queries of two spans of the day may differ in nothing but in times that are some
                 fixed duration away from the start or the end of the span.
-            instead: names of tables to read in the place of those that the query names.
 
         Raises:
             QueryError: the query is not valid, or differs between spans in something else.
         """
-        others = instead or {}
-
-        def relation(table: str) -> str:
-            return others.get(table, table)
-
         first, second = _spans_of(day)
         tree = build(first).bound()
         if _timed(tree.sql("hive"), first) != _timed(build(second).bound().sql("hive"), second):
             raise QueryError("The query for a part of a day depends on more than how far its times are from the part's edges")
-        return _timed(to_duckdb(tree, relation, columns_of(self._duckdb, relation)), first)
+        return _timed(to_duckdb(tree, str, columns_of(self._duckdb, str)), first)
 
     def prepare(self, name: str, query: TimedQuery, where: str = "TRUE") -> None:
         """Let DuckDB plan a query of these tables.

@@ -171,11 +171,10 @@ class HotWindow:
         memory.run(f"INSERT OR REPLACE INTO {_HELD} BY NAME SELECT {columns} FROM rows", rows=rows)
         memory.run("DELETE FROM affected")
         memory.run(f"INSERT INTO affected SELECT transaction_id FROM rows WHERE {PARTITION} = '{self.day}'", rows=rows)
-        others = self._changed_elsewhere()
-        # where an earlier version stood, something is missing now
         keys = rows.select(_KEYS)
-        causes = pa.concat_tables([keys, known.cast(keys.schema), others.cast(keys.schema)])
-        first, last = (moment.replace(tzinfo=dt.UTC) for moment in pc.min_max(causes.column("event_time")).as_py().values())
+        # where an earlier version stood, something is missing now
+        causes = pa.concat_tables([each.cast(keys.schema) for each in (keys, known, *self._changed_elsewhere())])
+        first, last = _edges(causes.column("event_time"))
         memory.run(f'DELETE FROM "{_POLLED}"')
         memory.run(
             f'INSERT INTO "{_POLLED}" SELECT * FROM {_HELD} SEMI JOIN causes USING (customer_id) '
@@ -216,29 +215,26 @@ class HotWindow:
                     changes.append(change)
         return changes
 
-    def _changed_elsewhere(self) -> pa.Table:
+    def _changed_elsewhere(self) -> list[pa.Table]:
         """Read the hits that were computed in the warehouse; add transactions whose hits have changed to the affected ones."""
         memory = self._loaded
         what = ", ".join(_KEYS)
-        changed = [memory.run(f"SELECT {what} FROM {_HELD} LIMIT 0")]
+        changed = []
         for name in self.elsewhere:
             table, full_name = self._engine.tables[name], self._engine.tables[name].full_name
             now = self._read(name, Span.days(self._day, self._day))
-            before = memory.run(f'SELECT * FROM "{full_name}"')
-            compared = ", ".join(column for column in table.arrow_schema.names)
+            compared = ", ".join(table.arrow_schema.names)
             either = f'(SELECT {compared} FROM now EXCEPT SELECT {compared} FROM "{full_name}")'
             either += f' UNION (SELECT {compared} FROM "{full_name}" EXCEPT SELECT {compared} FROM now)'
-            changed.append(memory.run(f"SELECT DISTINCT {what} FROM ({either})", now=now))
-            if changed[-1].num_rows:
+            found = memory.run(f"SELECT DISTINCT {what} FROM ({either})", now=now)
+            if found.num_rows:
                 memory.run(f'DELETE FROM "{full_name}"')
-                memory.add(full_name, now.select(before.column_names))
+                memory.add(full_name, now)
                 self._hit[name] = set(now.column("transaction_id").to_pylist())
-        found = pa.concat_tables(changed)
-        memory.run(
-            "INSERT INTO affected SELECT DISTINCT transaction_id FROM found WHERE transaction_id NOT IN (FROM affected)",
-            found=found,
-        )
-        return found
+                new = "SELECT DISTINCT transaction_id FROM found WHERE transaction_id NOT IN (FROM affected)"
+                memory.run(f"INSERT INTO affected {new}", found=found)
+                changed.append(found)
+        return changed
 
     def _hits(self, table: Table, rows: pa.Table) -> Change | None:
         """Put hits or alerts of the affected transactions in the place of those that they had."""
@@ -253,7 +249,7 @@ class HotWindow:
         memory.run(f'DELETE FROM "{name}" WHERE {_OF_AFFECTED}')
         memory.add(name, rows)
         times = pa.chunked_array([*before.column("event_time").chunks, *rows.column("event_time").chunks])
-        first, last = (moment.replace(tzinfo=dt.UTC) for moment in pc.min_max(times).as_py().values())
+        first, last = _edges(times)
         edges = f"event_time BETWEEN TIMESTAMP '{first:%Y-%m-%d %H:%M:%S.%f}' AND TIMESTAMP '{last:%Y-%m-%d %H:%M:%S.%f}'"
         return Change(table, memory.run(f'SELECT * FROM "{name}" WHERE {edges}'), False, Span(first, last + _MICROSECOND))
 
@@ -266,6 +262,12 @@ class HotWindow:
     def _day(self) -> dt.date:
         assert self.day is not None, "load comes first"
         return self.day
+
+
+def _edges(times: pa.ChunkedArray) -> tuple[dt.datetime, dt.datetime]:
+    """The first and the last of some times, aware."""
+    first, last = (moment.replace(tzinfo=dt.UTC) for moment in pc.min_max(times).as_py().values())
+    return first, last
 
 
 def _midnight(day: dt.date) -> dt.datetime:

@@ -46,13 +46,13 @@ def compact_day(delta: deltalake.DeltaTable, day: str, writer: deltalake.WriterP
     return bool(done["numFilesRemoved"])
 
 
-def small_files(delta: deltalake.DeltaTable, day: dt.date) -> list[int]:
-    """Return the sizes of a day's small files, in bytes."""
+def small_files(delta: deltalake.DeltaTable, day: dt.date) -> int:
+    """Return the number of a day's small files."""
     actions = pa.table(delta.get_add_actions(flatten=True))
     if not actions.num_rows:
-        return []
+        return 0
     of_day = actions.filter(pc.equal(actions.column(f"partition.{PARTITION}"), day.isoformat()))
-    return [size for size in of_day.column("size_bytes").to_pylist() if size < SMALL]
+    return sum(size < SMALL for size in of_day.column("size_bytes").to_pylist())
 
 
 def merge_small_files(delta: deltalake.DeltaTable, day: dt.date, writer: deltalake.WriterProperties) -> bool:

@@ -44,10 +44,7 @@ class DeltaReader(Reader):
         self._translations = TranslationCache()
 
     def _engine(self) -> duckdb.DuckDBPyConnection:
-        engine = duckdb.connect()
-        # GLOBAL, because a new cursor takes the machine's zone
-        engine.execute("SET GLOBAL TimeZone = 'UTC'")
-        engine.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
+        engine = connected()
         if self._memory_limit:
             engine.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
         return engine
@@ -187,6 +184,15 @@ class DeltaReader(Reader):
         if not name or {"/", "\\", ".."} & {database, name} or "/" in table or "\\" in table:
             raise TableNotFound(f"{table!r} is not the name of a table; use database.table")
         return self.root / f"{database}.db" / name
+
+
+def connected() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory, whose times are UTC."""
+    engine = duckdb.connect()
+    # GLOBAL, because a new cursor takes the machine's zone
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")
+    engine.execute("SET preserve_insertion_order = false; SET enable_progress_bar = false")
+    return engine
 
 
 def columns_of(cursor: duckdb.DuckDBPyConnection, relation: Callable[[str], str]) -> ColumnsOf:

@@ -222,7 +222,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     def merge_small_files(self, table: str, day: dt.date) -> bool:
         delta = self._open(table)
-        if len(small_files(delta, day)) < MOST_SMALL_FILES:
+        if small_files(delta, day) < MOST_SMALL_FILES:
             return False
         version = delta.version()
         with _errors_of(table):
