@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from hive_io.delta.reconciling import ReconcilingWarehouse
 from hive_io.delta.warehouse import MARKER, EmbeddedWarehouse
 from hive_io.warehouse import Warehouse
 
 
-def open_warehouse(location: str, password: SecretStr | None = None, *, read_only: bool = False) -> Warehouse:
+def open_warehouse(
+    location: str, password: SecretStr | None = None, *, read_only: bool = False, since: dt.datetime | None = None
+) -> Warehouse:
     """Open the warehouse at a location.
 
     Args:
         location: a folder, or `hive://user@host:10000/database?staging=/shared/folder`.
         password: of the user of a HiveServer2.
         read_only: the caller only reads: a folder must be a warehouse already, and need not be writable.
+        since: the caller writes days that others write at the same time: what they have written since this moment stays, as
+            in `ReconcilingWarehouse`. For a folder only; on a HiveServer2, whole days are replaced.
 
     Raises:
         NotAWarehouse: the location cannot be used; the message says why.
@@ -27,6 +33,8 @@ def open_warehouse(location: str, password: SecretStr | None = None, *, read_onl
         from hive_io.hive.warehouse import HiveServer2Warehouse
 
         return HiveServer2Warehouse(HiveServer.of(location, password))
+    if since is not None:
+        return ReconcilingWarehouse(location, since=since)
     return EmbeddedWarehouse(location, read_only=read_only)
 
 

@@ -4,6 +4,7 @@ The last two parts of an asset key are the database and the table. The metadata 
 the database, for writing and for loading.
 """
 
+import datetime as dt
 from functools import cached_property
 
 import dagster as dg
@@ -51,10 +52,12 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         location: folder of an embedded warehouse, or `hive://user@host:10000/fintech?staging=/shared/folder`. The UI shows
             it, so a password in it is rejected.
         password: password of the user of a HiveServer2. Pass a `dagster.EnvVar`: the UI shows only its name.
+        since: time in ISO 8601, for a run beside other writers of the same days; see `open_warehouse`.
     """
 
     location: str
     password: str | None = None
+    since: str | None = None
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -63,7 +66,8 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         Raises:
             NotAWarehouse: the location cannot be used; the message says why.
         """
-        return open_warehouse(self.location, SecretStr(self.password) if self.password else None)
+        since = dt.datetime.fromisoformat(self.since) if self.since else None
+        return open_warehouse(self.location, SecretStr(self.password) if self.password else None, since=since)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the warehouse, if it was opened."""

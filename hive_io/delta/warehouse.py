@@ -53,6 +53,8 @@ REOPENED_AFTER = 100
 state, and with a thousand pieces a commit takes five times as long."""
 _OPENED = 5
 """Number of times that a table whose log is whole is opened before an error of delta-rs is reported."""
+_GONE = "hive_io.gone"
+"""Column of a merge that marks rows to remove, which no column of a table can have."""
 _FORMAT = {"warehouse": "embedded", "format": 1}
 """Content of the marker."""
 _SPECIAL = "%*?[]\\^|"
@@ -135,7 +137,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
             for f in gained_fields(table, have, "move its folder away and materialize the table again", to_write=to_write)
         ]
         if gained:
-            with _errors_of(table.full_name):
+            with errors_of(table.full_name):
                 # the mark comes first: a reader of the new columns must know that old files lack them
                 delta.alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)
                 delta.alter.add_columns(gained)
@@ -168,7 +170,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         rows = conform(table, data)
         check_inside(table, rows, span)
         days = [day.isoformat() for day in span.each_day()]
-        before = _rows_of(delta, days)
+        before = rows_of(delta, days)
         alone = True
         if rows.num_rows or (any(before.values()) and _may_have_rows(delta, table, span)):
             version = delta.version()
@@ -176,7 +178,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
             self._commit(delta, table, rows, span)
             alone = self._note(table, version, delta) and alone
         # counted in the version that this write created, or left unchanged
-        return Receipt(table.full_name, _rows_of(delta, days), before, query, alone)
+        return Receipt(table.full_name, rows_of(delta, days), before, query, alone)
 
     def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
         delta = self._ensured(table)
@@ -184,16 +186,16 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         if not rows.num_rows:
             return Receipt(table.full_name, {}, {})
         days = sorted(set(rows.column(PARTITION).to_pylist()))
-        before = _rows_of(delta, days)
+        before = rows_of(delta, days)
         version = delta.version()
         alone = self._written.get(table.full_name, version) == version
-        with _errors_of(table.full_name):
+        with errors_of(table.full_name):
             search = not (absent and table.full_name in self._written and alone)
             found = search and self._has_any(delta, rows.select([PARTITION, *table.key]), days)
             if found or not _appended(delta, rows):
-                _merge(delta, table, rows, days)
+                merge(delta, table, rows, days)
         alone = self._note(table, version, delta) and alone
-        return Receipt(table.full_name, _rows_of(delta, days), before, alone=alone)
+        return Receipt(table.full_name, rows_of(delta, days), before, alone=alone)
 
     def _note(self, table: Table, before: int, delta: deltalake.DeltaTable) -> bool:
         """Remember the version that a write created; return False if others were committed between it and the one before."""
@@ -217,7 +219,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return [day for day in days if self._retried_on_conflict(self._compact_once, table, day)]
 
     def _compact_once(self, table: str, day: str) -> bool:
-        with _errors_of(table):
+        with errors_of(table):
             return compact_day(self._open(table), day, _WRITER)
 
     def merge_small_files(self, table: str, day: dt.date) -> bool:
@@ -225,7 +227,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         if small_files(delta, day) < MOST_SMALL_FILES:
             return False
         version = delta.version()
-        with _errors_of(table):
+        with errors_of(table):
             merged = merge_small_files(delta, day, _WRITER)
         if self._written.get(table) == version and delta.version() == version + 1:
             self._written[table] = delta.version()
@@ -235,7 +237,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         self._retried_on_conflict(self._vacuum_once, table, keep)
 
     def _vacuum_once(self, table: str, keep: dt.timedelta) -> None:
-        with _errors_of(table):
+        with errors_of(table):
             vacuum(self._open(table), log_of(self._path(table)), keep)
 
     def footprint(self, table: str) -> Footprint:
@@ -243,7 +245,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         return footprint_of(self._path(table))
 
     def _commit(self, delta: deltalake.DeltaTable, table: Table, rows: pa.Table, span: Span) -> None:
-        with _errors_of(table.full_name):
+        with errors_of(table.full_name):
             deltalake.write_deltalake(
                 delta,
                 rows,
@@ -415,20 +417,29 @@ def _appended(delta: deltalake.DeltaTable, rows: pa.Table) -> bool:
     return True
 
 
-def _merge(delta: deltalake.DeltaTable, table: Table, rows: pa.Table, days: Sequence[str]) -> None:
+def merge(delta: deltalake.DeltaTable, table: Table, rows: pa.Table, days: Sequence[str], gone: pa.Table | None = None) -> None:
+    """Insert or replace rows of the days by day and key, in one commit; remove those of `gone`."""
     match = " AND ".join(f"old.{quoted(name)} = new.{quoted(name)}" for name in (PARTITION, *table.key))
     within = f"old.{PARTITION} IN ({', '.join(text(day) for day in days)})"
+    if gone is not None:
+        marks = pa.repeat(False, rows.num_rows), pa.repeat(True, gone.num_rows)
+        rows = pa.concat_tables(each.append_column(_GONE, mark) for each, mark in zip((rows, gone), marks, strict=True))
     merger = delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
-    merger.when_matched_update_all().when_not_matched_insert_all().execute()
+    if gone is not None:
+        merger = merger.when_matched_delete(f"new.{quoted(_GONE)}")
+        insert, excluded = f"NOT new.{quoted(_GONE)}", [_GONE]
+    else:
+        insert, excluded = None, None
+    merger.when_matched_update_all(except_cols=excluded).when_not_matched_insert_all(insert, except_cols=excluded).execute()
 
 
-def _rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
+def rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:
     counts = rows_by_day(delta)
     return {day: counts.get(day, 0) for day in days}
 
 
 @contextmanager
-def _errors_of(table: str) -> Iterator[None]:
+def errors_of(table: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedError as error:
