@@ -43,8 +43,11 @@ from hive_io.dagster.io_manager import HiveIOManagerFactory, WarehouseResource
 JOB = "fraud_detection"
 
 
-def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Definitions:
+def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK, since: dt.datetime | None = None) -> dg.Definitions:
     """All assets, checks, jobs, schedules, sensors and resources for these settings.
+
+    Args:
+        since: what others have written to the warehouse since then stays, as in `open_warehouse`.
 
     Raises:
         RuleError: a rule file is not valid.
@@ -53,7 +56,7 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> dg.Def
     partitions = daily(settings.first_day)
     # by name, so that no run config contains the password itself
     password = dg.EnvVar(f"{PREFIX}WAREHOUSE_PASSWORD") if settings.warehouse_password else None
-    lake = WarehouseResource(location=settings.warehouse, password=password)
+    lake = WarehouseResource(location=settings.warehouse, password=password, since=since.isoformat() if since else None)
     latest = latest_partition_checks(watched_tables(engine), clock)
     # the health monitor evaluates these checks every minute, so runs leave them out
     selection = dg.AssetSelection.all() - dg.AssetSelection.checks(latest)

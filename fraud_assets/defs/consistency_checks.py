@@ -19,6 +19,7 @@ from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
 from fraud_assets.sql.windows import hiveql, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
+from hive_io.dagster.io_manager import WarehouseResource
 from hive_io.dialect import literal
 from hive_io.table import DAY
 
@@ -33,7 +34,7 @@ PAUSES: Sequence[float] = (1, 2, 4, 8, 16)
 the other, and a query reads them at different moments: rows written in between look inconsistent once. A real violation is
 found by every attempt."""
 PAUSES_LIVE: Sequence[float] = (1, 2)
-"""The same in a run that `fraud watch` started: the live path writes nothing meanwhile, and waits for the run."""
+"""The same in a run that `fraud watch` waits for: the live path writes nothing meanwhile."""
 NAMED = 3
 """Transactions that a failed check names at most."""
 
@@ -49,9 +50,9 @@ def hits_spec(rule: Table, partitions: dg.PartitionsDefinition) -> dg.AssetCheck
     return blocking(rule, HITS, description, partitions)
 
 
-def pauses_of(tags: Mapping[str, str]) -> Sequence[float]:
+def pauses_of(tags: Mapping[str, str], lake: WarehouseResource) -> Sequence[float]:
     """Pauses between two attempts of a check in a run with these tags."""
-    return PAUSES_LIVE if tags.get(STARTED_BY) == "watch" else PAUSES
+    return PAUSES_LIVE if tags.get(STARTED_BY) == "watch" and lake.since is None else PAUSES
 
 
 def hits_have_transactions(

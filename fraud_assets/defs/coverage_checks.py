@@ -69,7 +69,9 @@ class CoverageRecorder:
 
     def __call__(self, hits: Mapping[str, int], judged: Mapping[str, int]) -> None:
         for ds, transactions in self._transactions.items():
-            day = {"transactions": transactions, "judged": judged.get(ds, 0), "hits": hits.get(ds, 0)}
+            of_day = judged.get(ds, 0)
+            # a live path may have added transactions since they were counted
+            day = {"transactions": max(transactions, of_day), "judged": of_day, "hits": hits.get(ds, 0)}
             self._context.add_asset_metadata(day_metadata(day), asset_key=key(self._rule), partition_key=ds)
             self.days.append({PARTITION: ds, **day})
 

@@ -65,7 +65,7 @@ def _rules_asset(engine: Engine, partitions: dg.PartitionsDefinition, rules_file
             if rule.status == "active":
                 yield from record(gate_check.passed_the_gate(rule, rules_file, span))
         # one query for all rules, after all are written
-        pauses = consistency_checks.pauses_of(context.run.tags)
+        pauses = consistency_checks.pauses_of(context.run.tags, lake)
         tables = [rule.table for rule in selected]
         for result in consistency_checks.hits_have_transactions(lake.warehouse, tables, span, pauses):
             yield from record(result)
@@ -157,7 +157,7 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
         for result in checks.results(lake.warehouse, FRAUD_ALERTS, span):
             yield from record(result)
         alerting = [rule.table for rule in engine.book.alerting]
-        pauses = consistency_checks.pauses_of(context.run.tags)
+        pauses = consistency_checks.pauses_of(context.run.tags, lake)
         score = engine.book.alert_score
         yield from record(consistency_checks.alerts_are_the_active_hits(lake.warehouse, alerting, span, pauses, score))
 

@@ -80,6 +80,21 @@ class MicroBatch:
     concurrent_write: bool = False
 
 
+@dataclass(frozen=True)
+class _Reconciling:
+    """Reconciliation runs in progress.
+
+    Attributes:
+        days: the days that they load and compute.
+        pending: what was put off when they began.
+        late_meanwhile: earlier days that have received rows since.
+    """
+
+    days: Collection[str]
+    pending: Pending
+    late_meanwhile: set[str] = field(default_factory=set)
+
+
 class MicroBatcher:
     """Loads and judges arrivals, one micro-batch after the other.
 
@@ -138,6 +153,7 @@ class MicroBatcher:
         self._hot = HotWindow(engine, warehouse, rejudge_within) if HotWindow.suits(engine) else None
         self._row_counts: dict[str, int] = {}
         """Transactions of each day after the last write of the live path."""
+        self._reconciling: _Reconciling | None = None
         self._merged = 0
         self._features_are_complete = False
         self.checkpoint = Checkpoint.read(file)
@@ -175,7 +191,10 @@ class MicroBatcher:
         allowed = Span.days(self._first_day, today + DAY)
         for arrived, cursor in arrivals(self._transactions, self._source, self.checkpoint.cursor, today, allowed):
             batch = self._load_and_judge(arrived, today)
-            late_days = {*self.checkpoint.late_days, *(day for day in batch.days if day < (self.checkpoint.day or ""))}
+            late = {day for day in batch.days if day < (self.checkpoint.day or "")}
+            if self._reconciling is not None:
+                self._reconciling.late_meanwhile.update(late)
+            late_days = {*self.checkpoint.late_days, *late}
             again = self.checkpoint.day_cursor
             self._save(
                 replace(self.checkpoint, cursor=again if batch.concurrent_write else cursor, late_days=sorted(late_days))
@@ -200,25 +219,43 @@ class MicroBatcher:
             return False
         if not self._row_count_differs(self._warehouse.partitions(_TRANSACTIONS)):
             return False
-        self.expect_writes()
+        self._row_counts.clear()
+        self._forget()
         self._save(replace(self.checkpoint, cursor=self.checkpoint.day_cursor))
         return True
 
-    def expect_writes(self) -> None:
-        """Forget row counts before a reconciliation run, whose writes are not concurrent ones."""
+    def begin_reconciliation(self, days: Collection[str]) -> None:
+        """Expect the writes of runs that load and compute these days; they are not concurrent ones."""
+        self._reconciling = _Reconciling(days, self._pending)
         self._row_counts.clear()
         self._forget()
 
-    def mark_reconciled(self, days: Sequence[str]) -> None:
-        """Forget what is put off for days that a reconciliation run has loaded and computed."""
-        left = [missing for missing in self._pending.missing if missing.day.isoformat() not in days]
-        unjudged = [times for times in self._pending.unjudged if times[0].date().isoformat() not in days]
-        self._put_off(missing=tuple(left), unjudged=tuple(unjudged))
-        self._save(replace(self.checkpoint, late_days=[day for day in self.checkpoint.late_days if day not in days]))
+    def end_reconciliation(self, complete: bool) -> None:
+        """Read again what the runs may have changed, and forget what was put off for them.
+
+        Args:
+            complete: the runs have succeeded. What was put off since they began is not forgotten.
+        """
+        self._row_counts.clear()
+        self._forget()
+        runs, self._reconciling = self._reconciling, None
+        if runs is None or not complete:
+            return
+        missing = [each for each in self._pending.missing if each.day.isoformat() not in runs.days]
+        unjudged = [
+            times
+            for times in self._pending.unjudged
+            if times[0].date().isoformat() not in runs.days or times not in runs.pending.unjudged
+        ]
+        self._put_off(missing=tuple(missing), unjudged=tuple(unjudged))
+        done = set(runs.days) - runs.late_meanwhile
+        self._save(replace(self.checkpoint, late_days=[day for day in self.checkpoint.late_days if day not in done]))
 
     def _row_count_differs(self, row_counts: Mapping[str, int]) -> bool:
         day = self.checkpoint.day
-        return day is not None and day in self._row_counts and row_counts.get(day, 0) != self._row_counts[day]
+        if self._reconciling is not None or day not in self._row_counts:
+            return False
+        return row_counts.get(day, 0) != self._row_counts[day]
 
     def _save(self, checkpoint: Checkpoint) -> None:
         checkpoint.write(self._file)

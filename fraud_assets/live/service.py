@@ -19,7 +19,6 @@ from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.configured_rules import rule_book
 from fraud_assets.definitions import advisory_checks, open_source, watched_tables
 from fraud_assets.defs.asset_specs import key
-from fraud_assets.defs.consistency_checks import STARTED_BY
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.maintenance import vacuum
 from fraud_assets.errors import FraudError, SettingsError, SourceError
@@ -27,10 +26,10 @@ from fraud_assets.ingestion.load import Source
 from fraud_assets.live.latencies import Latencies
 from fraud_assets.live.micro_batch import MicroBatch, MicroBatcher
 from fraud_assets.live.only_watch import only_watch
+from fraud_assets.live.reconciliation import TAG, Outcome, Reconciler
 from fraud_assets.live.timer import Timer
 from fraud_assets.monitoring.health import HealthMonitor
 from fraud_assets.monitoring.incidents import IncidentKind
-from fraud_assets.runs.batch import RunCancelled, RunFailed, run_days
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.runs.retention import cancel_abandoned_runs, delete_old_runs
 from fraud_assets.schemas.detection import FRAUD_ALERTS
@@ -42,15 +41,15 @@ from hive_io.table import DAY, ranges
 
 log = logging.getLogger("fraud_assets.live")
 
-TAG = {STARTED_BY: "watch"}
-"""Tag of reconciliation runs."""
 REPORT_EVERY = 60.0
 """Seconds between two reports to Dagster. Dagster keeps every event, so one per poll would fill the disk."""
 REPORTED = (TRANSACTIONS.table.name, FRAUD_ALERTS.name)
 """Tables whose materializations are reported; the others are reported by reconciliation runs."""
 SHARE_OF_RUNS = 0.03
-"""Largest share of wall-clock time for reconciliation runs, which block the live path; a longer run comes less often. With
-the arrivals that each run delays, it must stay under 0.05: otherwise more than one in twenty transactions waits for a run."""
+"""Largest share of wall-clock time for reconciliation runs that block the live path; a longer run comes less often. With the
+arrivals that each run delays, it must stay under 0.05: otherwise more than one in twenty transactions waits for a run."""
+SHARE_BESIDE = 0.2
+"""The same for runs in a process of their own, which take processor time and disk from the live path."""
 MAX_LATE_DAYS_PER_RUN = 31
 """Most days with late-arriving data per reconciliation, the latest first; the others follow with the next ones."""
 KEPT_RUNS = dt.timedelta(days=1)
@@ -139,7 +138,8 @@ class Watch:
 
     Args:
         every: seconds between the beginnings of two polls.
-        reconcile: seconds between two reconciliation runs; longer if a run takes more than `SHARE_OF_RUNS` of them.
+        reconcile: seconds between two reconciliation runs; longer if a run takes more than `SHARE_OF_RUNS` of them, or,
+            in a process of its own, `SHARE_BESIDE`.
         clock: wall-clock time, for the current day and latencies.
         timer: elapsed time, for pauses and intervals.
     """
@@ -186,6 +186,7 @@ class Watch:
         self._health = HealthMonitor(
             settings, instance, self._warehouse, watched_tables(engine), advisory_checks(engine), clock
         )
+        self._reconciler = Reconciler(settings, instance, self._warehouse, clock, lambda: self._overdue.is_set())
         self._last_arrival = timer.seconds()
         self._poll_at = timer.seconds()
         self._ask_at = 0.0
@@ -240,7 +241,7 @@ class Watch:
 
     def _poll_and_reconcile(self, stop: Event) -> None:
         now = self._timer.seconds
-        run_at = now() + self._between_runs
+        run_began, run_at = now(), now() + self._between_runs
         report_at = now() + REPORT_EVERY
         self._step("ending runs of an earlier process", lambda: cancel_abandoned_runs(self._instance, TAG))
         while not stop.is_set():
@@ -252,16 +253,22 @@ class Watch:
                 self._report()
                 self._step("checking health", self._health.check)
                 report_at = now() + REPORT_EVERY
-            if now() >= run_at and not self._failed_polls and not stop.is_set():
+            if now() >= run_at and not self._failed_polls and not stop.is_set() and not self._reconciler.is_running:
                 run_began = now()
-                if self._settings.scheduler == "dagster":
-                    self._step("reconciling", self._reconcile)
-                    self._step("checking health", self._health.check)
-                if not stop.is_set():
+                self._step("starting a reconciliation", self._start_reconciliation)
+                run_at = now() + self._between_runs
+            outcome = self._reconciler.outcome()
+            if outcome is not None:
+                self._step("reconciling", partial(self._end_reconciliation, outcome))
+                self._step("checking health", self._health.check)
+                if not self._reconciler.is_beside and not stop.is_set():
                     self._step("deleting expired files", self._vacuum)
-                run_seconds = now() - run_began
-                run_at = now() + max(self._between_runs, run_seconds / SHARE_OF_RUNS)
+                share = SHARE_BESIDE if self._reconciler.is_beside else SHARE_OF_RUNS
+                run_at = now() + max(self._between_runs, (now() - run_began) / share)
             self._timer.pause(stop, max(0.0, min(self._poll_at, report_at) - now()))
+        outcome = self._reconciler.end()
+        if outcome is not None:
+            self._step("reconciling", partial(self._end_reconciliation, outcome))
         self._report()
 
     def _try_to_poll(self, stop: Event) -> bool:
@@ -363,26 +370,35 @@ class Watch:
             self._instance.report_runless_asset_event(dg.AssetObservation(key(table), partition=day, metadata=metadata))
         self._update(SNAPSHOTS, problems)
 
-    def _reconcile(self) -> None:
-        """Run every asset for today and for the days with late-arriving data."""
-        today = self._clock.today()
-        late_days = self._batcher.checkpoint.late_days[-MAX_LATE_DAYS_PER_RUN:]
-        self._batcher.expect_writes()
-        for span in days_to_run(today, late_days, self._settings.first_day):
-            try:
-                report = run_days(self._settings, span, tags=TAG, clock=self._clock, cancelled=self._overdue.is_set)
-            except RunCancelled:
-                log.info("Reconciliation run of %s cancelled, because the watch was stopped", span)
-                return
-            except RunFailed as error:
-                log.error("Reconciliation run of %s failed; retrying at the next one: %s", span, error)
-                return
-            log.info("Reconciled %s: every asset materialized in %.0f s", span, report.seconds)
-        self._batcher.mark_reconciled([*late_days, today.isoformat()])
+    def _start_reconciliation(self) -> None:
+        """Run every asset for today and for the days with late-arriving data, and delete expired files."""
+        spans: list[Span] = []
+        days: list[str] = []
+        if self._settings.scheduler == "dagster":
+            today = self._clock.today()
+            late_days = self._batcher.checkpoint.late_days[-MAX_LATE_DAYS_PER_RUN:]
+            spans, days = days_to_run(today, late_days, self._settings.first_day), [*late_days, today.isoformat()]
+        self._batcher.begin_reconciliation(days)
+        try:
+            self._reconciler.start(spans)
+        except BaseException:
+            self._batcher.end_reconciliation(complete=False)
+            raise
+
+    def _end_reconciliation(self, outcome: Outcome) -> None:
+        for span, seconds in outcome.reconciled:
+            log.info("Reconciled %s: every asset materialized in %.0f s", span, seconds)
+        if outcome.failed:
+            log.error(outcome.failed)
+        if outcome.cancelled:
+            log.info("Reconciliation cancelled, because the watch was stopped")
+        self._batcher.end_reconciliation(complete=not (outcome.cancelled or outcome.failed or outcome.problem))
         self._report_missing()
         deleted = delete_old_runs(self._instance, TAG, KEPT_RUNS, self._clock)
         if deleted:
             log.info("Deleted %d old runs", deleted)
+        if outcome.problem:
+            raise FraudError(outcome.problem)
 
     def _vacuum(self) -> None:
         vacuum(self._engine, self._warehouse, self._settings.keep_days)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +58,7 @@ def run_days(
     tags: Mapping[str, str] | None = None,
     clock: Clock = SYSTEM_CLOCK,
     cancelled: Callable[[], bool] = lambda: False,
+    beside: bool = False,
 ) -> RunReport:
     """Materialize every asset for a range of whole days, in one Dagster run, in this process.
 
@@ -66,6 +68,7 @@ def run_days(
         tags: tags of the run, besides those of its partition range.
         clock: determines today, the last day that can be materialized.
         cancelled: asked at each event of the run; True cancels the run, as Dagster's own signal handler does.
+        beside: others write the same days meanwhile, and what they write during the run stays. Not for a HiveServer2.
 
     Raises:
         RunCancelled: tables written before it keep their new rows, the others their old ones.
@@ -78,7 +81,8 @@ def run_days(
     today = clock.today()
     if span.last_day > today:
         raise SettingsError(f"{span.last_day} is after today, {today} (UTC), the last partition")
-    job = build_definitions(settings, clock).resolve_job_def(JOB)
+    since = dt.datetime.now(dt.UTC) if beside else None
+    job = build_definitions(settings, clock, since).resolve_job_def(JOB)
     total = len(list(job.nodes))
     steps: list[StepTime] = []
     interrupted: list[bool] = []

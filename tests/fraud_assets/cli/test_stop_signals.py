@@ -15,7 +15,7 @@ from threading import Event
 import dagster as dg
 import pytest
 
-from fraud_assets.live.service import TAG
+from fraud_assets.live.reconciliation import TAG
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.settings import Settings, read_settings
 from mock_sources import running

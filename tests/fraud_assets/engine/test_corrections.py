@@ -184,7 +184,8 @@ def test_the_live_path_removes_the_transaction_from_the_old_day(
         batcher = MicroBatcher(ENGINE, client, lake, tmp_path / "watch.json", DAY - ONE_DAY, 1.0)
         list(batcher.poll(DAY))
         assert days_of(lake, "fraud_alerts", "moved") == [str(DAY)]
-        batcher.mark_reconciled(batcher.checkpoint.late_days)
+        batcher.begin_reconciliation(batcher.checkpoint.late_days)
+        batcher.end_reconciliation(complete=True)
         correcting.corrected = True
         batches = list(batcher.poll(NEXT))
         assert not batcher.concurrent_write(), "the removal is the live path's own write"

@@ -178,7 +178,8 @@ def test_a_table_that_stays_refused_stays_missing(source: Source, folder: Path, 
         wait_until("an answer", lambda: batcher._day_tables.is_fetched("blacklist"), HANGS, every=0.05)
         assert batcher.load_missing(ask=False) == []
         assert batcher.problems["blacklist"] == problem and "merchant_id_is_given" in problem and "20%" in problem
-        batcher.mark_reconciled([str(DAY)])
+        batcher.begin_reconciliation([str(DAY)])
+        batcher.end_reconciliation(complete=True)
         assert batcher.missing == {}
 
 

@@ -144,7 +144,8 @@ def test_late_rows_are_judged_at_once_and_make_theirs_a_late_day(
         load_history(lake, history, source)
         batcher = batcher_of(lake, client, tmp_path)
         list(batcher.poll(DAY))
-        batcher.mark_reconciled([str(BEFORE)])
+        batcher.begin_reconciliation([str(BEFORE)])
+        batcher.end_reconciliation(complete=True)
         before = rows_of(lake, str(DAY))
         source.now = LAST_POLL
         list(batcher.poll(DAY))
@@ -158,7 +159,8 @@ def test_late_rows_are_judged_at_once_and_make_theirs_a_late_day(
             assert again[rule] == after[rule], f"{rule}: a run of the late day changes nothing"
         untouched = {"customer_profiles", "customers", "merchant_profiles", "credit_scores", "blacklist"}
         assert_same({name: after[name] for name in untouched}, {name: before[name] for name in untouched})
-    batcher.mark_reconciled([str(BEFORE)])
+    batcher.begin_reconciliation([str(BEFORE)])
+    batcher.end_reconciliation(complete=True)
     assert str(BEFORE) not in batcher.checkpoint.late_days
 
 
@@ -385,7 +387,8 @@ def test_late_rows_on_many_days_are_judged_a_few_days_with_each_poll(tmp_path: P
         # it survives a restart
         batcher = MicroBatcher(Engine(book), client, lake, tmp_path / "watch.json", FIRST, 1.0)
         assert list(batcher.poll(DAY)) == [] and batcher.unjudged_days == 32
-        batcher.mark_reconciled([str(day) for day in days[8:38]])
+        batcher.begin_reconciliation([str(day) for day in days[8:38]])
+        batcher.end_reconciliation(complete=True)
         assert list(batcher.poll(DAY)) == [] and batcher.unjudged_days == 0
     assert judged() == {f"tx{day}" for day in [*days[:8], *days[38:]]}
 

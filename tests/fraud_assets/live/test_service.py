@@ -26,8 +26,10 @@ from pydantic import SecretStr
 
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.errors import SettingsError
+from fraud_assets.live import reconciliation
 from fraud_assets.live import service as module
-from fraud_assets.live.service import KEPT_RUNS, LONGEST_PAUSE, REPORT_EVERY, SHARE_OF_RUNS, TAG, days_to_run
+from fraud_assets.live.reconciliation import TAG
+from fraud_assets.live.service import KEPT_RUNS, LONGEST_PAUSE, REPORT_EVERY, SHARE_OF_RUNS, days_to_run
 from fraud_assets.monitoring.outbox import Outbox
 from fraud_assets.runs.batch import RunReport, run_days
 from fraud_assets.runs.instance import dagster_instance
@@ -134,7 +136,7 @@ def test_a_day_that_ends_is_reconciled_and_the_next_one_begins_once(
         runs.append((str(span), writes_of(folder / "customer_profiles", NEXT)))
         return run_days(given, span, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "run_days", run)
+    monkeypatch.setattr(reconciliation, "run_days", run)
 
     def story() -> Story:
         source = loaded(midnight - dt.timedelta(seconds=2), lasts=5)
@@ -245,7 +247,7 @@ def test_reconciliation_runs_take_a_small_share_of_the_time(
     def story() -> Story:
         yield lambda: len(began) == 4
 
-    monkeypatch.setattr(module, "run_days", run)
+    monkeypatch.setattr(reconciliation, "run_days", run)
     every = 100.0
     with running(loaded(MORNING, lasts=1), now=now.now) as url:
         simulate(settings_of(tmp_path, url), now, story(), every=every, reconcile=300.0, within=10_000.0)
@@ -296,7 +298,7 @@ def test_a_failed_run_is_one_incident(tmp_path: Path, now: SimulatedTime, monkey
         settings = settings.model_copy(update={"rejected_limit": limit[0]})
         return run_days(settings, *given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "run_days", run)
+    monkeypatch.setattr(reconciliation, "run_days", run)
     with serving(receiver.app) as hook, running(loaded(MORNING, faults=Faults(malformed=0.05)), now=now.now) as url:
         target = SecretStr(hook.replace("http://", "json://") + "/hook")
         settings = settings_of(tmp_path, url).model_copy(update={"notify": target, "notify_severity": "none"})
