@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -165,12 +165,13 @@ class Warehouse(Reader):
         """
 
     @abstractmethod
-    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         """Insert rows, replacing those with the same day and key; other rows stay.
 
         Args:
-            absent: the caller knows that no row has one of the keys, unless another writer has added it since the last write
-                of this warehouse to the table. The keys are then searched only if there was another writer.
+            times: aware; the values of `time_column` in all rows that have one of the keys, if the caller knows them: none if
+                there are no such rows. The rows are searched if it is None, and if there was another writer since the last
+                write of this warehouse to the table.
 
         Raises:
             SchemaMismatch, PartitionConflict: as for `replace`; a conflict is raised at once.

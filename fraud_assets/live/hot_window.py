@@ -8,7 +8,7 @@ customers of a micro-batch is what they would compute in the warehouse for the w
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -42,13 +42,13 @@ class Change:
 
     Attributes:
         rows: the new rows; if `span` is given, all rows of the span.
-        absent: True if no row of these transactions is in the table.
+        times: those of the rows that these transactions have in the table.
         span: the part of the day to replace, because rows vanish or change; None to upsert the rows.
     """
 
     table: Table
     rows: pa.Table
-    absent: bool
+    times: Collection[dt.datetime] = ()
     span: Span | None = None
 
 
@@ -150,13 +150,15 @@ class HotWindow:
         assert isinstance(data, HiveQL), f"{name} is computed by a query"
         return data
 
-    def lacks(self, rows: pa.Table) -> bool:
-        """True if all rows are of the day and none of their transactions is known."""
-        if self._memory is None or rows.num_rows == 0:
-            return False
-        days = rows.column(PARTITION).unique().to_pylist()
-        known = f"SELECT 1 FROM {_HELD} SEMI JOIN rows USING (transaction_id) LIMIT 1"
-        return days == [str(self.day)] and not self._memory.run(known, rows=rows).num_rows
+    def times_of(self, rows: pa.Table) -> list[dt.datetime] | None:
+        """The times that the transactions of these rows have so far; None if they are not known to be the only ones.
+
+        Memory has the versions of today and yesterday, but no others.
+        """
+        if self._memory is None or rows.column(PARTITION).unique().to_pylist() != [str(self.day)]:
+            return None
+        found = self._memory.run(f"SELECT event_time FROM {_HELD} SEMI JOIN rows USING (transaction_id)", rows=rows)
+        return _aware(found.column(0))
 
     def judge(self, rows: pa.Table) -> list[Change]:
         """Judge transactions of the day, and those of their customers shortly after; return what changes, in order.
@@ -194,11 +196,16 @@ class HotWindow:
         affected = set(memory.run("SELECT transaction_id FROM affected").column(0).to_pylist())
         if not affected:
             return []
-        new = not (known.num_rows or again.num_rows)
-        return self._judged(Span(max(first, _midnight(self._day)), last + _MICROSECOND), affected, new)
+        times = [*_aware(known.column("event_time")), *_aware(again.column("event_time"))]
+        return self._judged(Span(max(first, _midnight(self._day)), last + _MICROSECOND), affected, times)
 
-    def _judged(self, span: Span, affected: set[str], new: bool) -> list[Change]:
-        """Compute the tables of the affected transactions, which lie in the span."""
+    def _judged(self, span: Span, affected: set[str], times: Collection[dt.datetime]) -> list[Change]:
+        """Compute the tables of the affected transactions.
+
+        Args:
+            span: has them all.
+            times: those of the affected transactions that were judged before, as they were then.
+        """
         changes = []
         for name in self._computed:
             table = self._engine.tables[name]
@@ -206,7 +213,7 @@ class HotWindow:
             if name in (TRANSACTION_FEATURES.name, TRANSACTION_SCORES.name):
                 self._loaded.run(f'DELETE FROM "{table.full_name}"')
                 self._loaded.add(table.full_name, rows)
-                changes.append(Change(table, rows, absent=new))
+                changes.append(Change(table, rows, times))
             elif rows.num_rows or not self._hit[name].isdisjoint(affected):
                 change = self._hits(table, rows)
                 self._hit[name] -= affected
@@ -245,13 +252,13 @@ class HotWindow:
             return None
         if not before.num_rows:
             memory.add(name, rows)
-            return Change(table, rows, absent=True)
+            return Change(table, rows)
         memory.run(f'DELETE FROM "{name}" WHERE {_OF_AFFECTED}')
         memory.add(name, rows)
         times = pa.chunked_array([*before.column("event_time").chunks, *rows.column("event_time").chunks])
         first, last = _edges(times)
         edges = f"event_time BETWEEN TIMESTAMP '{first:%Y-%m-%d %H:%M:%S.%f}' AND TIMESTAMP '{last:%Y-%m-%d %H:%M:%S.%f}'"
-        return Change(table, memory.run(f'SELECT * FROM "{name}" WHERE {edges}'), False, Span(first, last + _MICROSECOND))
+        return Change(table, memory.run(f'SELECT * FROM "{name}" WHERE {edges}'), span=Span(first, last + _MICROSECOND))
 
     @property
     def _loaded(self) -> MemoryTables:
@@ -268,6 +275,10 @@ def _edges(times: pa.ChunkedArray) -> tuple[dt.datetime, dt.datetime]:
     """The first and the last of some times, aware."""
     first, last = (moment.replace(tzinfo=dt.UTC) for moment in pc.min_max(times).as_py().values())
     return first, last
+
+
+def _aware(times: pa.ChunkedArray) -> list[dt.datetime]:
+    return [moment.replace(tzinfo=dt.UTC) for moment in times.to_pylist()]
 
 
 def _midnight(day: dt.date) -> dt.datetime:

@@ -282,8 +282,8 @@ class MicroBatcher:
 
     def _loaded_and_judged(self, batch: Batch, today: dt.date) -> MicroBatch:
         self._warehouse.upsert(self._transactions.rejected, batch.rejected)
-        absent = self._hot is not None and self._hot.lacks(batch.rows)
-        receipt = self._warehouse.upsert(self._transactions.table, batch.rows, absent=absent)
+        times = self._hot.times_of(batch.rows) if self._hot is not None else None
+        receipt = self._warehouse.upsert(self._transactions.table, batch.rows, times=times)
         if not receipt.alone:
             self._forget()
         concurrent_write = self.checkpoint.day in receipt.before and self._row_count_differs(receipt.before)
@@ -388,7 +388,7 @@ class MicroBatcher:
             if change.span is not None:
                 self._warehouse.replace(change.table, change.rows, change.span)
             else:
-                self._warehouse.upsert(change.table, change.rows, absent=change.absent)
+                self._warehouse.upsert(change.table, change.rows, times=change.times)
         return [*others, *spans_of(rows.column("event_time"), dt.timedelta())]
 
     def _judge(self, times: pa.ChunkedArray, limit: int = MAX_SPANS, before: dt.datetime | None = None) -> list[Span]:

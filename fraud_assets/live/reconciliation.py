@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -89,10 +90,11 @@ class Reconciler:
             return
         # not forked: threads of the caller hold locks, and DuckDB and Dagster have threads of their own
         context = multiprocessing.get_context("spawn")
-        self._results, results = context.Pipe(duplex=False)
-        self._process = context.Process(target=_in_own_process, args=(self._settings, spans, results), name="reconciliation")
-        self._process.start()
-        results.close()
+        received, sent = context.Pipe(duplex=False)
+        process = context.Process(target=_in_own_process, args=(self._settings, spans, sent), name="reconciliation")
+        process.start()
+        sent.close()
+        self._process, self._results = process, received
 
     @property
     def is_running(self) -> bool:
@@ -101,14 +103,21 @@ class Reconciler:
 
     def outcome(self) -> Outcome | None:
         """What came of the reconciliation, once; None if there is none, or it has not ended."""
-        if self._process is not None and not self._process.is_alive():
-            self._outcome = self._received(self._process)
+        if self._process is not None:
+            is_alive = self._process.is_alive()
+            # received also while it is alive: its end may wait for the reader
+            self._receive()
+            if not is_alive:
+                self._close(self._process)
+        if self._process is not None:
+            return None
         outcome, self._outcome = self._outcome, None
         return outcome
 
     def end(self) -> Outcome | None:
         """Wait for the end of a reconciliation, or cancel it as soon as `cancelled` says so; return what came of it."""
         while self._process is not None and self._process.is_alive() and not self._cancelled():
+            self._receive()
             self._process.join(_LOOK_EVERY)
         if self._process is not None and self._process.is_alive():
             self._process.terminate()
@@ -117,21 +126,20 @@ class Reconciler:
             self._process.join()
         return self.outcome()
 
-    def _received(self, process: SpawnProcess) -> Outcome:
-        """What a process that has ended has sent."""
-        assert self._results is not None
-        with self._results as results:
-            try:
-                outcome: Outcome | None = results.recv() if results.poll() else None
-            except EOFError:
-                outcome = None
+    def _receive(self) -> None:
+        if self._outcome is None and self._results is not None and self._results.poll():
+            with suppress(EOFError):
+                self._outcome = self._results.recv()
+
+    def _close(self, process: SpawnProcess) -> None:
+        """Note what came of a process that has ended."""
+        if self._results is not None:
+            self._results.close()
         self._process = self._results = None
-        if outcome is None:
+        if self._outcome is None:
             cancel_abandoned_runs(self._instance, TAG)
-            if self._cancelled():
-                return Outcome(cancelled=True)
-            outcome = Outcome(problem=f"The process of a reconciliation ended with exit code {process.exitcode}")
-        return outcome
+            killed = f"The process of a reconciliation ended with exit code {process.exitcode}"
+            self._outcome = Outcome(cancelled=True) if self._cancelled() else Outcome(problem=killed)
 
 
 def _in_own_process(settings: Settings, spans: Sequence[Span], results: Connection) -> None:

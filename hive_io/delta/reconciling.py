@@ -72,7 +72,7 @@ class ReconcilingWarehouse(EmbeddedWarehouse):
         counts = rows_of(delta, days)
         if changed.num_rows or gone.num_rows:
             with errors_of(table.full_name):
-                merge(delta, table, changed, days, gone)
+                merge(delta, table, changed, days, gone=gone)
         return Receipt(table.full_name, rows_of(delta, days), counts, query)
 
     def _untouched(

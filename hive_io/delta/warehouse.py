@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -55,6 +55,8 @@ _OPENED = 5
 """Number of times that a table whose log is whole is opened before an error of delta-rs is reported."""
 _GONE = "hive_io.gone"
 """Column of a merge that marks rows to remove, which no column of a table can have."""
+_MOST_TIMES = 20
+"""Most times that a MERGE names one by one. DataFusion skips no files by longer lists."""
 _FORMAT = {"warehouse": "embedded", "format": 1}
 """Content of the marker."""
 _SPECIAL = "%*?[]\\^|"
@@ -180,7 +182,7 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         # counted in the version that this write created, or left unchanged
         return Receipt(table.full_name, rows_of(delta, days), before, query, alone)
 
-    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         delta = self._ensured(table)
         rows = upsertable(table, rows)
         if not rows.num_rows:
@@ -190,9 +192,10 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         version = delta.version()
         alone = self._written.get(table.full_name, version) == version
         with errors_of(table.full_name):
-            search = not (absent and table.full_name in self._written and alone)
-            found = search and self._has_any(delta, rows.select([PARTITION, *table.key]), days)
-            if found or not _appended(delta, rows):
+            if times is None or not alone or table.full_name not in self._written:
+                times = self._times_of(delta, table, rows.select([PARTITION, *table.key]), days)
+            # another writer may have added rows with the keys at other times
+            if times is None or not _written_if_last(delta, table, rows, days, times):
                 merge(delta, table, rows, days)
         alone = self._note(table, version, delta) and alone
         return Receipt(table.full_name, rows_of(delta, days), before, alone=alone)
@@ -202,16 +205,23 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         self._written[table.full_name] = delta.version()
         return delta.version() == before + 1
 
-    def _has_any(self, delta: deltalake.DeltaTable, keys: pa.Table, days: Sequence[str]) -> bool:
-        """True if the table has a row with one of the keys. Reads no other columns, in a tenth of the time of a MERGE."""
+    def _times_of(
+        self, delta: deltalake.DeltaTable, table: Table, keys: pa.Table, days: Sequence[str]
+    ) -> list[dt.datetime] | None:
+        """The times of the rows with one of the keys; None if there are such rows and some have no time.
+
+        Reads no other columns, in a tenth of the time of a MERGE.
+        """
         paths = files(delta, [[Bound(PARTITION, True, day), Bound(PARTITION, False, day)] for day in days])
         if not paths:
-            return False
+            return []
         names = ", ".join(map(quoted, keys.column_names))
+        time = quoted(table.time_column) if table.time_column else "NULL"
         with self._cursor() as cursor:
             cursor.register("new", keys)
-            found = cursor.execute(f"SELECT 1 FROM {parquet(paths)} SEMI JOIN new USING ({names}) LIMIT 1").fetchone()
-        return found is not None
+            found = cursor.execute(f"SELECT DISTINCT {time} FROM {parquet(paths)} SEMI JOIN new USING ({names})").fetchall()
+        times = [time.replace(tzinfo=dt.UTC) for (time,) in found if time is not None]
+        return times if len(times) == len(found) else None
 
     def compact(self, table: str, before: dt.date) -> list[str]:
         # one commit a day: a conflict or a crash costs the work of one day
@@ -407,30 +417,69 @@ def _may_have_rows(delta: deltalake.DeltaTable, table: Table, span: Span) -> boo
     )
 
 
-def _appended(delta: deltalake.DeltaTable, rows: pa.Table) -> bool:
-    """Append rows whose keys this version of the table lacks. Return False, without writing, if there were other commits."""
+def _written_if_last(
+    delta: deltalake.DeltaTable, table: Table, rows: pa.Table, days: Sequence[str], times: Collection[dt.datetime]
+) -> bool:
+    """Upsert rows into this version of the table. Return False, without writing, if there were other commits.
+
+    Args:
+        times: of the rows that have one of the keys. A MERGE skips all files that cannot have a row at these times.
+    """
     only_if_last = deltalake.CommitProperties(max_commit_retries=0)
     try:
-        deltalake.write_deltalake(delta, rows, mode="append", writer_properties=_WRITER, commit_properties=only_if_last)
+        if times:
+            merge(delta, table, rows, days, times=times, commit=only_if_last)
+        else:
+            deltalake.write_deltalake(delta, rows, mode="append", writer_properties=_WRITER, commit_properties=only_if_last)
     except CommitFailedError:
         return False
     return True
 
 
-def merge(delta: deltalake.DeltaTable, table: Table, rows: pa.Table, days: Sequence[str], gone: pa.Table | None = None) -> None:
-    """Insert or replace rows of the days by day and key, in one commit; remove those of `gone`."""
-    match = " AND ".join(f"old.{quoted(name)} = new.{quoted(name)}" for name in (PARTITION, *table.key))
-    within = f"old.{PARTITION} IN ({', '.join(text(day) for day in days)})"
+def merge(
+    delta: deltalake.DeltaTable,
+    table: Table,
+    rows: pa.Table,
+    days: Sequence[str],
+    *,
+    gone: pa.Table | None = None,
+    times: Collection[dt.datetime] = (),
+    commit: deltalake.CommitProperties | None = None,
+) -> None:
+    """Insert or replace rows of the days by day and key, in one commit.
+
+    Args:
+        gone: rows to remove.
+        times: of all rows that have one of the keys; none if they are not known.
+    """
+    match = [f"old.{quoted(name)} = new.{quoted(name)}" for name in (PARTITION, *table.key)]
+    match.append(f"old.{PARTITION} IN ({', '.join(text(day) for day in days)})")
+    if times:
+        match.append(_is_at(f"old.{quoted(table.time_column or '')}", times))
     if gone is not None:
         marks = pa.repeat(False, rows.num_rows), pa.repeat(True, gone.num_rows)
         rows = pa.concat_tables(each.append_column(_GONE, mark) for each, mark in zip((rows, gone), marks, strict=True))
-    merger = delta.merge(rows, f"{within} AND {match}", source_alias="new", target_alias="old", writer_properties=_WRITER)
+    merger = delta.merge(
+        rows,
+        " AND ".join(match),
+        source_alias="new",
+        target_alias="old",
+        writer_properties=_WRITER,
+        commit_properties=commit,
+    )
     if gone is not None:
         merger = merger.when_matched_delete(f"new.{quoted(_GONE)}")
         insert, excluded = f"NOT new.{quoted(_GONE)}", [_GONE]
     else:
         insert, excluded = None, None
     merger.when_matched_update_all(except_cols=excluded).when_not_matched_insert_all(insert, except_cols=excluded).execute()
+
+
+def _is_at(column: str, times: Collection[dt.datetime]) -> str:
+    """A condition that skips files by their statistics: one of the times, or, of many, between the first and the last."""
+    if len(times) <= _MOST_TIMES:
+        return f"{column} IN ({', '.join(map(_timestamp, sorted(times)))})"
+    return f"{column} >= {_timestamp(min(times))} AND {column} <= {_timestamp(max(times))}"
 
 
 def rows_of(delta: deltalake.DeltaTable, days: Iterable[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -124,7 +124,7 @@ class HiveServer2Warehouse(Warehouse):
             counts, before = self._switch(table, write, folder, days)
         return Receipt(table.full_name, counts, before, data if isinstance(data, HiveQL) else None)
 
-    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         with self._write(table) as write:
             self._ensure(table, to_write=True)
             rows = upsertable(table, rows)

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -374,9 +374,9 @@ class Killed(EmbeddedWarehouse):
         self._count()
         return super().replace(table, data, span)
 
-    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         self._count()
-        return super().upsert(table, rows, absent=absent)
+        return super().upsert(table, rows, times=times)
 
 
 @pytest.mark.parametrize("writes", range(6))
@@ -442,12 +442,12 @@ class Conflicting(EmbeddedWarehouse):
         super().__init__(root)
         self.steps = steps
 
-    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         step = self.steps.pop(table.name, None)
         if step:
             step()
             raise PartitionConflict(table.full_name)
-        return super().upsert(table, rows, absent=absent)
+        return super().upsert(table, rows, times=times)
 
 
 def test_after_a_conflict_the_table_is_read_again(lake: EmbeddedWarehouse) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -294,9 +294,9 @@ class KilledWarehouse(EmbeddedWarehouse):
         self._count()
         return super().replace(table, data, span)
 
-    def upsert(self, table: Table, rows: pa.Table, *, absent: bool = False) -> Receipt:
+    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         self._count()
-        return super().upsert(table, rows, absent=absent)
+        return super().upsert(table, rows, times=times)
 
 
 @pytest.mark.parametrize("writes", [7, pytest.param(16, marks=pytest.mark.long)])

@@ -172,10 +172,10 @@ def test_small_files_of_a_day_that_is_written_are_merged_when_there_are_many(
     lake.ensure_table(PAYMENTS)
     for row in rows:
         assert not lake.merge_small_files(NAME, day(2)), "a few files are left as they are"
-        lake.upsert(PAYMENTS, payments(row), absent=True)
+        lake.upsert(PAYMENTS, payments(row), times=())
     assert files_by_day(lake) == {f"ds={ds(1)}": 1, f"ds={ds(2)}": 5}
     assert lake.merge_small_files(NAME, day(2))
     assert rows_of(lake.read(NAME)) == sorted(rows, key=repr)
     assert len(deltalake.DeltaTable(str(folder_of(lake))).file_uris()) == 2
     assert not lake.merge_small_files(NAME, day(2)), "one file is left"
-    assert lake.upsert(PAYMENTS, payments(payment("new", at(2))), absent=True).alone, "merging is no other writer"
+    assert lake.upsert(PAYMENTS, payments(payment("new", at(2))), times=()).alone, "merging is no other writer"

@@ -120,10 +120,10 @@ def test_what_others_wrote_meanwhile_stays(
     if during_the_write:
         merge = reconciling.merge
 
-        def late(*given: Any) -> None:
+        def late(*given: Any, **more: Any) -> None:
             monkeypatch.setattr(reconciling, "merge", merge)
             write(live)
-            merge(*given)
+            merge(*given, **more)
 
         monkeypatch.setattr(reconciling, "merge", late)
     else:
@@ -191,7 +191,7 @@ def test_beside_a_writer_that_never_pauses_nothing_is_lost(live: EmbeddedWarehou
             # the writer of a row tries again until it is written
             while True:
                 try:
-                    live.upsert(PAYMENTS, payments(payment(name, at(1, 10, number))), absent=True)
+                    live.upsert(PAYMENTS, payments(payment(name, at(1, 10, number))), times=())
                     break
                 except PartitionConflict:
                     continue

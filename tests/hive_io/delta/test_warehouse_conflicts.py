@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import deltalake
 import pytest
 
 from hive_io import EmbeddedWarehouse, HiveQL, PartitionConflict, Receipt, Span
+from hive_io.delta import warehouse as module
 from tests.hive_io.delta.samples import GENERATIONS, NAME, before_the_commit, generation, generations_by_day
 from tests.hive_io_fixtures import PAYMENTS, at, at_once, days, ds, payment, payments, rows_of
 
@@ -142,23 +146,56 @@ def test_writers_of_different_days_do_not_disturb_each_other(tmp_path: Path) -> 
     assert generations_by_day(found) == {ds(day): [(5, day)] for day in (1, 2, 3)}
 
 
-def test_absent_keys_are_searched_only_if_another_writer_was_there(tmp_path: Path) -> None:
+def test_known_keys_are_searched_only_if_another_writer_was_there(tmp_path: Path) -> None:
     one, two = EmbeddedWarehouse(tmp_path), EmbeddedWarehouse(tmp_path)
     one.upsert(PAYMENTS, payments(payment("a", at(1))))
-    assert one.upsert(PAYMENTS, payments(payment("b", at(1))), absent=True).alone
+    assert one.upsert(PAYMENTS, payments(payment("b", at(1))), times=()).alone
     two.upsert(PAYMENTS, payments(payment("c", at(1), "1.00")))
-    receipt = one.upsert(PAYMENTS, payments(payment("c", at(1), "2.00")), absent=True)
+    receipt = one.upsert(PAYMENTS, payments(payment("c", at(1), "2.00")), times=())
     assert not receipt.alone
     expected = [payment("a", at(1)), payment("b", at(1)), payment("c", at(1), "2.00")]
     assert rows_of(two.read(PAYMENTS.full_name)) == expected
-    assert one.upsert(PAYMENTS, payments(payment("d", at(1))), absent=True).alone, "from then on it is alone again"
+    assert one.upsert(PAYMENTS, payments(payment("d", at(1))), times=()).alone, "from then on it is alone again"
 
 
-def test_what_is_called_absent_is_not_searched(tmp_path: Path) -> None:
+def test_what_is_said_to_have_no_row_is_not_searched(tmp_path: Path) -> None:
     lake = EmbeddedWarehouse(tmp_path)
     lake.upsert(PAYMENTS, payments(payment("a", at(1))))
-    lake.upsert(PAYMENTS, payments(payment("a", at(1))), absent=True)
+    lake.upsert(PAYMENTS, payments(payment("a", at(1))), times=())
     assert len(rows_of(lake.read(PAYMENTS.full_name))) == 2, "the caller said that there is no such row"
+
+
+@pytest.mark.parametrize("others", [0, 30], ids=["few", "many"])
+@pytest.mark.parametrize("known", [False, True])
+def test_rows_are_found_at_their_times(tmp_path: Path, others: int, known: bool) -> None:
+    """Files without the times are not read; a row that moves within the day is replaced all the same."""
+    lake = EmbeddedWarehouse(tmp_path)
+    old = [payment(f"old{number}", at(1, 6, number)) for number in range(others + 1)]
+    for row in (*old, payment("other", at(1, 7))):
+        lake.upsert(PAYMENTS, payments(row), times=())
+    new = [(name, when.replace(hour=9), amount, day) for name, when, amount, day in old]
+    times = [when.replace(tzinfo=dt.UTC) for _, when, _, _ in old] if known else None
+    lake.upsert(PAYMENTS, payments(*new, payment("new", at(1, 8))), times=times)
+    assert rows_of(lake.read(NAME)) == sorted([*new, payment("new", at(1, 8)), payment("other", at(1, 7))], key=repr)
+    merged = deltalake.DeltaTable(str(lake.root / "fintech.db" / "payments")).history(1)[0]["operationMetrics"]
+    assert merged["num_target_files_removed"] == others + 1, "the file of the other row was left alone"
+    assert merged["num_target_files_skipped_during_scan"] >= 1
+
+
+def test_another_writer_that_moves_a_row_during_the_write_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = EmbeddedWarehouse(tmp_path), EmbeddedWarehouse(tmp_path)
+    one.upsert(PAYMENTS, payments(payment("a", at(1, 6))))
+    merge = module.merge
+
+    def late(*given: Any, **more: Any) -> None:
+        monkeypatch.setattr(module, "merge", merge)
+        two.upsert(PAYMENTS, payments(payment("a", at(1, 8))))
+        merge(*given, **more)
+
+    monkeypatch.setattr(module, "merge", late)
+    with pytest.raises(PartitionConflict):
+        one.upsert(PAYMENTS, payments(payment("a", at(1, 9))), times=[at(1, 6)])
+    assert rows_of(two.read(NAME)) == [payment("a", at(1, 8))]
 
 
 def test_a_replacement_tells_of_another_writer(tmp_path: Path) -> None:
