@@ -23,7 +23,7 @@ from fraud_assets.defs.lists import IN_USE, list_assets
 from fraud_assets.defs.maintenance import maintenance_job
 from fraud_assets.defs.resources import source_resource
 from fraud_assets.defs.schedules import schedules
-from fraud_assets.defs.scoring import scoring_assets
+from fraud_assets.defs.scoring import DRIFT, scoring_assets
 from fraud_assets.defs.service_levels import service_level_assets
 from fraud_assets.engine.engine import Engine
 from fraud_assets.errors import SettingsError
@@ -33,7 +33,7 @@ from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
-from fraud_assets.schemas.detection import RULE_VERSIONS
+from fraud_assets.schemas.detection import RULE_VERSIONS, SCORECARDS
 from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS
@@ -152,6 +152,7 @@ def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
         (LISTS.name, IN_USE),
         (DECISIONS.name, DESK_ANSWERS),
         (CASES_DAILY.name, DESK_ANSWERS),
+        (SCORECARDS.name, DRIFT),
     ]
     return [dg.AssetCheckKey(key(table), check) for table, check in [*of_rules, *of_tables]]
 

@@ -65,6 +65,12 @@ def cards_in_force(warehouse: Warehouse, span: Span, pinned: Card | None = None)
     return found
 
 
+def learned_card(warehouse: Warehouse, day: dt.date) -> InForce | None:
+    """The learned card that is in force on a day unless one is pinned; None if it is the default card."""
+    [found] = cards_in_force(warehouse, Span.days(day, day))
+    return None if found.card == default_card() else found
+
+
 @cache
 def default_card() -> Card:
     """The card for a bank without labels."""
