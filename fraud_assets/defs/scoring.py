@@ -24,8 +24,8 @@ GROUP = "detection"
 OWNER = "team:fraud-analytics"
 DRIFT = "scores_are_like_those_before"
 MOST_SHIFTED = 0.1
-"""Largest share of transactions whose odds may shift by more than a factor of two from one card to the next. docs/scorecard.md has
-the shares of half a year."""
+"""Largest share of transactions whose odds may shift by more than a factor of two from one card to the next. docs/scorecard.md
+has the shares of half a year."""
 
 
 def scoring_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:

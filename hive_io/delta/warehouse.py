@@ -192,7 +192,8 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         version = delta.version()
         alone = self._written.get(table.full_name, version) == version
         with errors_of(table.full_name):
-            if times is None or not alone or table.full_name not in self._written:
+            known = alone and table.full_name in self._written and table.time_column is not None
+            if times is None or not known:
                 times = self._times_of(delta, table, rows.select([PARTITION, *table.key]), days)
             # another writer may have added rows with the keys at other times
             if times is None or not _written_if_last(delta, table, rows, days, times):
