@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
 from typing import TypeVar
 
 from flask import Blueprint, Response, abort, current_app, g, request, url_for
 from pydantic import BaseModel, ValidationError
 
 from fraud_assets.cases.model import Case, QueueFilter
-from fraud_assets.desk.api_models import CaseDetailOut, CaseOut, CasesIn, CasesOut, DecideIn, Problem, UndoIn, openapi
+from fraud_assets.cases.store import CaseStore
+from fraud_assets.desk.api_models import (
+    AssignIn,
+    CaseDetailOut,
+    CaseOut,
+    CasesIn,
+    CasesOut,
+    CommentIn,
+    DecideIn,
+    Problem,
+    ReopenIn,
+    SnoozeIn,
+    UndoIn,
+    openapi,
+)
 from fraud_assets.desk.options import Desk
 from fraud_assets.desk.people import Person, Role
-from fraud_assets.desk.signing_in import check_undo, needs
+from fraud_assets.desk.signing_in import check_assignment, check_undo, needs
 
 pages = Blueprint("api", __name__, url_prefix="/api")
 M = TypeVar("M", bound=BaseModel)
@@ -59,30 +75,51 @@ def read_case(case_id: str) -> Response:
 @needs(Role.INVESTIGATOR)
 def decide_case(case_id: str) -> Response:
     """Decide a case."""
-    given, desk = _body(DecideIn), _desk()
-    case = desk.store.decide(
-        case_id,
-        given.decision,
-        given.reason_code,
-        given.note,
-        g.person.name,
-        given.version,
-        desk.clock.now(),
-        given.exceptions,
-    )
-    desk.work.case_changed()
-    return _json(_case(case))
+    given = _body(DecideIn)
+    choice = given.decision, given.reason_code, given.note
+    return _changed(lambda store, by, now: store.decide(case_id, *choice, by, given.version, now, given.exceptions))
 
 
 @pages.post("/cases/<case_id>/undo")
 @needs(Role.INVESTIGATOR)
 def undo_case(case_id: str) -> Response:
     """Take back a decision or snooze."""
-    given, desk = _body(UndoIn), _desk()
-    check_undo(desk.store.case(case_id))
-    case = desk.store.undo(case_id, g.person.name, given.version, desk.clock.now())
-    desk.work.case_changed()
-    return _json(_case(case))
+    given = _body(UndoIn)
+    check_undo(_desk().store.case(case_id))
+    return _changed(lambda store, by, now: store.undo(case_id, by, given.version, now))
+
+
+@pages.post("/cases/<case_id>/snooze")
+@needs(Role.INVESTIGATOR)
+def snooze_case(case_id: str) -> Response:
+    """Put a case aside until a time."""
+    given = _body(SnoozeIn)
+    return _changed(lambda store, by, now: store.snooze(case_id, given.until, by, given.version, now))
+
+
+@pages.post("/cases/<case_id>/assign")
+@needs(Role.INVESTIGATOR)
+def assign_case(case_id: str) -> Response:
+    """Assign a case, or clear its assignment; only a lead assigns it to others."""
+    given = _body(AssignIn)
+    check_assignment(given.to)
+    return _changed(lambda store, by, now: store.assign(case_id, given.to, by, given.version, now))
+
+
+@pages.post("/cases/<case_id>/comment")
+@needs(Role.INVESTIGATOR)
+def comment_case(case_id: str) -> Response:
+    """Add a comment to a case's history."""
+    given = _body(CommentIn)
+    return _changed(lambda store, by, now: store.comment(case_id, given.text, by, given.version, now))
+
+
+@pages.post("/cases/<case_id>/reopen")
+@needs(Role.LEAD)
+def reopen_case(case_id: str) -> Response:
+    """Open a decided case again."""
+    given = _body(ReopenIn)
+    return _changed(lambda store, by, now: store.reopen(case_id, given.why, by, given.version, now))
 
 
 def problem(title: str, status: int, detail: str) -> Response:
@@ -97,6 +134,13 @@ def problem(title: str, status: int, detail: str) -> Response:
 def _desk() -> Desk:
     desk: Desk = current_app.extensions["fraud_desk"]
     return desk
+
+
+def _changed(change: Callable[[CaseStore, str, dt.datetime], Case]) -> Response:
+    desk = _desk()
+    case = change(desk.store, g.person.name, desk.clock.now())
+    desk.work.case_changed()
+    return _json(_case(case))
 
 
 def _case(case: Case) -> CaseOut:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Annotated, Any, Self
@@ -10,8 +10,9 @@ from typing import Annotated, Any, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import models_json_schema
 
+from fraud_assets.cases.changes import LONGEST_NOTE
 from fraud_assets.cases.model import Alert, Case, Decision, Event, EventKind, ReasonCode, Status
-from fraud_assets.cases.store import LONGEST_NOTE
+from fraud_assets.cases.store import LONGEST_SNOOZE
 from fraud_assets.detection.rule import SEVERITIES
 
 MOST_CASES = 500
@@ -118,12 +119,18 @@ class CasesIn(BaseModel):
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
-class DecideIn(BaseModel):
-    """A decision about a case."""
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NOTE)]
 
+
+class _ChangeIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    version: Annotated[int, Field(ge=1, description="The version of the case that the decision rests on.")]
+    version: Annotated[int, Field(ge=1, description="The version of the case that the change rests on.")]
+
+
+class DecideIn(_ChangeIn):
+    """A decision about a case."""
+
     decision: Decision
     reason_code: ReasonCode
     note: Annotated[str, StringConstraints(max_length=LONGEST_NOTE)] | None = None
@@ -132,12 +139,37 @@ class DecideIn(BaseModel):
     ] = {}
 
 
-class UndoIn(BaseModel):
+class UndoIn(_ChangeIn):
     """Taking back a decision or a snooze."""
 
-    model_config = ConfigDict(extra="forbid")
 
-    version: Annotated[int, Field(ge=1)]
+class SnoozeIn(_ChangeIn):
+    """Putting a case aside until a time; a graver alert wakes it earlier."""
+
+    until: Annotated[
+        AwareDatetime, Field(description=f"With its zone; at most {LONGEST_SNOOZE.days} days from now: 2026-03-20T06:00:00Z.")
+    ]
+
+
+class AssignIn(_ChangeIn):
+    """Assigning a case; only a lead assigns it to others."""
+
+    to: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
+        Field(description="A user of the desk, or the token itself as `api:NAME`; null for nobody."),
+    ]
+
+
+class CommentIn(_ChangeIn):
+    """A comment in a case's history."""
+
+    text: _Text
+
+
+class ReopenIn(_ChangeIn):
+    """Opening a decided case again; its transactions are undecided until it is decided."""
+
+    why: _Text
 
 
 class Problem(_Out):
@@ -158,11 +190,25 @@ _REFUSALS = {
 }
 
 
+_CHANGES: Mapping[str, tuple[str, type[BaseModel]]] = {
+    "decide": ("Decide a case", DecideIn),
+    "undo": ("Take back a decision or snooze", UndoIn),
+    "snooze": ("Put a case aside until a time", SnoozeIn),
+    "assign": ("Assign a case, or clear its assignment", AssignIn),
+    "comment": ("Add a comment to a case's history", CommentIn),
+    "reopen": ("Open a decided case again", ReopenIn),
+}
+"""What changes a case: the last part of its path, a summary, and its body."""
+
+
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document of the API."""
-    models = (CasesOut, CaseDetailOut, CaseOut, DecideIn, UndoIn, Problem)
+    bodies = [body for _, body in _CHANGES.values()]
     _, schemas = models_json_schema(
-        [(model, "validation" if model in (DecideIn, UndoIn) else "serialization") for model in models],
+        [
+            *((model, "validation") for model in bodies),
+            *((model, "serialization") for model in (CasesOut, CaseDetailOut, CaseOut, Problem)),
+        ],
         ref_template="#/components/schemas/{model}",
     )
     filters = CasesIn.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -184,13 +230,12 @@ def openapi() -> dict[str, Any]:
                 "parameters": [_CASE_ID],
                 "get": _operation("read_case", "A case with its alerts and history", CaseDetailOut, (404,)),
             },
-            "/api/cases/{case_id}/decide": {
-                "parameters": [_CASE_ID],
-                "post": _operation("decide_case", "Decide a case", CaseOut, (400, 403, 404, 409), body=DecideIn),
-            },
-            "/api/cases/{case_id}/undo": {
-                "parameters": [_CASE_ID],
-                "post": _operation("undo_case", "Take back a decision or snooze", CaseOut, (400, 403, 404, 409), body=UndoIn),
+            **{
+                f"/api/cases/{{case_id}}/{name}": {
+                    "parameters": [_CASE_ID],
+                    "post": _operation(f"{name}_case", summary, CaseOut, (400, 403, 404, 409), body=body),
+                }
+                for name, (summary, body) in _CHANGES.items()
             },
         },
         "components": {

@@ -127,6 +127,20 @@ def check_undo(case: Case) -> None:
         abort(403, f"{case.decided_by} decided this case; that person or a lead can undo it. Nothing was changed")
 
 
+def check_assignment(to: str | None) -> None:
+    """Refuse to assign a case to who is not known here, and to others to all but a lead.
+
+    Args:
+        to: None for nobody.
+    """
+    if to in (None, g.person.name):
+        return
+    if not may(Role.LEAD):
+        abort(403, "A lead can assign a case to others; you can assign it to yourself. Nothing was changed")
+    if current_app.extensions["fraud_sign_in"].accounts.person(to) is None:
+        abort(400, f"{to[:64]} is not a user of this desk. Nothing was changed")
+
+
 def _given_name() -> str:
     return f"name:{request.form.get('name', '')[:64].casefold()}"
 

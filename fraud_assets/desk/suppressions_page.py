@@ -7,8 +7,9 @@ import datetime as dt
 from flask import Blueprint, abort, current_app, flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from fraud_assets.cases.changes import LONGEST_NOTE
 from fraud_assets.cases.model import SuppressionKind
-from fraud_assets.cases.store import LONGEST_NOTE, LONGEST_SUPPRESSION
+from fraud_assets.cases.store import LONGEST_SUPPRESSION
 from fraud_assets.desk.people import Role
 from fraud_assets.desk.queue_page import LONGEST_TEXT, read_share
 from fraud_assets.desk.signing_in import needs

@@ -16,6 +16,14 @@ from tests.fraud_assets.desk.site import NOW, Site
 
 FRAUD = {"decision": "fraud", "reason_code": "stolen_card"}
 
+LATER = "2026-03-20T06:00:00Z"
+CHANGES = {
+    "snooze": {"until": LATER},
+    "assign": {"to": "ines"},
+    "comment": {"text": "Ticket 12: called back."},
+    "reopen": {"why": "A new statement"},
+}
+
 
 class Program:
     """A program with a token."""
@@ -53,8 +61,7 @@ def test_the_document_is_openapi_and_names_every_route(site: Site) -> None:
     assert set(document["paths"]) == {
         "/api/cases",
         "/api/cases/{case_id}",
-        "/api/cases/{case_id}/decide",
-        "/api/cases/{case_id}/undo",
+        *(f"/api/cases/{{case_id}}/{change}" for change in ("decide", "undo", *CHANGES)),
     }
     assert {parameter["name"] for parameter in document["paths"]["/api/cases"]["get"]["parameters"]} >= {"status", "limit"}
 
@@ -91,6 +98,69 @@ def test_a_stale_version_is_refused(program: Program, site: Site) -> None:
     answer = program.post("/api/cases/1/decide", {**FRAUD, "version": version})
     assert answer.status_code == 409 and "igor commented" in answer.json()["detail"]
     assert site.store.case("1").status == "open"
+
+
+def test_a_lead_snoozes_assigns_comments_and_reopens_under_the_tokens_name(site: Site) -> None:
+    program = Program(site, Role.LEAD)
+    version = program.get("/api/cases/1").json()["case"]["version"]
+    for change in ("comment", "assign", "snooze"):
+        case = program.post(f"/api/cases/1/{change}", {**CHANGES[change], "version": version}).json()
+        version = case["version"]
+    assert (case["assigned_to"], case["status"], case["snoozed_until"]) == ("ines", "snoozed", LATER)
+    version = program.post("/api/cases/1/decide", {**FRAUD, "version": version}).json()["version"]
+    assert program.post("/api/cases/1/reopen", {**CHANGES["reopen"], "version": version}).json()["status"] == "open"
+    history = program.get("/api/cases/1").json()["history"]
+    assert [each["kind"] for each in history[2:]] == ["commented", "assigned", "snoozed", "decided", "reopened"]
+    assert {each["by"] for each in history[2:]} == {"api:lead-program"}
+    assert history[2]["detail"] == CHANGES["comment"] and history[6]["detail"] == CHANGES["reopen"]
+
+
+def test_an_investigators_token_takes_a_case_and_gives_it_to_no_one_else(program: Program, site: Site) -> None:
+    version = site.store.case("1").version
+    assert program.post("/api/cases/1/assign", {"to": "ines", "version": version}).status_code == 403
+    assert site.store.case("1").assigned_to is None
+    case = program.post("/api/cases/1/assign", {"to": "api:investigator-program", "version": version}).json()
+    assert case["assigned_to"] == "api:investigator-program"
+    assert program.post("/api/cases/1/assign", {"to": None, "version": case["version"]}).json()["assigned_to"] is None
+
+
+def test_only_a_leads_token_reopens(program: Program, site: Site) -> None:
+    decided = program.post("/api/cases/1/decide", {**FRAUD, "version": site.store.case("1").version}).json()
+    assert program.post("/api/cases/1/reopen", {"why": "so", "version": decided["version"]}).status_code == 403
+    assert site.store.case("1").status == "decided"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_viewer_or_a_stale_version_changes_nothing(change: str, site: Site) -> None:
+    version = site.store.case("1").version
+    assert Program(site, Role.VIEWER).post(f"/api/cases/1/{change}", {**CHANGES[change], "version": version}).status_code == 403
+    site.store.comment("1", "mine", "igor", version, NOW)
+    before = site.store.case("1"), site.store.history("1")
+    answer = Program(site, Role.LEAD).post(f"/api/cases/1/{change}", {**CHANGES[change], "version": version})
+    assert answer.status_code == 409 and "igor commented" in answer.json()["detail"]
+    assert (site.store.case("1"), site.store.history("1")) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "body", "said"),
+    [
+        ("snooze", {"until": "2026-03-20T06:00:00"}, "timezone"),
+        ("snooze", {"until": "2026-03-01T00:00:00Z"}, "366 days"),
+        ("snooze", {"until": "2027-03-20T06:00:00Z"}, "366 days"),
+        ("assign", {}, "to"),
+        ("assign", {"to": "nemo"}, "nemo"),
+        ("comment", {"text": "x" * 4001}, "4000"),
+        ("comment", {"text": " "}, "text"),
+        ("comment", {"text": "hello", "by": "lea"}, "by"),
+        ("reopen", {"why": ""}, "why"),
+        ("reopen", {"why": "it was open"}, "is open"),
+    ],
+)
+def test_a_change_that_is_not_valid_says_why(change: str, body: dict[str, Any], said: str, site: Site) -> None:
+    before = site.store.case("1")
+    answer = Program(site, Role.LEAD).post(f"/api/cases/1/{change}", {**body, "version": before.version})
+    assert answer.status_code == 400 and said in answer.json()["detail"]
+    assert site.store.case("1") == before
 
 
 def test_a_program_does_not_undo_what_a_person_decided(program: Program, site: Site) -> None:
