@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -80,16 +80,21 @@ def is_missing(url: str) -> bool:
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that writes. It waits until no other one does, so what it reads cannot change before it commits."""
+def writing(engine: sa.Engine, *, alone: bool = True) -> Iterator[sa.Connection]:
+    """A transaction that writes. It waits until no other one does, so what it reads cannot change before it commits.
+
+    Args:
+        alone: False for rows that rest on no others, and whose order does not matter: PostgreSQL then waits for no one.
+    """
+    waits = alone or engine.dialect.name == "sqlite"
     # SQLite tries again after a pause of up to 0.1 s; threads of a process wait here instead, for no longer than they must
     with (
-        _WRITERS.setdefault(engine, threading.Lock()),
+        _WRITERS.setdefault(engine, threading.Lock()) if waits else nullcontext(),
         problems(engine.url),
         engine.connect().execution_options(**{_WRITES: True}) as connection,
         connection.begin(),
     ):
-        if connection.dialect.name == "postgresql":
+        if waits and connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         yield connection
 

@@ -200,6 +200,28 @@ class QueueFilter:
     text: str | None = None
 
 
+class ReadAs(StrEnum):
+    """In which form a case was read."""
+
+    PAGE = "page"
+    FILE = "file"
+    API = "api"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A person, or a program, read a case on a day.
+
+    Attributes:
+        at: the first time of the day (UTC).
+    """
+
+    case_id: str
+    by: str
+    form: ReadAs
+    at: dt.datetime
+
+
 class SuppressionKind(StrEnum):
     """What a suppression names."""
 

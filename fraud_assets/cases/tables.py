@@ -189,5 +189,19 @@ HIDDEN_ALERTS = sa.Table(
 
 sa.Index("hidden_alerts_by_suppression", HIDDEN_ALERTS.c.suppression)
 
-APPEND_ONLY = (EVENTS.name, DECISIONS.name)
+READINGS = sa.Table(
+    "readings",
+    METADATA,
+    sa.Column("case_number", _NUMBER, sa.ForeignKey("cases.number"), primary_key=True),
+    sa.Column("by", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("form", sa.Text, primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+)
+"""Who read a case: one row per case, person, day (UTC) and form. `at` is the first time. A trigger refuses changes."""
+
+sa.Index("readings_by_person", READINGS.c.by, READINGS.c.at)
+sa.Index("readings_by_time", READINGS.c.at)
+
+APPEND_ONLY = (EVENTS.name, DECISIONS.name, READINGS.name)
 """Tables whose rows no one changes or deletes."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 from flask import Blueprint, Response, abort, current_app, g, request, url_for
 from pydantic import BaseModel, ValidationError
 
-from fraud_assets.cases.model import Case, QueueFilter
+from fraud_assets.cases.model import Case, QueueFilter, ReadAs
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.desk.api_models import (
     AssignIn,
@@ -68,6 +68,7 @@ def list_cases() -> Response:
 def read_case(case_id: str) -> Response:
     """A case with its alerts and history."""
     store = _desk().store
+    _desk().note_reading(case_id, ReadAs.API)
     return _json(CaseDetailOut.of_parts(_case(store.case(case_id)), store.alerts(case_id), store.history(case_id)))
 
 

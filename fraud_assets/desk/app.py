@@ -11,9 +11,20 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
+from fraud_assets.cases.readings import ReadingLog
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
-from fraud_assets.desk import api, case_pages, day_page, queue_page, rules_page, shown, signing_in, suppressions_page
+from fraud_assets.desk import (
+    api,
+    case_pages,
+    day_page,
+    queue_page,
+    readings_page,
+    rules_page,
+    shown,
+    signing_in,
+    suppressions_page,
+)
 from fraud_assets.desk.background import NO_WORK, BackgroundWork
 from fraud_assets.desk.lake_view import LakeView
 from fraud_assets.desk.options import Desk, DeskOptions
@@ -74,14 +85,14 @@ def create_app(
     )
     app.jinja_env.autoescape = True  # in SVG files, too
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["fraud_desk"] = Desk(store, lake, clock, options, work)
+    app.extensions["fraud_desk"] = Desk(store, lake, clock, options, ReadingLog(store.engine), work)
     app.context_processor(lambda: {"troubles": work.problems()})
     signing_in.install(app, signing_in.SignIn(accounts, clock, options.user_header, options.proxies))
     # after it: who is not signed in is told so, not that the form is old
     # a token stands in a header that no form can set
     CSRFProtect(app).exempt(api.pages)
     shown.install(app, clock)
-    for module in (queue_page, case_pages, day_page, rules_page, suppressions_page, api):
+    for module in (queue_page, case_pages, day_page, rules_page, suppressions_page, readings_page, api):
         app.register_blueprint(module.pages)
     _install_answers(app)
     return app

@@ -14,9 +14,10 @@ from werkzeug.wrappers import Response
 
 from fraud_assets.cases.changes import LONGEST_NOTE
 from fraud_assets.cases.evidence import as_html
-from fraud_assets.cases.model import REASON_CODES, Alert, Case, Decision, ReasonCode
+from fraud_assets.cases.model import REASON_CODES, Alert, Case, Decision, ReadAs, ReasonCode
 from fraud_assets.desk.drawing import Map, Payments, Place, is_point, map_of, payments, places
 from fraud_assets.desk.lake_view import CaseFacts, NotRead, gravest_first
+from fraud_assets.desk.options import Desk
 from fraud_assets.desk.people import Role
 from fraud_assets.desk.queue_page import read_filter
 from fraud_assets.desk.shown import sentence
@@ -85,6 +86,7 @@ def export(case_id: str, form: str) -> Response:
         found = desk.lake.evidence(desk.store, case, desk.clock.now())
     except NotRead as error:
         abort(503, str(error))
+    desk.note_reading(case_id, ReadAs.FILE)
     text = as_html(found) if form == "html" else json.dumps(found, ensure_ascii=False, indent=2)
     answer = Response(text, content_type=f"{'text/html' if form == 'html' else 'application/json'}; charset=utf-8")
     # a file, never a page of this site: it has styles of its own, which no page may have
@@ -215,7 +217,8 @@ def _changed(case_id: str, change: Callable[[Any, int, dt.datetime], object]) ->
 
 
 def _page(case: Case, refusal: str | None = None) -> str:
-    desk = current_app.extensions["fraud_desk"]
+    desk: Desk = current_app.extensions["fraud_desk"]
+    desk.note_reading(case.case_id, ReadAs.PAGE)
     alerts: list[Alert] = desk.store.alerts(case.case_id)
     story, unread = None, None
     if alerts:

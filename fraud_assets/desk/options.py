@@ -6,6 +6,10 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flask import g
+
+from fraud_assets.cases.model import ReadAs
+from fraud_assets.cases.readings import ReadingLog
 from fraud_assets.cases.store import CaseStore
 from fraud_assets.clock import Clock
 from fraud_assets.desk.background import NO_WORK, BackgroundWork
@@ -35,4 +39,9 @@ class Desk:
     lake: LakeView
     clock: Clock
     options: DeskOptions
+    readings: ReadingLog
     work: BackgroundWork = NO_WORK
+
+    def note_reading(self, case_id: str, form: ReadAs) -> None:
+        """Log that the person of this request reads a case."""
+        self.readings.add(case_id, g.person.name, form, self.clock.now())

@@ -27,7 +27,7 @@ def status(site: Site, customer: str = "c1") -> Status:
 # --- signing in -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/cases/1", "/cases/1/evidence.json", "/day", "/suppressions", "/find?text=c1", "/no"])
+@pytest.mark.parametrize("path", ["/", "/cases/1", "/cases/1/evidence.json", "/day", "/readings", "/find?text=c1", "/no"])
 def test_no_page_is_shown_to_a_stranger(path: str, shared_site: Site) -> None:
     answer = httpx.get(shared_site.url + path)
     assert answer.status_code in (302, 404) and "c1" not in answer.text.replace("text=c1", "").replace("text%3Dc1", "")

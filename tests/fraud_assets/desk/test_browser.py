@@ -162,6 +162,20 @@ def test_axe_finds_no_serious_fault_on_a_decided_case_and_the_sign_in_page(page:
     assert serious_faults(page) == []
 
 
+def test_a_lead_finds_who_read_a_case(page: Page) -> None:
+    page.goto("/cases/1")
+    page.context.clear_cookies()
+    sign_in(page, "lea")
+    page.goto("/cases/1")
+    page.get_by_role("link", name="Who read it").click()
+    expect(page.get_by_role("row")).to_have_text([re.compile("Time"), re.compile("1.*page"), re.compile("1.*page")])
+    page.get_by_label("Person").fill("ines")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("row")).to_have_count(2)
+    assert serious_faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
 def test_a_stored_script_does_not_run(page: Page) -> None:
     page.goto("/cases/1")
     expect(page.get_by_text("document.title='owned'").first).to_be_visible()

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from fraud_assets.cases.migrations.append_only import refuse_changes
+
 revision = "0001"
 down_revision = None
 
@@ -101,23 +103,5 @@ def upgrade() -> None:
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
     )
-    _keep("events")
-    _keep("decisions")
-
-
-def _keep(table: str) -> None:
-    """Refuse every change of a table's rows."""
-    if op.get_bind().dialect.name == "sqlite":
-        for change in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_refuse_{change.lower()} BEFORE {change} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
-        return
-    op.execute(
-        f"CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {table}_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} EXECUTE FUNCTION {table}_refuse()"
-    )
+    refuse_changes("events")
+    refuse_changes("decisions")
