@@ -34,6 +34,8 @@ from fraud_assets.cases.store import CaseStore
 HEADER = "X-Forwarded-User"
 _CASE = re.compile(r'href="(/cases/\d+)')
 _FIELD = re.compile(r'name="(csrf_token|version)" value="([^"]*)"')
+_REFUSAL = re.compile(r'(?:role="alert"[^>]*><p class="error">|<h1>[^<]*</h1>\s*<p>)([^<]+)<')
+"""Text of an answer that refuses a form."""
 
 
 class Desk:
@@ -88,6 +90,7 @@ class Person:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.confirmed: list[str] = []
         self.answers: Counter[int] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.broken = 0
 
     def work(self, until: float) -> None:
@@ -115,11 +118,16 @@ class Person:
             return
         case = self._draw.choice(cases)
         page = self._answer("case", "GET", case)
+        if f'action="{case}/decide' not in page.text:
+            self.refusals["someone else had decided the case when its page was opened"] += 1
+            return
         fields = dict(_FIELD.findall(page.text))
         time.sleep(self._think * self._draw.random() * 2)
         form = {**fields, "decision": "honest", "reason_honest": "customer_confirms", "note": ""}
         answer = self._answer("decide", "POST", f"{case}/decide", form)
         self.answers[answer.status_code] += 1
+        if (said := _REFUSAL.search(answer.text)) and answer.status_code >= 400:
+            self.refusals[re.sub(r"\d[\d:TZ-]*", "N", said[1])] += 1
         if answer.status_code in (302, 303):
             self.confirmed.append(case.rpartition("/")[2])
 
@@ -170,8 +178,10 @@ def main() -> None:
         desk.kill()
         seconds: dict[str, list[float]] = defaultdict(list)
         answers: Counter[int] = Counter()
+        refusals: Counter[str] = Counter()
         for person in people:
             answers.update(person.answers)
+            refusals.update(person.refusals)
             for what, took in person.seconds.items():
                 seconds[what] += took
         if starts:
@@ -186,6 +196,8 @@ def main() -> None:
         confirmed = sum(len(person.confirmed) for person in people)
         broken = sum(person.broken for person in people)
         print(f"{given.kills} kills; answers {dict(sorted(answers.items()))}, {broken:,} requests without an answer")
+        for said, count in refusals.most_common(10):
+            print(f"{count:5,} without a decision: {said}")
         print(
             f"{confirmed:,} decisions confirmed; {lost} lost, {doubled} doubled; ended {dt.datetime.now(dt.UTC):%H:%M:%S} UTC"
         )

@@ -53,5 +53,9 @@ class CaseNotFound(CaseError):
     """There is no such case."""
 
 
+class WrongStatus(CaseError):
+    """The case's status does not allow the change, such as a second decision."""
+
+
 class CaseChanged(CaseError):
     """The case was changed after the person saw it; the message says by whom, when and to what."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from fraud_assets.cases.model import REASON_CODES, Case, Decision, EventKind, ReasonCode, Status
 from fraud_assets.cases.rows import case_of, event_of, number_of
 from fraud_assets.cases.tables import CASES, DECISIONS, EVENTS, WAITING
-from fraud_assets.errors import CaseError, CaseNotFound
+from fraud_assets.errors import CaseError, CaseNotFound, WrongStatus
 
 LONGEST_NOTE = 4000
 """Letters of a note, at most."""
@@ -46,7 +46,7 @@ def change_row(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, **
 def must_wait(row: sa.Row[Any], what: str) -> None:
     """Refuse what only a case without a decision allows, such as to be `what`."""
     if row.status == Status.DECIDED.value:
-        raise CaseError(
+        raise WrongStatus(
             f"Case {row.number} was decided as {row.decision} by {row.decided_by} at {time_text(row.decided_at)}; "
             f"reopen it before it is {what}"
         )
@@ -56,7 +56,7 @@ def must_be_alone(connection: sa.Connection, row: sa.Row[Any]) -> None:
     """Refuse to open a case again whose customer has another that waits."""
     other = connection.scalar(sa.select(CASES.c.number).where(WAITING, CASES.c.customer_id == row.customer_id))
     if other is not None:
-        raise CaseError(
+        raise WrongStatus(
             f"New alerts of customer {row.customer_id} opened case {other} since; decide that one, "
             f"then case {row.number} can be opened again"
         )

@@ -47,7 +47,7 @@ from fraud_assets.cases.queries import behind, chosen, ordered
 from fraud_assets.cases.rows import alert_of, case_of, decision_of, event_of, hidden_alert, suppression_of
 from fraud_assets.cases.tables import ALERTS, CASES, DECISIONS, EVENTS, HIDDEN_ALERTS, MARKS, SUPPRESSIONS
 from fraud_assets.detection.rule import SEVERITIES
-from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound
+from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound, WrongStatus
 
 _BATCH = 200
 """Alerts that a sync takes in one transaction, so that a person who decides waits for milliseconds."""
@@ -291,7 +291,7 @@ class CaseStore:
         """Take back a case's decision or snooze, and return it to where it stood before."""
         with self._changing(case_id, version) as (connection, row):
             if row.status == Status.OPEN.value:
-                raise CaseError(f"Case {case_id} is open: there is no decision or snooze to take back")
+                raise WrongStatus(f"Case {case_id} is open: there is no decision or snooze to take back")
             kind = EventKind.DECIDED if row.status == Status.DECIDED.value else EventKind.SNOOZED
             last = last_event(connection, row, kind)
             before = last.detail["before"]
@@ -311,7 +311,7 @@ class CaseStore:
             raise CaseError("A reopened case needs a reason")
         with self._changing(case_id, version) as (connection, row):
             if row.status != Status.DECIDED.value:
-                raise CaseError(f"Case {case_id} is {row.status}: only a decided case can be reopened")
+                raise WrongStatus(f"Case {case_id} is {row.status}: only a decided case can be reopened")
             must_be_alone(connection, row)
             take_back(connection, row, by, now, why)
             add_event(connection, row.number, now, by, EventKind.REOPENED, {"why": why})

@@ -186,7 +186,7 @@ _REFUSALS = {
     401: "No token, or one that is not known",
     403: "The token's role does not cover this",
     404: "There is no such case",
-    409: "The case has changed since: read it again",
+    409: "The case has changed since, or its status does not allow this: read it again",
 }
 
 

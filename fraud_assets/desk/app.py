@@ -29,7 +29,7 @@ from fraud_assets.desk.background import NO_WORK, BackgroundWork
 from fraud_assets.desk.lake_view import LakeView
 from fraud_assets.desk.options import Desk, DeskOptions
 from fraud_assets.desk.people import Accounts
-from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound, FraudError
+from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound, FraudError, WrongStatus
 
 MAX_FORM_BYTES = 256 * 1024
 """Largest body of a request. A note of the longest kind, in any alphabet, is far below."""
@@ -132,7 +132,7 @@ def _install_answers(app: Flask) -> None:
 
     @app.errorhandler(CaseError)
     def impossible(error: CaseError) -> Answer:
-        code = 404 if isinstance(error, CaseNotFound) else 409 if isinstance(error, CaseChanged) else 400
+        code = 404 if isinstance(error, CaseNotFound) else 409 if isinstance(error, (CaseChanged, WrongStatus)) else 400
         return _refusal("No such case" if code == 404 else "Not possible", code, str(error))
 
     @app.errorhandler(FraudError)

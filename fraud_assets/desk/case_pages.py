@@ -22,7 +22,7 @@ from fraud_assets.desk.people import Role
 from fraud_assets.desk.queue_page import read_filter
 from fraud_assets.desk.shown import sentence
 from fraud_assets.desk.signing_in import check_assignment, check_undo, may, needs
-from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound
+from fraud_assets.errors import CaseChanged, CaseError, CaseNotFound, WrongStatus
 from fraud_assets.explain.explain import Contribution, Points
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.sources import CUSTOMERS
@@ -211,7 +211,8 @@ def _changed(case_id: str, change: Callable[[Any, int, dt.datetime], object]) ->
     except CaseNotFound:
         raise
     except CaseError as error:
-        return _page(desk.store.case(case_id), refusal=f"{error}. Nothing was changed."), 400
+        code = 409 if isinstance(error, WrongStatus) else 400
+        return _page(desk.store.case(case_id), refusal=f"{error}. Nothing was changed."), code
     desk.work.case_changed()
     return None
 

@@ -117,6 +117,29 @@ def test_two_people_who_decide_at_once_decide_once(site: Site) -> None:
     assert [event.kind for event in site.store.history(case)].count(EventKind.DECIDED) == 1
 
 
+def test_a_form_and_a_session_outlive_a_restart_of_the_desk(running_desk: RunningDesk) -> None:
+    with running_desk() as first:
+        ines = first.person("ines")
+        ines.get("/cases/1")
+        cookies, fields = ines.http.cookies, ines.fields
+    with running_desk() as again:
+        ines = again.stranger()
+        ines.http.cookies, ines.fields = cookies, fields
+        assert ines.post("/cases/1/decide", **FRAUD).status_code == 200
+        assert again.store.case("1").decided_by == "ines"
+
+
+def test_a_decided_case_is_not_decided_again(site: Site) -> None:
+    ines, igor = site.person("ines"), site.person("igor")
+    ines.get("/cases/1")
+    ines.post("/cases/1/decide", **FRAUD)
+    # the page has other forms with the version of now
+    igor.get("/cases/1")
+    answer = igor.post("/cases/1/decide", **HONEST, note="He pays there")
+    assert answer.status_code == 409 and "was decided as fraud by ines" in answer.text and "He pays there" in answer.text
+    assert site.store.case("1").decided_by == "ines" and len(site.store.decisions_of("1")) == 2
+
+
 def test_a_comment_stands_in_the_history(site: Site) -> None:
     ines, case = site.person("ines"), case_of(site)
     ines.get(f"/cases/{case}")
