@@ -266,10 +266,16 @@ def _interval(node: exp.Expr) -> Iterator[str]:
     unit = node.args.get("unit")
     if not isinstance(node.parent, (exp.Add, exp.Sub)):
         yield "INTERVAL stands behind + or - only, with a TIMESTAMP before it"
-    if not isinstance(node.this, exp.Literal) or not node.this.name.lstrip("-").isdigit():
+    whole = isinstance(node.this, exp.Literal) and node.this.name.lstrip("-").isdigit()
+    if not whole:
         yield "INTERVAL takes a whole number, written out: INTERVAL 90 MINUTE"
-    if not isinstance(unit, exp.Var) or unit.name.upper() not in _UNITS:
-        yield f"INTERVAL takes one of {', '.join(_UNITS)}"
+    name = unit.name.upper() if isinstance(unit, exp.Var) else ""
+    if name not in _UNITS:
+        singular = name.removesuffix("S")
+        example = (
+            f"; write INTERVAL {node.this.name} {singular}" if whole and singular in _UNITS else ", as in INTERVAL 90 MINUTE"
+        )
+        yield f"INTERVAL takes one of {', '.join(_UNITS)}, not {name or 'none'}{example}"
 
 
 def _by_position(node: exp.Expr) -> Iterator[str]:
