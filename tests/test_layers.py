@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     F + "scoring": _DATA,
     F + "detection": {*_DATA, F + "checkout", F + "scoring"},
     F + "engine": _ENGINE,
-    F + "explain": _ENGINE,
+    F + "explain": {*_ENGINE, F + "lists"},
     F + "evaluation": _ENGINE,
     F + "cases": {*_ENGINE, F + "explain"},
     F + "desk": {*_ENGINE, F + "atomic_write", F + "cases", F + "evaluation", F + "explain"},

@@ -38,7 +38,8 @@ def diff(day: dt.date, warehouse: str | None, moment: dt.datetime | None, limit:
     """Explain how the alerts of DAY changed since a time.
 
     Each alert that was gained, lost or changed is charged to its cause: the transaction arrived later or was corrected, a rule
-    or the scorecard is another version, or what they read of the customer and the merchant changed.
+    or the scorecard is another version, an entry of a list was added, ended or changed, or what they read of the customer and
+    the merchant changed.
     """
     settings = read_settings(warehouse=warehouse)
     moment = moment or Span.days(day, day).end

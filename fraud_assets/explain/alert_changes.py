@@ -10,10 +10,12 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from fraud_assets.detection.rule import SCORECARD
+from fraud_assets.detection.rule import SCORECARD, Rule
 from fraud_assets.engine.engine import Engine
+from fraud_assets.explain.list_changes import BLACKLIST_TABLE, entries_of_day, read_by, what_changed
 from fraud_assets.explain.tolerant_reader import TolerantReader, in_days, rows_where
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import PARTITION, Warehouse
 
@@ -42,7 +44,8 @@ class Cause(StrEnum):
     CARD = "scorecard"
     FEATURE = "feature"
     CUSTOMER = "other transactions of the customer"
-    REFERENCE = "profile, list or report"
+    LIST = "entry of a list"
+    REFERENCE = "profile or report"
     UNKNOWN = "not found"
 
 
@@ -91,6 +94,11 @@ class _Day:
         self._of_customers: dict[str, frozenset[str]] = {}
 
     @cached_property
+    def entries(self) -> Mapping[str, list[Row]]:
+        """Entries of lists by the transactions that they name; read only if a hit of a rule that reads lists differs."""
+        return entries_of_day(self._reader, self._day)
+
+    @cached_property
     def scores(self) -> dict[str, Row]:
         """Scores by transaction; read only if an alert differs by its score."""
         return self._by_transaction(TRANSACTION_SCORES.name)
@@ -104,6 +112,10 @@ class _Day:
     def exists(self, table: str) -> bool:
         """True if the warehouse had the table."""
         return table in self._reader.existing
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule, if it is evaluated."""
+        return next((rule for rule in self._engine.book.evaluated if rule.name == name), None)
 
     def versions(self, rule: str) -> set[str]:
         """The versions of a rule with hits on the day."""
@@ -163,8 +175,15 @@ def _cause(name: str, rule: str, gained: bool, customer: str, then: _Day, now: _
         return Cause.RULE, f"{rule} was version {', '.join(sorted(versions))}, and is {', '.join(sorted(others))}"
     transaction = now.transactions.get(name) or then.transactions[name]
     key = (rule, customer, transaction["merchant_id"])
+    if (evaluated := now.rule(rule)) and evaluated.file.tables() & {LISTS.name, BLACKLIST_TABLE}:
+        entries = (read_by(evaluated, day.entries.get(name, ())) for day in (then, now))
+        if changed := what_changed(*entries):
+            return Cause.LIST, "; ".join(changed)
     before, after = then.references(*key), now.references(*key)
-    if differing := [table for table in after if before.get(table) != after[table]]:
+    differing = [table for table in after if before.get(table) != after[table]]
+    if differing == [BLACKLIST_TABLE]:
+        return Cause.LIST, f"the source's blacklist has {'the' if after[BLACKLIST_TABLE] else 'no longer the'} merchant"
+    if differing:
         return Cause.REFERENCE, f"{', '.join(differing)} of the customer or the merchant changed"
     if then.of_customer(customer) != now.of_customer(customer):
         return Cause.CUSTOMER, "transactions of the customer on the day, or the day before, arrived later or changed"

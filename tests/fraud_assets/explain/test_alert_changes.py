@@ -14,8 +14,10 @@ from click.testing import CliRunner
 
 from fraud_assets.cli.main import main
 from fraud_assets.detection.rule_book import RuleBook, read_rule_book
+from fraud_assets.detection.scaffold import ListRead, write_scaffold
 from fraud_assets.engine.engine import Engine
 from fraud_assets.explain.alert_changes import alert_changes
+from fraud_assets.lists.keys import COLUMNS, KEYS
 from fraud_assets.scoring.card import Card, Part
 from fraud_assets.workshop.trial import with_params
 from hive_io import EmbeddedWarehouse
@@ -103,8 +105,48 @@ def test_what_a_rule_reads_of_the_customer_and_the_merchant(lake: EmbeddedWareho
     fill(lake, "blacklist", [{"merchant_id": "m2", "name": "Shop", "listed_because": "chargebacks", "listed_at": NOON}])
     day_of(lake, book, *rows)
     assert compared(lake, book, moment) == {
-        "unusual": ("gained", "unusual_transaction", "profile, list or report"),
-        "listed": ("gained", "blacklisted_merchants", "profile, list or report"),
+        "unusual": ("gained", "unusual_transaction", "profile or report"),
+        "listed": ("gained", "blacklisted_merchants", "entry of a list"),
+    }
+
+
+def test_an_entry_of_a_list_that_was_added_ended_or_changed(lake: EmbeddedWarehouse, book: RuleBook, tmp_path: Path) -> None:
+    for name, listed in {"on_cards": "cards", "on_others": "others"}.items():
+        read = ListRead(listed, "card", KEYS["card"], COLUMNS["card"])
+        write_scaffold(name, folder=tmp_path, listed=read)
+    rules = read_rule_book(tmp_path).rules
+    book = replace(book, rules={**book.rules, **{name: replace(rule, status="active") for name, rule in rules.items()}})
+    rows = [paid(name, card_id=f"card-{name}") for name in ("added", "ended", "before", "same", "other")]
+
+    def lists(*cards: str, **more: Any) -> list[dict[str, Any]]:
+        row = {"list_name": "cards", "kind": "block", "key_name": "card", "reason": "stolen", "owner": "ann"}
+        row |= {"starts_at": NOON - dt.timedelta(hours=1), **more}
+        return [{**row, "value": f"Card-{card}", "value_key": f"card-{card}"} for card in cards]
+
+    all_tables(lake, book)
+    others = lists("other", list_name="others")
+    fill(lake, "lists", [*lists("ended", "same"), *others])
+    day_of(lake, book, *rows)
+    moment = pause()
+    # one ended before its transaction, one begins after it, one of another list is another person's now, and adds a hit
+    ended = lists("ended", ends_at=NOON - dt.timedelta(minutes=1))
+    later = lists("before", starts_at=NOON + dt.timedelta(hours=1))
+    fill(
+        lake,
+        "lists",
+        [*lists("added", "same"), *ended, *later, *lists("other", list_name="others", owner="bob"), *lists("other")],
+    )
+    day_of(lake, book, *rows)
+    assert compared(lake, book, moment) == {
+        "added": ("gained", "on_cards", "entry of a list"),
+        "ended": ("lost", "on_cards", "entry of a list"),
+        "other": ("changed", "on_cards", "entry of a list"),
+    }
+    details = {each.transaction_id: each.detail for each in alert_changes(Engine(book), lake, DAY, moment)}
+    assert details == {
+        "added": "cards: card Card-added was added by ann: stolen",
+        "ended": "cards: card Card-ended no longer counts",
+        "other": "cards: card Card-other was added by ann: stolen",
     }
 
 
