@@ -17,7 +17,7 @@ import pyarrow as pa
 from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.catalog import fixed_tables
-from hive_io import EmbeddedWarehouse, Receipt, Span, Table
+from hive_io import EmbeddedWarehouse, Receipt, Span, Table, Warehouse
 
 DAY = dt.date(2026, 1, 5)
 SPAN = Span.days(DAY, DAY)
@@ -129,7 +129,7 @@ def transaction(transaction_id: str, customer_id: str = "c1", amount: str | Deci
     }
 
 
-def fill(warehouse: EmbeddedWarehouse, table: str | Table, rows: Iterable[Mapping[str, Any]], span: Span = SPAN) -> Receipt:
+def fill(warehouse: Warehouse, table: str | Table, rows: Iterable[Mapping[str, Any]], span: Span = SPAN) -> Receipt:
     """Replace the rows of a table in a span.
 
     Missing columns are NULL. `ds` is by default the day of the row's time, or else the first day of the span.
@@ -150,7 +150,7 @@ def all_tables(warehouse: EmbeddedWarehouse, book: RuleBook) -> EmbeddedWarehous
     return warehouse
 
 
-def compute(engine: Engine, warehouse: EmbeddedWarehouse, table: str, span: Span = SPAN) -> list[dict[str, Any]]:
+def compute(engine: Engine, warehouse: Warehouse, table: str, span: Span = SPAN) -> list[dict[str, Any]]:
     """Compute a table for a span, and return its rows of the days of the span. Tables that it reads are created if missing."""
     for name in engine.reads(table):
         warehouse.ensure_table(engine.tables[name])

@@ -25,7 +25,7 @@ from fraud_assets.desk.options import DeskOptions
 from fraud_assets.desk.people import Accounts, Role
 from fraud_assets.desk.serving import Server
 from fraud_assets.schemas.catalog import fixed_tables
-from hive_io import EmbeddedWarehouse, Span
+from hive_io import EmbeddedWarehouse, Span, Warehouse
 from hive_io.locations import open_warehouse
 from tests.fraud_assets.cases.alerts import FIRST, alert
 from tests.fraud_fixtures import fill, transaction
@@ -137,8 +137,15 @@ def running(folder: Path, prepared: Path, lake: Path, work: BackgroundWork = NO_
 
 
 def fill_lake(folder: Path) -> Path:
-    """A warehouse with thirty days of payments of `c1`, its two alerts, and other customers at the same merchant or device."""
+    """The folder of an embedded warehouse with the rows of `fill_tables`."""
     lake = EmbeddedWarehouse(folder)
+    fill_tables(lake)
+    lake.close()
+    return folder
+
+
+def fill_tables(lake: Warehouse) -> None:
+    """Thirty days of payments of `c1`, its two alerts, and other customers at the same merchant or device."""
     first = FIRST.replace(tzinfo=None)
     day = Span.days(first.date(), first.date())
     usual = [
@@ -174,5 +181,3 @@ def fill_lake(folder: Path) -> Path:
     fill(lake, "fraud_alerts", rows, day)
     found = {"hits": 3, "matured": 3, "frauds": 1, "precision": 1 / 3, "caught": 1, "known": 2, "only_this": 1}
     fill(lake, "rule_quality", [{"rule": name, "status": "active", **found} for name in ("all alerts", "high_value")], day)
-    lake.close()
-    return folder
