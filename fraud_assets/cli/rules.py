@@ -40,6 +40,8 @@ from fraud_assets.lists.files import check_name, read_lists
 from fraud_assets.lists.keys import COLUMNS, KEYS, ONE_AT_A_TIME
 from fraud_assets.schemas.catalog import fixed_tables
 from fraud_assets.settings import Settings, read_settings
+from fraud_assets.workshop.history import not_held
+from fraud_assets.workshop.lock import read_lock
 from hive_io import PARTITION, Span
 from hive_io.locations import warehouse_exists
 
@@ -185,6 +187,8 @@ def check(folder: Path | None, source: Path | None, warehouse: str | None) -> No
             click.echo(f"Rules that read {missing} were not planned: these do not exist yet", err=True)
         click.echo(f"The warehouse can run {len(found.planned)} of {len(book.evaluated)} rules", err=True)
     own = settings.rules_folder if folder is None else None
+    if own is not None and not read_lock(own):
+        click.echo(not_held(own), err=True)
     count = sum(rule.file.path.parent == own for rule in book.rules.values())
     of_own = f", {count} of them in {own}" if own else ""
     click.echo(f"{len(book.rules)} rules and {len(book.features)} features are valid{of_own}")

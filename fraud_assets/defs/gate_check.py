@@ -26,7 +26,10 @@ def passed_the_gate_spec(rule: Rule, partitions: dg.PartitionsDefinition) -> dg.
 
 
 def passed_the_gate(rule: Rule, rules_file: Path | None, span: Span) -> DailyResult:
-    """Check a rule against its lock file and the history of the rules file. A failure has the figures of the gate."""
+    """Check a rule against its lock file and the history of the rules file. A failure has the figures of the gate.
+
+    A folder without a lock file, and with nothing in the rules file's history, is a warning.
+    """
     try:
         found = standing(rule, rules_file)
     except RuleError as error:
@@ -40,7 +43,9 @@ def passed_the_gate(rule: Rule, rules_file: Path | None, span: Span) -> DailyRes
     return DailyResult(
         check_name=PASSED_GATE,
         asset_key=key(rule.name),
-        failed_days=() if found.passed else checks.days_of(span),
+        failed_days=() if found.passed and found.held else checks.days_of(span),
+        # a warning stops nothing
+        severity=dg.AssetCheckSeverity.WARN if found.passed else dg.AssetCheckSeverity.ERROR,
         description=found.said,
         metadata=metadata,
     )

@@ -32,8 +32,8 @@ def what_failed(events: Iterable[dg.DagsterEvent]) -> str:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             line = f"{check.asset_key.path[-1]}: check {check.check_name} failed. {check.description or ''}".strip()
-            # a check of a range of days fails once on each of them, with one description
-            if not check.passed and line not in errors:
+            # a check of a range of days fails once on each of them, with one description; a warning fails no run
+            if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR and line not in errors:
                 errors.append(line)
         elif event.is_step_failure:
             cause = _root_cause(event.step_failure_data.error)

@@ -57,11 +57,13 @@ class Standing:
     Attributes:
         said: what was found, and what to do if it did not pass.
         record: of the version in force; None if nobody recorded it.
+        held: False if there was nothing to hold the version against: it passed as any other would.
     """
 
     passed: bool
     said: str
     record: Recorded | None = None
+    held: bool = True
 
 
 def history_of_folder(folder: Path) -> Path:
@@ -137,7 +139,7 @@ def standing_of(rule: Rule, locked: Mapping[str, str], records: Sequence[Recorde
             f"with `fraud rules try {rule.name}`, review it, then run `fraud rules lock`",
         )
     if entry_of(rule) == entry_of(stated):
-        return Standing(True, f"as in {file.with_name(LOCK)}" if locked else f"{file.parent} has no {LOCK}: not locked")
+        return Standing(True, f"as in {file.with_name(LOCK)}") if locked else Standing(True, not_held(file.parent), held=False)
     if records is None:
         return Standing(True, "set by a rules file that has no history: nothing was promoted yet")
     last = next((record for record in reversed(records) if record.rule == rule.name), None)
@@ -150,6 +152,14 @@ def standing_of(rule: Rule, locked: Mapping[str, str], records: Sequence[Recorde
             last,
         )
     return Standing(True, f"promoted by {last.by} on {last.at:%Y-%m-%d}: {last.why}", last)
+
+
+def not_held(folder: Path) -> str:
+    """What to do about a folder of rules without a lock file."""
+    return (
+        f"{folder} has no {LOCK}: a rule that somebody changes there raises alerts at once, and no one is told. Review its "
+        "rules, then run `fraud rules lock --why …`; commit what it writes"
+    )
 
 
 def unrecorded(rules: Iterable[Rule], rules_file: Path) -> list[Rule]:

@@ -38,6 +38,25 @@ def run(lake: EmbeddedWarehouse, folder: Path) -> tuple[set[str], dg.AssetCheckE
     return written, check
 
 
+def test_a_folder_without_a_lock_file_is_a_warning_that_stops_nothing(
+    lake: EmbeddedWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = rule_folder(tmp_path / "rules", {}, ["high_value"])
+    monkeypatch.setenv("FRAUD_RULES_FOLDER", str(folder))
+    monkeypatch.setenv("FRAUD_SHIPPED_RULES", "off")
+    all_tables(lake, read_rule_book(folder))
+    fill(lake, "transactions", [transaction("large", amount="9000.00")])
+    written, check = run(lake, folder)
+    assert not check.passed and check.severity is dg.AssetCheckSeverity.WARN and check.partition == str(DAY)
+    assert f"{folder} has no rules.lock" in (check.description or "") and "fraud rules lock" in (check.description or "")
+    assert {"high_value", "fraud_alerts"} <= written
+    checked = ["rules", "check", "--warehouse", lake.root]
+    assert "has no rules.lock" in fraud(*checked).output
+    assert fraud("rules", "lock", "--why", "our first rule").exit_code == 0
+    assert "has no rules.lock" not in fraud(*checked).output
+    assert run(lake, folder)[1].passed
+
+
 def test_a_changed_rule_blocks_the_alerts_until_it_is_locked(
     lake: EmbeddedWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
