@@ -21,6 +21,7 @@ from fraud_assets.defs.ingestion import api_assets
 from fraud_assets.defs.latest_partition import latest_partition_checks
 from fraud_assets.defs.lists import IN_USE, list_assets
 from fraud_assets.defs.maintenance import maintenance_job
+from fraud_assets.defs.near_misses import COMES_CLOSER, near_miss_assets
 from fraud_assets.defs.resources import source_resource
 from fraud_assets.defs.schedules import schedules
 from fraud_assets.defs.scoring import DRIFT, scoring_assets
@@ -33,7 +34,7 @@ from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
-from fraud_assets.schemas.detection import RULE_VERSIONS, SCORECARDS
+from fraud_assets.schemas.detection import NEAR_MISSES, RULE_VERSIONS, SCORECARDS
 from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS
@@ -71,13 +72,14 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK, since: dt
             *list_assets(partitions, settings.lists),
             *feature_assets(engine, partitions),
             *detection_assets(engine, partitions, settings.rules_file),
+            *near_miss_assets(engine, partitions, settings.near_misses),
             *scoring_assets(engine, partitions),
             *evaluation_assets(engine, partitions),
             *service_level_assets(engine, partitions),
         ],
         jobs=[job, maintenance],
         asset_checks=[latest],
-        sensors=[notification_sensor(settings, watched_tables(engine), advisory_checks(engine), clock)],
+        sensors=[notification_sensor(settings, watched_tables(engine), advisory_checks(engine, settings.near_misses), clock)],
         schedules=(schedules(job, maintenance, running=settings.schedules == "on") if settings.scheduler == "dagster" else []),
         resources={
             "io_manager": HiveIOManagerFactory(lake=lake),
@@ -144,8 +146,12 @@ def watched_tables(engine: Engine) -> list[str]:
     return [*API_TABLES, DECISIONS.name, LISTS.name, *engine.order, *others]
 
 
-def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
-    """Checks of the job whose failure stops nothing."""
+def advisory_checks(engine: Engine, near_misses: float | None = None) -> list[dg.AssetCheckKey]:
+    """Checks of the job whose failure stops nothing.
+
+    Args:
+        near_misses: as in the settings.
+    """
     of_rules = [(rule.name, check) for rule in engine.book.evaluated for check in (checks.HAS_HIT, coverage_checks.COULD_JUDGE)]
     of_tables = [
         (CUSTOMERS.table.name, consistency_checks.CUSTOMERS_KNOWN),
@@ -153,6 +159,7 @@ def advisory_checks(engine: Engine) -> list[dg.AssetCheckKey]:
         (DECISIONS.name, DESK_ANSWERS),
         (CASES_DAILY.name, DESK_ANSWERS),
         (SCORECARDS.name, DRIFT),
+        *([(NEAR_MISSES.name, COMES_CLOSER)] if near_misses is not None else []),
     ]
     return [dg.AssetCheckKey(key(table), check) for table, check in [*of_rules, *of_tables]]
 

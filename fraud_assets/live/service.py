@@ -184,7 +184,7 @@ class Watch:
             clock=clock,
         )
         self._health = HealthMonitor(
-            settings, instance, self._warehouse, watched_tables(engine), advisory_checks(engine), clock
+            settings, instance, self._warehouse, watched_tables(engine), advisory_checks(engine, settings.near_misses), clock
         )
         self._reconciler = Reconciler(settings, instance, self._warehouse, clock, lambda: self._overdue.is_set())
         self._last_arrival = timer.seconds()

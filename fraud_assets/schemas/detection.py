@@ -81,6 +81,23 @@ SCORECARDS = Table(
 )
 
 
+NEAR_MISSES = Table(
+    DATABASE,
+    "near_misses",
+    (
+        Column("rule", "STRING"),
+        Column("rule_version", "STRING"),
+        Column("transaction_id", "STRING"),
+        Column("customer_id", "STRING"),
+        Column("event_time", "TIMESTAMP", "UTC."),
+        Column("distance", "DOUBLE", "Gap between the two numbers compared, as a share of the larger, 0 to 1."),
+        Column("missed", "STRING", "The comparisons that do not hold."),
+    ),
+    key=("rule", "transaction_id"),
+    time_column="event_time",
+    description="Transactions that a rule judged without a hit, and that came close to one; see FRAUD_NEAR_MISSES.",
+)
+
 RULE_VERSIONS = Table(
     DATABASE,
     "rule_versions",

@@ -33,6 +33,10 @@ _FAR = 2.0
 _DISTANCE = f"{PROBE}distance"
 
 
+class NoDistance(RuleError):
+    """The rule compares no numbers for each transaction, so nothing is near to it."""
+
+
 @dataclass(frozen=True)
 class NearMiss:
     """A transaction that came close to a hit.
@@ -63,7 +67,8 @@ def near_misses(rule: Rule, tables: Mapping[str, Table], reader: Reader, span: S
         within: the largest distance, in (0, 1).
 
     Raises:
-        RuleError: the rule reads a table that does not exist, or its SELECT has no condition to be near to; `within` is none.
+        NoDistance: its SELECT has no condition to be near to.
+        RuleError: the rule reads a table that does not exist; `within` is none.
     """
     if not 0 < within < 1:
         raise RuleError(f"within is {within:g}; give a share above 0 and below 1")
@@ -71,7 +76,7 @@ def near_misses(rule: Rule, tables: Mapping[str, Table], reader: Reader, span: S
         raise RuleError(f"{rule.name} reads {', '.join(missing)}, which the warehouse does not have; fill it with `fraud run`")
     tree = rule.file.tree().copy()
     if not isinstance(tree, exp.Select) or "hit" not in rule.returns or not Scope(tree).keeps_rows:
-        raise RuleError(
+        raise NoDistance(
             f"{rule.name} has no near misses: its SELECT returns no column hit with a condition of each transaction"
         )
     probed = ProbedSelect(tree, rule.file.scalars())
@@ -79,7 +84,7 @@ def near_misses(rule: Rule, tables: Mapping[str, Table], reader: Reader, span: S
     query = window_query(rule.file, tables, span, select=tree)
     schema = result_schema(hiveql(query), {table.full_name: table for table in tables.values()})
     if not _compares_numbers(condition, schema):
-        raise RuleError(f"{rule.name} has no near misses: it compares no numbers")
+        raise NoDistance(f"{rule.name} has no near misses: it compares no numbers")
     ctes, judged = as_cte(query, JUDGED)
     rows = exp.select("*", _distance(condition, schema).as_(_DISTANCE)).from_(judged)
     rows = rows.where(exp.not_(exp.func("COALESCE", exp.column("hit"), exp.false())))
