@@ -141,7 +141,7 @@ def source_client(settings: Settings, attempts: int = 5) -> SourceClient:
 
 
 def watched_tables(engine: Engine) -> list[str]:
-    """Names of the tables that are monitored: all but those of rejected rows, loads and latency counts."""
+    """Names of the tables that are monitored: all but those of rejected rows, loads, latency counts and near misses."""
     others = (RULE_QUALITY.name, RULE_VERSIONS.name, CASES_DAILY.name)
     return [*API_TABLES, DECISIONS.name, LISTS.name, *engine.order, *others]
 
