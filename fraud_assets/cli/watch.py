@@ -30,7 +30,13 @@ from fraud_assets.settings import read_settings
     show_default=True,
     help="Seconds between two reconciliation runs of every asset.",
 )
-def watch_source(source: Path | None, warehouse: str | None, every: float, reconcile: float) -> None:
+@click.option(
+    "--metrics",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Serve metrics for Prometheus at /metrics on this port of the loopback interface.",
+)
+def watch_source(source: Path | None, warehouse: str | None, every: float, reconcile: float, metrics: int | None) -> None:
     """Load and judge transactions as they arrive.
 
     The command polls the source until it is stopped with Ctrl-C or SIGTERM. A poll or run in progress is completed first if
@@ -43,6 +49,6 @@ def watch_source(source: Path | None, warehouse: str | None, every: float, recon
     clock = current_clock()
 
     def service() -> None:
-        watch(settings, stop, every=every, reconcile=reconcile, clock=clock)
+        watch(settings, stop, every=every, reconcile=reconcile, metrics_port=metrics, clock=clock)
 
     run_until_stopped(service, stop.set, partial(give_up, settings))

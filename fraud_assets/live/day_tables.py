@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -29,6 +30,9 @@ class DayTables:
         rejected_limit: largest share of rejected rows, as for `audit`.
         patience: seconds for which `begin` waits for the source.
         clock: the time of the loads.
+
+    Attributes:
+        refused: how often each table was refused because too many of its rows were rejected.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class DayTables:
         self._patience = patience
         self._clock = clock
         self._executor = ThreadPoolExecutor(len(API_TABLES), thread_name_prefix="day tables")
+        self.refused: Counter[str] = Counter()
         self._fetching: dict[str, tuple[Span, Future[Batch]]] = {}
 
     def begin(self, spans: Mapping[str, Span]) -> dict[str, str]:
@@ -85,6 +90,7 @@ class DayTables:
         try:
             write(api, self._warehouse, batch, span, self._rejected_limit)
         except RejectedShareTooHigh as error:
+            self.refused[table] += 1
             return f"refused: {error}"
         return ""
 

@@ -174,6 +174,11 @@ class MicroBatcher:
             for table, missing in self.missing.items()
         }
 
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How often a table was refused since the start, because too many of its rows were rejected; 0 without an entry."""
+        return self._day_tables.refused
+
     def close(self) -> None:
         """Give up what is being fetched."""
         self._day_tables.close()

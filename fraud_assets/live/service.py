@@ -6,6 +6,7 @@ import datetime as dt
 import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event, Thread
@@ -24,6 +25,7 @@ from fraud_assets.engine.maintenance import vacuum
 from fraud_assets.errors import FraudError, SettingsError, SourceError
 from fraud_assets.ingestion.load import Source
 from fraud_assets.live.latencies import Latencies
+from fraud_assets.live.metrics import POLLING, WatchMetrics, serving
 from fraud_assets.live.micro_batch import MicroBatch, MicroBatcher
 from fraud_assets.live.only_watch import only_watch
 from fraud_assets.live.reconciliation import TAG, Outcome, Reconciler
@@ -142,6 +144,7 @@ class Watch:
             in a process of its own, `SHARE_BESIDE`.
         clock: wall-clock time, for the current day and latencies.
         timer: elapsed time, for pauses and intervals.
+        metrics: counts for Prometheus.
     """
 
     def __init__(
@@ -153,6 +156,7 @@ class Watch:
         reconcile: float,
         clock: Clock,
         timer: Timer,
+        metrics: WatchMetrics,
     ) -> None:
         today = clock.today()
         if settings.first_day > today:
@@ -187,6 +191,8 @@ class Watch:
             settings, instance, self._warehouse, watched_tables(engine), advisory_checks(engine, settings.near_misses), clock
         )
         self._reconciler = Reconciler(settings, instance, self._warehouse, clock, lambda: self._overdue.is_set())
+        self._metrics = metrics
+        metrics.follow(self._batcher, self._health.incidents)
         self._last_arrival = timer.seconds()
         self._poll_at = timer.seconds()
         self._ask_at = 0.0
@@ -259,7 +265,7 @@ class Watch:
                 run_at = now() + self._between_runs
             outcome = self._reconciler.outcome()
             if outcome is not None:
-                self._step("reconciling", partial(self._end_reconciliation, outcome))
+                self._step("reconciling", partial(self._end_reconciliation, outcome, now() - run_began))
                 self._step("checking health", self._health.check)
                 if not self._reconciler.is_beside and not stop.is_set():
                     self._step("deleting expired files", self._vacuum)
@@ -268,7 +274,7 @@ class Watch:
             self._timer.pause(stop, max(0.0, min(self._poll_at, report_at) - now()))
         outcome = self._reconciler.end()
         if outcome is not None:
-            self._step("reconciling", partial(self._end_reconciliation, outcome))
+            self._step("reconciling", partial(self._end_reconciliation, outcome, now() - run_began))
         self._report()
 
     def _try_to_poll(self, stop: Event) -> bool:
@@ -282,6 +288,7 @@ class Watch:
             self._poll_at = self._timer.seconds() + wait
             self._log(error, "not retried, because the watch was stopped" if stop.is_set() else f"retrying in {wait:.0f} s")
             if isinstance(error, SourceError):
+                self._metrics.failures.labels(POLLING).inc()
                 self._check_silence(f"Last error: {error}")
             else:
                 self._note("judging transactions", error)
@@ -312,6 +319,7 @@ class Watch:
         if error is None:
             self._failing.pop(name, None)
         else:
+            self._metrics.failures.labels(name).inc()
             since = self._failing[name].since if name in self._failing else self._timer.seconds()
             self._failing[name] = _Failure(error, since)
         now = self._timer.seconds()
@@ -332,6 +340,7 @@ class Watch:
         today = self._clock.today()
         if self._batcher.concurrent_write():
             log.warning(_CONCURRENT_WRITE)
+        pages = 0
         for batch in self._batcher.poll(today):
             if batch.concurrent_write:
                 log.warning(_CONCURRENT_WRITE)
@@ -341,8 +350,11 @@ class Watch:
             seconds = seconds_since(batch.arrived, now)
             self._tally.add(batch, seconds)
             self._latencies.add(seconds, now)
+            self._metrics.judged(batch, seconds, now)
+            pages += 1
             if stop.is_set():
                 return
+        self._metrics.polled(self._clock.now(), pages)
 
     def _check_silence(self, detail: str) -> None:
         """Open an incident if no transaction has arrived for too long."""
@@ -385,11 +397,15 @@ class Watch:
             self._batcher.end_reconciliation(complete=False)
             raise
 
-    def _end_reconciliation(self, outcome: Outcome) -> None:
+    def _end_reconciliation(self, outcome: Outcome, lasted: float) -> None:
+        """Note what came of a reconciliation that has lasted so many seconds."""
         for span, seconds in outcome.reconciled:
             log.info("Reconciled %s: every asset materialized in %.0f s", span, seconds)
+            self._metrics.reconciliations.labels("succeeded").observe(seconds)
         if outcome.failed:
             log.error(outcome.failed)
+            before = sum(seconds for _, seconds in outcome.reconciled)
+            self._metrics.reconciliations.labels("failed").observe(max(0.0, lasted - before))
         if outcome.cancelled:
             log.info("Reconciliation cancelled, because the watch was stopped")
         self._batcher.end_reconciliation(complete=not (outcome.cancelled or outcome.failed or outcome.problem))
@@ -480,21 +496,27 @@ def watch(
     *,
     every: float,
     reconcile: float,
+    metrics_port: int | None = None,
     clock: Clock = SYSTEM_CLOCK,
     timer: Timer | None = None,
 ) -> None:
     """Load and judge transactions as they arrive, until `stop` is set; see `Watch`. Progress is logged to `fraud_assets.live`.
 
+    Args:
+        metrics_port: port of the loopback interface at which Prometheus reads metrics; None serves none.
+
     Raises:
-        SettingsError, RuleError, NotAWarehouse, BadCheckpoint, AlreadyWatched: before anything is started.
+        SettingsError, RuleError, NotAWarehouse, BadCheckpoint, AlreadyWatched, PortInUse: before anything is started.
     """
+    metrics = WatchMetrics((SOURCE, REJECTED, SNAPSHOTS, FAILURES))
     with (
         dagster_instance(settings) as instance,
         only_watch(settings.state_folder, clock),
         # one attempt per request: the watch itself decides how long to pause
         open_source(settings, attempts=1) as source,
+        serving(metrics, metrics_port) if metrics_port else nullcontext(),
     ):
-        Watch(settings, instance, source, every, reconcile, clock, timer or Timer()).run(stop)
+        Watch(settings, instance, source, every, reconcile, clock, timer or Timer(), metrics).run(stop)
 
 
 def give_up(settings: Settings) -> None:

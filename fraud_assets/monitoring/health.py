@@ -40,6 +40,9 @@ RUNS = IncidentKind(
 )
 CHECKS = IncidentKind("checks", "Failing checks", "Resolved: failing checks", "These checks stop no run. Please investigate.")
 
+KINDS = (STALE, MISSING, RUNS, CHECKS)
+"""Every kind of incident that this module opens."""
+
 RUNS_SINCE = dt.timedelta(days=1)
 """Age up to which ended runs are considered."""
 

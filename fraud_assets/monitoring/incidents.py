@@ -93,6 +93,10 @@ class IncidentLog:
             incidents[kind.name] = {**still_open, **dict.fromkeys(new, now)}
             write_atomically(self._file, json.dumps(incidents) + "\n")
 
+    def count_open(self) -> dict[str, int]:
+        """The number of open incidents by kind, whichever process opened them."""
+        return {kind: len(names) for kind, names in self._read().items()}
+
     def _read(self) -> dict[str, dict[str, str]]:
         """When each open incident was opened, by kind and name."""
         return read_state(self._file, _OPEN, "incidents that are still open are reported again") or {}
