@@ -36,7 +36,12 @@ from fraud_assets.settings import read_settings
     metavar="PORT",
     help="Serve metrics for Prometheus at /metrics on this port of the loopback interface.",
 )
-def watch_source(source: Path | None, warehouse: str | None, every: float, reconcile: float, metrics: int | None) -> None:
+@click.option(
+    "--standby", is_flag=True, help="Wait while another `fraud watch` runs on the warehouse, and take over when it ends."
+)
+def watch_source(
+    source: Path | None, warehouse: str | None, every: float, reconcile: float, metrics: int | None, standby: bool
+) -> None:
     """Load and judge transactions as they arrive.
 
     The command polls the source until it is stopped with Ctrl-C or SIGTERM. A poll or run in progress is completed first if
@@ -49,6 +54,6 @@ def watch_source(source: Path | None, warehouse: str | None, every: float, recon
     clock = current_clock()
 
     def service() -> None:
-        watch(settings, stop, every=every, reconcile=reconcile, metrics_port=metrics, clock=clock)
+        watch(settings, stop, every=every, reconcile=reconcile, metrics_port=metrics, standby=standby, clock=clock)
 
     run_until_stopped(service, stop.set, partial(give_up, settings))

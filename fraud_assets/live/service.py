@@ -497,6 +497,7 @@ def watch(
     every: float,
     reconcile: float,
     metrics_port: int | None = None,
+    standby: bool = False,
     clock: Clock = SYSTEM_CLOCK,
     timer: Timer | None = None,
 ) -> None:
@@ -504,19 +505,22 @@ def watch(
 
     Args:
         metrics_port: port of the loopback interface at which Prometheus reads metrics; None serves none.
+        standby: wait while another process watches the warehouse, and take over when it ends.
 
     Raises:
         SettingsError, RuleError, NotAWarehouse, BadCheckpoint, AlreadyWatched, PortInUse: before anything is started.
     """
+    rule_book(settings)  # a standby that cannot start says so now
     metrics = WatchMetrics((SOURCE, REJECTED, SNAPSHOTS, FAILURES))
     with (
         dagster_instance(settings) as instance,
-        only_watch(settings.state_folder, clock),
+        only_watch(settings.state_folder, clock, stop if standby else None) as is_ours,
         # one attempt per request: the watch itself decides how long to pause
         open_source(settings, attempts=1) as source,
-        serving(metrics, metrics_port) if metrics_port else nullcontext(),
     ):
-        Watch(settings, instance, source, every, reconcile, clock, timer or Timer(), metrics).run(stop)
+        if is_ours:
+            with serving(metrics, metrics_port) if metrics_port else nullcontext():
+                Watch(settings, instance, source, every, reconcile, clock, timer or Timer(), metrics).run(stop)
 
 
 def give_up(settings: Settings) -> None:
