@@ -18,6 +18,8 @@ from fraud_assets.addresses import public
 from fraud_assets.errors import SettingsError
 
 PREFIX = "FRAUD_"
+DAGSTER_DATABASE = PREFIX + "DAGSTER_DATABASE"
+"""The variable that `dagster.yaml` names, so that every process of Dagster reads the address from its environment."""
 _ADDRESSES = {"dagster_url", "desk_url", "source_url", "warehouse"}
 
 
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
         notify: notification targets as apprise URLs, separated by blanks; None sends nothing.
         notify_severity: lowest severity of alerts to notify about; `none` sends no alerts.
         dagster_url: base URL of the Dagster UI, for links in messages.
+        dagster_database: `postgresql://` URL of the database of Dagster's records; None for SQLite files in `dagster_home`.
         silent_after: seconds without a transaction before the source counts as silent.
         log_format: format of the log lines of `fraud watch`, as text or as JSON, one object per line.
         keep_days: retention of replaced files in days, for tables that the live path does not write.
@@ -90,6 +93,7 @@ class Settings(BaseSettings):
     notify: SecretStr | None = None
     notify_severity: Literal["low", "medium", "high", "critical", "none"] = "high"
     dagster_url: str = "http://127.0.0.1:3000"
+    dagster_database: SecretStr | None = None
     silent_after: Annotated[float, Field(gt=0)] = 300
     log_format: Literal["text", "json"] = "text"
     keep_days: Annotated[int, Field(ge=1)] = 7
@@ -133,6 +137,19 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
                 raise ValueError("expected https://host or https://host:port, without a path")
+        return value
+
+    @field_validator("dagster_database")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                parts = urlsplit(value.get_secret_value())
+                is_database = parts.scheme == "postgresql" and parts.port != 0 and bool(parts.path.strip("/"))
+            except ValueError:
+                is_database = False
+            if not is_database:
+                raise ValueError("expected postgresql://user:password@host:5432/database; write %2F and %40 for / @ in them")
         return value
 
     @field_validator("desk_proxy")

@@ -54,9 +54,12 @@ class LocatedSqliteRunStorage(SqliteRunStorage):
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store a run; one without a code location as a run of ours."""
-        if dagster_run.remote_job_origin is None:
-            dagster_run = dagster_run.with_job_origin(_origin(dagster_run.job_name))
-        return super().add_run(dagster_run)
+        return super().add_run(located(dagster_run))
+
+
+def located(run: DagsterRun) -> DagsterRun:
+    """A run as it is stored: one without a code location is a run of ours."""
+    return run.with_job_origin(_origin(run.job_name)) if run.remote_job_origin is None else run
 
 
 def _origin(job: str) -> RemoteJobOrigin:
@@ -91,30 +94,14 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store evaluations of one check in one run, which were planned by day, with a few statements; others one by one."""
-        about = {(event.run_id, event.dagster_event_type, _check_of(event)) for event in events}
-        run_id, kind, check = about.pop() if len(about) == 1 else ("", None, None)
-        if kind is not DagsterEventType.ASSET_CHECK_EVALUATION or check is None:
+        if not is_about_one_check(events):
             super().store_event_batch(events)
             return
         rows = [self._event_to_row(event) for event in events]
-        with self.run_connection(run_id) as connection:
+        with self.run_connection(events[0].run_id) as connection:
             connection.execute(SqlEventLogStorageTable.insert(), rows)
-        insert = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
-        table = AssetCheckExecutionsTable
-        of_run = (
-            (table.c.asset_key == check.asset_key.to_string()) & (table.c.check_name == check.name) & (table.c.run_id == run_id)
-        )
         with self.index_connection() as connection:
-            ids = connection.execute(insert, rows).scalars().all()
-            records = [_execution(event, row, event_id) for event, row, event_id in zip(events, rows, ids, strict=True)]
-            planned = set(connection.execute(select(table.c.partition).where(of_run)).scalars())
-            update = table.update().where(of_run, table.c.partition == bindparam("planned_partition"))
-            if known := [
-                {**record, "planned_partition": record["partition"]} for record in records if record["partition"] in planned
-            ]:
-                connection.execute(update, known)
-            if unplanned := [record for record in records if record["partition"] not in planned]:
-                connection.execute(table.insert(), unplanned)
+            store_evaluations(connection, events, rows)
 
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:
@@ -143,6 +130,38 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             while self._engines:
                 self._engines.popitem()[1].dispose()
         super().dispose()
+
+
+def is_about_one_check(events: Sequence[EventLogEntry]) -> bool:
+    """True if all events are evaluations of one check in one run."""
+    about = {(event.run_id, event.dagster_event_type, _check_of(event)) for event in events}
+    _, kind, check = about.pop() if len(about) == 1 else ("", None, None)
+    return kind is DagsterEventType.ASSET_CHECK_EVALUATION and check is not None
+
+
+def store_evaluations(connection: Connection, events: Sequence[EventLogEntry], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store evaluations of one check in one run, in a transaction.
+
+    Args:
+        rows: the events as rows of `SqlEventLogStorageTable`.
+    """
+    check = _check_of(events[0])
+    assert check is not None
+    insert = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+    table = AssetCheckExecutionsTable
+    of_run = (
+        (table.c.asset_key == check.asset_key.to_string())
+        & (table.c.check_name == check.name)
+        & (table.c.run_id == events[0].run_id)
+    )
+    ids = connection.execute(insert, rows).scalars().all()
+    records = [_execution(event, row, event_id) for event, row, event_id in zip(events, rows, ids, strict=True)]
+    planned = set(connection.execute(select(table.c.partition).where(of_run)).scalars())
+    update = table.update().where(of_run, table.c.partition == bindparam("planned_partition"))
+    if known := [{**record, "planned_partition": record["partition"]} for record in records if record["partition"] in planned]:
+        connection.execute(update, known)
+    if unplanned := [record for record in records if record["partition"] not in planned]:
+        connection.execute(table.insert(), unplanned)
 
 
 def _check_of(event: EventLogEntry) -> AssetCheckKey | None:

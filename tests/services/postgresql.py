@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -17,6 +18,16 @@ import pytest
 import sqlalchemy as sa
 
 from tests.services.processes import SLOW
+
+_NUMBERS = itertools.count()
+
+
+def new_database(server: sa.URL) -> str:
+    """Create a database with nothing in it; return its address, without a driver."""
+    name = f"made{next(_NUMBERS)}"
+    with sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
 
 
 @contextmanager

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -22,6 +24,7 @@ from flask import Flask, Response, request
 from fraud_assets.cli.main import main
 from mock_sources import World, create_app
 from mock_sources.serving import serving
+from tests.services.postgresql import new_database, postgresql
 from tests.services.processes import free_port, wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,6 +39,7 @@ CANARIES = {
     "the mask's key": "canarymask7canarymask7canarymask7",
     "the webhooks' key": "canaryhook7canaryhook7canaryhook7canaryhook7",
     "a webhook's token": "canarypath7",
+    "the records' password": "canaryrecords7",
 }
 
 OUTLETS: dict[str, list[str]] = {
@@ -124,7 +128,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
 
     hook = Flask("hook")
     hook.post("/<path:path>")(lambda path: "")
-    with serving(app, threads=8) as url, serving(hook) as target:
+    records = tmp_path_factory.mktemp("records")
+    # without PostgreSQL on PATH, everything else is searched
+    server = postgresql(records, CANARIES["the records' password"]) if shutil.which("postgres") else nullcontext()
+    with serving(app, threads=8) as url, serving(hook) as target, server as database:
         address = url.replace("http://", f"http://{user}:{password}%2Fx%40y@")
         token = CANARIES["a target's token"]
         settings = {
@@ -138,6 +145,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
             "FRAUD_DESK_WEBHOOKS": target + "/" + CANARIES["a webhook's token"],
             "FRAUD_DESK_WEBHOOK_KEY": CANARIES["the webhooks' key"],
         }
+        if database is not None:
+            settings["FRAUD_DAGSTER_DATABASE"] = new_database(database)
         yield folder, {**{k: v for k, v in os.environ.items() if not k.startswith("FRAUD_")}, **settings}
 
 

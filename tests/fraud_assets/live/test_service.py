@@ -80,7 +80,7 @@ def now() -> SimulatedTime:
 # --- arrivals -----------------------------------------------------------------------------------------------------------
 
 
-def test_arrivals_are_judged_and_reported_to_dagster(tmp_path: Path, now: SimulatedTime) -> None:
+def test_arrivals_are_judged_and_reported_to_dagster(tmp_path: Path, now: SimulatedTime, records: str) -> None:
     port = free_port()
     settings = settings_of(tmp_path, f"http://127.0.0.1:{port}")
 

@@ -84,7 +84,7 @@ def test_a_batch_about_several_checks_or_runs_is_stored_one_by_one(tmp_path: Pat
     storage.dispose()
 
 
-def test_a_run_of_this_process_belongs_to_the_location_that_the_ui_opens(tmp_path: Path) -> None:
+def test_a_run_of_this_process_belongs_to_the_location_that_the_ui_opens(tmp_path: Path, records: str) -> None:
     @dg.op
     def work() -> None: ...
 

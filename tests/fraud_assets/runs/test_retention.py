@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from fraud_assets.clock import Clock
 from fraud_assets.monitoring.run_history import FIRST_TAG, LAST_TAG
+from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.runs.retention import delete_old_runs
+from fraud_assets.settings import read_settings
 
 KEEP = dt.timedelta(days=1)
 TAG = {"started_by": "test"}
@@ -25,8 +28,8 @@ def _job() -> None:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
+def instance(records: str, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dagster_instance(read_settings(warehouse=str(tmp_path))) as instance:
         yield instance
 
 
