@@ -79,7 +79,7 @@ examples:
 _LIST_RULE = Template("""\
 -- title: $title
 -- description: The $key is on the list $listed at the time of the transaction.
--- blind_spot: A $key that nobody has put on the list yet.
+-- blind_spot: A $key that is not on the list yet.
 -- severity: $severity
 -- status: shadow
 -- weight: $weight

@@ -109,7 +109,7 @@ RULE_VERSIONS = Table(
         Column("weight", "DOUBLE"),
         Column("params", "STRING", "Params in force, as JSON."),
         Column("query", "STRING", "The SELECT of the rule file, in HiveQL."),
-        Column("changed_at", "TIMESTAMP", "When the version was locked or promoted, UTC; NULL if nobody recorded it."),
+        Column("changed_at", "TIMESTAMP", "When the version was locked or promoted, UTC; NULL if it was not recorded."),
         Column("changed_by", "STRING", "Who did it."),
         Column("reason", "STRING", "Why."),
     ),

@@ -30,7 +30,7 @@ HISTORY = "rules.history"
 
 
 class Recorded(BaseModel):
-    """A version that somebody put into force.
+    """A version that was put into force.
 
     Attributes:
         params: as written in a rules file.
@@ -56,8 +56,8 @@ class Standing:
 
     Attributes:
         said: what was found, and what to do if it did not pass.
-        record: of the version in force; None if nobody recorded it.
-        held: False if there was nothing to hold the version against: it passed as any other would.
+        record: of the version in force; None if it is not recorded.
+        held: False if there is no record to compare the version with; it has passed then.
     """
 
     passed: bool

@@ -89,7 +89,7 @@ GROUP BY v.version, v.status
 
 
 def versions_of(rule: Rule, records: Iterable[Recorded], stored: Iterable[Mapping[str, Any]]) -> list[Version]:
-    """The versions of a rule: those recorded, in order of time, then those that nobody recorded.
+    """The versions of a rule: those recorded, in order of time, then those without a record.
 
     Args:
         records: in order of time.
