@@ -295,7 +295,8 @@ def test_a_form_that_no_page_makes_changes_nothing(
     shared_lead.get(f"/cases/{case}")
     before = shared_site.store.history(case)
     answer = shared_lead.post(f"/cases/{case}/{change}", **form)
-    assert answer.status_code == 400 and "Nothing was changed" in answer.text
+    # an open case has nothing to undo: its status is in the way, not the form
+    assert answer.status_code == (409 if change == "undo" else 400) and "Nothing was changed" in answer.text
     assert shared_site.store.history(case) == before
 
 
