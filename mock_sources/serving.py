@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Flask
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from mock_sources.app import Clock, create_app
@@ -51,7 +52,7 @@ def serve(
     try:
         server.run()
     finally:
-        wasyncore.close_all(sockets)
+        _close(sockets)
 
 
 @contextmanager
@@ -77,11 +78,19 @@ def serving(app: Flask, port: int = 0, *, threads: int = 4) -> Iterator[str]:
         def close() -> None:
             # the loop may be awake already and get here before the trigger is pulled, which needs an open trigger
             pulled.wait()
-            wasyncore.close_all(sockets)
+            _close(sockets)
 
         server.trigger.pull_trigger(close)
         pulled.set()
         thread.join(timeout=10)
+
+
+def _close(sockets: dict[int, Any]) -> None:
+    for each in list(sockets.values()):
+        if isinstance(each, HTTPChannel):
+            # also closes the file in which a long answer waits
+            each.handle_close()
+    wasyncore.close_all(sockets)
 
 
 def _listen(app: Flask, host: str, port: int, *, threads: int = 4) -> tuple[Any, dict[int, Any]]:
