@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
+import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,8 +17,10 @@ from threading import active_count
 
 import httpx
 import pytest
+from flask import Flask
 
 from mock_sources import BadConfiguration, BadParameter, HttpFaults, World, create_app, cursors, running, timestamps
+from mock_sources.serving import serving
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WEEK = {"since": "2026-02-01", "until": "2026-02-08"}
@@ -217,6 +222,18 @@ def test_the_server_stops_when_the_block_ends(world: World) -> None:
     assert active_count() == threads
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
+
+
+def test_a_very_long_answer_that_is_not_read_leaves_no_file_open() -> None:
+    app = Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: b"x" * (80 * 2**20))
+    with warnings.catch_warnings(record=True, action="always", category=ResourceWarning) as found, socket.socket() as client:
+        with serving(app) as url:
+            client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            client.recv(1)
+        gc.collect()
+    assert not [str(warning.message) for warning in found]
 
 
 def test_serving_in_the_foreground_ends_with_an_interrupt() -> None:
