@@ -11,8 +11,8 @@ from tests.services.postgresql import new_database, postgresql
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
-    with postgresql(tmp_path_factory.mktemp("postgresql"), "s3cret") as url:
+def postgres() -> Iterator[sa.URL]:
+    with postgresql("s3cret") as url:
         yield url
 
 

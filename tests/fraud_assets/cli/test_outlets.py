@@ -128,9 +128,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
 
     hook = Flask("hook")
     hook.post("/<path:path>")(lambda path: "")
-    records = tmp_path_factory.mktemp("records")
     # without PostgreSQL on PATH, everything else is searched
-    server = postgresql(records, CANARIES["the records' password"]) if shutil.which("postgres") else nullcontext()
+    server = postgresql(CANARIES["the records' password"]) if shutil.which("postgres") else nullcontext()
     with serving(app, threads=8) as url, serving(hook) as target, server as database:
         address = url.replace("http://", f"http://{user}:{password}%2Fx%40y@")
         token = CANARIES["a target's token"]

@@ -147,8 +147,8 @@ INSERT INTO payments (created_at, amount, currency, merchant_id, account, ok, in
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with postgresql(tmp_path_factory.mktemp("postgres"), PASSWORD) as url:
+def postgres() -> Iterator[dict[str, Any]]:
+    with postgresql(PASSWORD) as url:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.begin() as connection:
             connection.exec_driver_sql(TABLES)
