@@ -116,9 +116,10 @@ class Reconciler:
 
     def end(self) -> Outcome | None:
         """Wait for the end of a reconciliation, or cancel it as soon as `cancelled` says so; return what came of it."""
-        while self._process is not None and self._process.is_alive() and not self._cancelled():
-            self._receive()
+        # not for expired files: their deletion can be broken off
+        while self._process is not None and self._process.is_alive() and not self._cancelled() and self._outcome is None:
             self._process.join(_LOOK_EVERY)
+            self._receive()
         if self._process is not None and self._process.is_alive():
             self._process.terminate()
             self._process.join(_ENDS_WITHIN)
@@ -127,9 +128,10 @@ class Reconciler:
         return self.outcome()
 
     def _receive(self) -> None:
-        if self._outcome is None and self._results is not None and self._results.poll():
-            with suppress(EOFError):
-                self._outcome = self._results.recv()
+        with suppress(EOFError):
+            while self._results is not None and self._results.poll():
+                received: Outcome = self._results.recv()
+                self._outcome = replace(self._outcome, problem=received.problem) if self._outcome else received
 
     def _close(self, process: SpawnProcess) -> None:
         """Note what came of a process that has ended."""
@@ -149,13 +151,13 @@ def _in_own_process(settings: Settings, spans: Sequence[Span], results: Connecti
     caller = multiprocessing.parent_process()
     assert caller is not None, "the process was spawned"
     outcome = _reconciled(settings, spans, SYSTEM_CLOCK, lambda: not caller.is_alive(), beside=True)
+    results.send(outcome)
     if not outcome.cancelled:
         try:
             warehouse = open_warehouse(settings.warehouse, settings.warehouse_password)
             vacuum(Engine(rule_book(settings)), warehouse, settings.keep_days)
         except (HiveIOError, OSError) as error:
-            outcome = replace(outcome, problem=f"Expired files are not deleted: {error}")
-    results.send(outcome)
+            results.send(Outcome(problem=f"Expired files are not deleted: {error}"))
 
 
 def _reconciled(
