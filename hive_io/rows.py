@@ -189,10 +189,14 @@ def upsertable(table: Table, rows: pa.Table) -> pa.Table:
     names = [PARTITION, *table.key]
     if any(rows.column(name).null_count for name in names):
         raise HiveIOError(f"Rows for {table.full_name} lack a value of the key ({', '.join(table.key)}); nothing was written")
-    repeated = rows.num_rows - rows.group_by(names).aggregate([]).num_rows
-    if repeated:
+    if repeated := repeated_keys(table, rows):
         raise HiveIOError(
             f"{repeated} rows for {table.full_name} repeat the day and key ({', '.join(table.key)}) of another row; "
             "nothing was written"
         )
     return rows
+
+
+def repeated_keys(table: Table, rows: pa.Table) -> int:
+    """Return the number of rows that repeat the day and key of another one."""
+    return rows.num_rows - rows.group_by([PARTITION, *table.key]).aggregate([]).num_rows

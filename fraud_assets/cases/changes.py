@@ -69,7 +69,7 @@ def what_changed(connection: sa.Connection, row: sa.Row[Any]) -> str:
     what = {
         EventKind.DECIDED: f"decided it as {last.detail.get('decision')}",
         EventKind.SNOOZED: f"snoozed it until {last.detail.get('until')}",
-        EventKind.ASSIGNED: f"assigned it to {last.detail.get('to') or 'nobody'}",
+        EventKind.ASSIGNED: f"assigned it to {to}" if (to := last.detail.get("to")) else "cleared its assignment",
         EventKind.UNDONE: f"took back what was {last.detail.get('what')}",
         EventKind.REOPENED: "reopened it",
         EventKind.COMMENTED: "commented on it",

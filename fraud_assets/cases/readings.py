@@ -48,10 +48,8 @@ class ReadingLog:
             number = row_of(connection, case_id).number
         row = {"case_number": number, "by": by, "day": day, "form": form.value, "at": now}
         with writing(self._engine, alone=False) as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(postgresql.insert(READINGS).values(row).on_conflict_do_nothing())
-            else:
-                connection.execute(sqlite.insert(READINGS).values(row).on_conflict_do_nothing())
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            connection.execute(dialect.insert(READINGS).values(row).on_conflict_do_nothing())
         with self._lock:
             stored.add(key)
 

@@ -156,7 +156,7 @@ class AssignIn(_ChangeIn):
 
     to: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
-        Field(description="A user of the desk, or the token itself as `api:NAME`; null for nobody."),
+        Field(description="A user of the desk, or the token itself as `api:NAME`; null clears the assignment."),
     ]
 
 

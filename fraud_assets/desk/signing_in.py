@@ -131,7 +131,7 @@ def check_assignment(to: str | None) -> None:
     """Refuse to assign a case to who is not known here, and to others to all but a lead.
 
     Args:
-        to: None for nobody.
+        to: None clears the assignment.
     """
     if to in (None, g.person.name):
         return

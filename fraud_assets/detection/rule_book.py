@@ -56,6 +56,10 @@ class RuleBook:
         """Active rules, by name: the ones whose hits raise alerts."""
         return [rule for rule in self.rules.values() if rule.status == "active"]
 
+    def in_force(self, name: str) -> Rule | None:
+        """A rule of those evaluated, by its name; None if it is not among them."""
+        return next((rule for rule in self.evaluated if rule.name == name), None)
+
     def tables(self) -> dict[str, Table]:
         """All tables of the warehouse, by name."""
         return {**fixed_tables(self.apis), **{rule.name: rule.table for rule in self.evaluated}}

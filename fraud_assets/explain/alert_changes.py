@@ -115,7 +115,7 @@ class _Day:
 
     def rule(self, name: str) -> Rule | None:
         """The rule, if it is evaluated."""
-        return next((rule for rule in self._engine.book.evaluated if rule.name == name), None)
+        return self._engine.book.in_force(name)
 
     def versions(self, rule: str) -> set[str]:
         """The versions of a rule with hits on the day."""

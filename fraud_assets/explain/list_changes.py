@@ -15,7 +15,6 @@ from fraud_assets.lists.keys import KEYS
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
 from hive_io import PARTITION
-from hive_io.dialect import parse
 
 BLACKLIST_TABLE = API_TABLES["blacklist"].table.name
 
@@ -34,7 +33,7 @@ def entries_of_day(reader: TolerantReader, day: str) -> Mapping[str, list[Row]]:
         entries = rows_where(LISTS.name, **{PARTITION: day, "key_name": key}).subquery("l")
         paid = rows_where(TRANSACTIONS.table.name, **{PARTITION: day}).subquery("t")
         query = exp.select(exp.column("transaction_id", "t"), *columns).from_(entries)
-        for row in reader.rows(query.join(paid, on=_condition(f"{condition} AND {_IN_FORCE}"))):
+        for row in reader.rows(query.join(paid, on=f"{condition} AND {_IN_FORCE}", dialect="hive")):
             found[row["transaction_id"]].append(row)
     return found
 
@@ -70,9 +69,3 @@ def _change(before: Row | None, after: Row | None) -> str:
 
 def _named(row: Row) -> str:
     return f"{row['list_name']}: {row['key_name']} {row['value']}"
-
-
-def _condition(text: str) -> exp.Expr:
-    query = parse(f"SELECT 1 FROM t JOIN l ON {text}")
-    condition: exp.Expr = query.args["joins"][0].args["on"]
-    return condition

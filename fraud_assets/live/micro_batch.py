@@ -224,16 +224,14 @@ class MicroBatcher:
             return False
         if not self._row_count_differs(self._warehouse.partitions(_TRANSACTIONS)):
             return False
-        self._row_counts.clear()
-        self._forget()
+        self._expect_others()
         self._save(replace(self.checkpoint, cursor=self.checkpoint.day_cursor))
         return True
 
     def begin_reconciliation(self, days: Collection[str]) -> None:
         """Expect the writes of runs that load and compute these days; they are not concurrent ones."""
         self._reconciling = _Reconciling(days, self._pending)
-        self._row_counts.clear()
-        self._forget()
+        self._expect_others()
 
     def end_reconciliation(self, complete: bool) -> None:
         """Read again what the runs may have changed, and forget what was put off for them.
@@ -241,8 +239,7 @@ class MicroBatcher:
         Args:
             complete: the runs have succeeded. What was put off since they began is not forgotten.
         """
-        self._row_counts.clear()
-        self._forget()
+        self._expect_others()
         runs, self._reconciling = self._reconciling, None
         if runs is None or not complete:
             return
@@ -271,6 +268,11 @@ class MicroBatcher:
         if pending != self._pending:
             pending.write(self._pending_file)
             self._pending = pending
+
+    def _expect_others(self) -> None:
+        """Forget what the live path knows of the tables, because others write them."""
+        self._row_counts.clear()
+        self._forget()
 
     def _forget(self) -> None:
         """Read the hot window again before it is used, because tables that it holds have been written elsewhere."""

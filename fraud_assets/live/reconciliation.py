@@ -44,12 +44,14 @@ class Outcome:
 
     Attributes:
         reconciled: the spans whose run succeeded, each with its seconds.
+        complete: whether that is all of them.
         failed: why a run failed, which its record in Dagster says too.
         problem: what else went wrong.
         cancelled: True if a run was cancelled.
     """
 
     reconciled: Sequence[tuple[Span, float]] = ()
+    complete: bool = False
     failed: str | None = None
     problem: str | None = None
     cancelled: bool = False
@@ -173,4 +175,4 @@ def _reconciled(
         except RunFailed as error:
             return Outcome(reconciled, failed=f"Reconciliation run of {span} failed; retrying at the next one: {error}")
         reconciled.append((span, report.seconds))
-    return Outcome(reconciled)
+    return Outcome(reconciled, complete=True)

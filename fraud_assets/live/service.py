@@ -408,7 +408,7 @@ class Watch:
             self._metrics.reconciliations.labels("failed").observe(max(0.0, lasted - before))
         if outcome.cancelled:
             log.info("Reconciliation cancelled, because the watch was stopped")
-        self._batcher.end_reconciliation(complete=not (outcome.cancelled or outcome.failed or outcome.problem))
+        self._batcher.end_reconciliation(outcome.complete)
         self._report_missing()
         deleted = delete_old_runs(self._instance, TAG, KEPT_RUNS, self._clock)
         if deleted:

@@ -157,7 +157,7 @@ def standing_of(rule: Rule, locked: Mapping[str, str], records: Sequence[Recorde
 def not_held(folder: Path) -> str:
     """What to do about a folder of rules without a lock file."""
     return (
-        f"{folder} has no {LOCK}: a rule that somebody changes there raises alerts at once, and no one is told. Review its "
+        f"{folder} has no {LOCK}: a changed rule raises alerts at once, without a record of the change. Review its "
         "rules, then run `fraud rules lock --why …`; commit what it writes"
     )
 

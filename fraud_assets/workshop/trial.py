@@ -171,7 +171,7 @@ class Workbench:
             examples: most examples of hits gained, and of hits lost.
             alerting: False to count the changed rule as not active.
         """
-        in_force = self._in_force(changed.name)
+        in_force = self.book.in_force(changed.name)
         before = self.hits(in_force) if in_force else {}
         same = in_force is not None and in_force.version == changed.version
         after = before if same else self.hits(changed)
@@ -214,9 +214,6 @@ class Workbench:
         as_of = self.as_of.isoformat()
         labels = (self._facts.known(transaction, as_of) for transaction in self._facts.labels)
         return sum(label is not None and bool(label.is_fraud) for label in labels)
-
-    def _in_force(self, name: str) -> Rule | None:
-        return next((rule for rule in self.book.evaluated if rule.name == name), None)
 
     def _computed(self, rule: Rule, *columns: str) -> list[dict[str, Any]]:
         if missing := sorted(rule.file.tables() - self._existing):

@@ -13,7 +13,7 @@ from hive_io.delta.time_travel import PastReader
 from hive_io.delta.warehouse import EmbeddedWarehouse, errors_of, merge, rows_of
 from hive_io.dialect import HiveQL
 from hive_io.errors import TableNotFound
-from hive_io.rows import check_inside, conform
+from hive_io.rows import check_inside, conform, repeated_keys
 from hive_io.table import PARTITION, Span, Table
 from hive_io.warehouse import Data, Receipt
 
@@ -39,15 +39,14 @@ class ReconcilingWarehouse(EmbeddedWarehouse):
         query = data if isinstance(data, HiveQL) else None
         rows = conform(table, self.query(data) if isinstance(data, HiveQL) else data)
         check_inside(table, rows, span)
-        names = [PARTITION, *table.key]
-        if rows.group_by(names).aggregate([]).num_rows != rows.num_rows:
+        if repeated_keys(table, rows):
             return super().replace(table, rows, span)
         before = self._before(table, span)
         with self._cursor() as cursor:
             cursor.register("computed", rows)
             cursor.register("before", before)
             changed = cursor.sql("FROM computed EXCEPT FROM before").to_arrow_table()
-            gone = cursor.sql(f"FROM before ANTI JOIN computed USING ({_list(names)})").to_arrow_table()
+            gone = cursor.sql(f"FROM before ANTI JOIN computed USING ({_keys(table)})").to_arrow_table()
         return self._retried_on_conflict(self._reconcile_once, table, span, changed, gone, before, query)
 
     def _before(self, table: Table, span: Span) -> pa.Table:
@@ -79,16 +78,13 @@ class ReconcilingWarehouse(EmbeddedWarehouse):
         self, table: Table, span: Span, changed: pa.Table, gone: pa.Table, before: pa.Table
     ) -> tuple[pa.Table, pa.Table]:
         """The changed and the gone rows whose keys have the same row now as before, or none now as before."""
-        names, columns = [PARTITION, *table.key], table.arrow_schema.names
-        keys = _list(names)
+        keys, columns = _keys(table), ", ".join(map(quoted, table.arrow_schema.names))
         of_days = [Bound(PARTITION, True, span.first_ds), Bound(PARTITION, False, span.last_ds)]
         with self._cursor_for({table.full_name: [of_days]}) as (cursor, relation):
             cursor.register("before", before)
-            cursor.register("differing", pa.concat_tables([rows.select(names) for rows in (changed, gone)]))
+            cursor.register("differing", pa.concat_tables([rows.select([PARTITION, *table.key]) for rows in (changed, gone)]))
             for name, source in (("now", quoted(relation(table.full_name))), ("formerly", "before")):
-                cursor.execute(
-                    f"CREATE TEMP TABLE {name} AS SELECT {_list(columns)} FROM {source} SEMI JOIN differing USING ({keys})"
-                )
+                cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT {columns} FROM {source} SEMI JOIN differing USING ({keys})")
             one, other = (f"(FROM {a} EXCEPT FROM {b})" for a, b in (("now", "formerly"), ("formerly", "now")))
             cursor.execute(f"CREATE TEMP TABLE touched AS SELECT {keys} FROM ({one} UNION ALL {other})")
             left = []
@@ -99,5 +95,5 @@ class ReconcilingWarehouse(EmbeddedWarehouse):
         return left[0], left[1]
 
 
-def _list(names: list[str]) -> str:
-    return ", ".join(map(quoted, names))
+def _keys(table: Table) -> str:
+    return ", ".join(map(quoted, (PARTITION, *table.key)))
