@@ -15,12 +15,12 @@ SELECT
   m.customer_id,
   m.event_time,
   m.reports_7 >= :least_reports AND m.share >= :risky_share
-    OR m.reports_7 > 0 AND m.reports >= :least_reports_before AND m.reports >= :risky_share * m.sold AS hit,
+    OR m.reports_7 > 0 AND m.reports >= :least_reports_before AND m.reports >= :risky_share * m.sales AS hit,
   -- from 0.05 to 0.75 as the share grows; reports of yesterday count extra, because they show that the fraud continues
   CASE
     WHEN m.reports_7 >= :least_reports AND m.share >= :risky_share THEN 0.05
-      + 0.49 * CASE WHEN m.share < 1 THEN CAST(m.share AS DOUBLE) ELSE CAST(1 AS DOUBLE) END
-      + 0.21 * CASE WHEN m.share_yesterday < 1 THEN CAST(m.share_yesterday AS DOUBLE) ELSE CAST(1 AS DOUBLE) END
+      + 0.49 * LEAST(CAST(m.share AS DOUBLE), CAST(1 AS DOUBLE))
+      + 0.21 * LEAST(CAST(m.share_yesterday AS DOUBLE), CAST(1 AS DOUBLE))
     ELSE CAST(0.05 AS DOUBLE)
   END AS weight,
   m.merchant_id,
@@ -39,7 +39,6 @@ FROM (
     p.reports_7,
     p.reports,
     p.transactions AS sales,
-    CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END AS sold,
     -- a usual week is a quarter of 28 days
     CAST(FLOOR(CAST(p.reports_7 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 4 + :more_sold) * 10000 + 0.5) / 10000 AS DECIMAL(24,4)) AS share,
     CAST(FLOOR(CAST(p.reports_1 AS DOUBLE) / (CAST(p.transactions AS DOUBLE) / 28 + :more_sold) * 10000 + 0.5) / 10000 AS DECIMAL(24,4)) AS share_yesterday

@@ -30,8 +30,7 @@ SELECT
   j.risky OR j.is_new AS hit,
   -- a risky place weighs more than a new country: from 0.5 to 0.9 as the share of reports grows
   CASE
-    WHEN j.risky AND j.reports_per_transaction < 1 THEN 0.5 + 0.4 * CAST(j.reports_per_transaction AS DOUBLE)
-    WHEN j.risky THEN 0.9
+    WHEN j.risky THEN 0.5 + 0.4 * LEAST(CAST(j.reports_per_transaction AS DOUBLE), CAST(1 AS DOUBLE))
     ELSE 0.3
   END AS weight,
   CASE
@@ -59,12 +58,11 @@ FROM (
     p.transactions,
     h.transactions AS history,
     CAST(
-      FLOOR(CAST(p.reports AS DOUBLE) / CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END * 10000 + 0.5) / 10000
+      FLOOR(CAST(p.reports AS DOUBLE) / GREATEST(p.transactions, 1) * 10000 + 0.5) / 10000
       AS DECIMAL(18,4)
     ) AS reports_per_transaction,
     COALESCE(
-      p.reports >= :least_reports
-        AND p.reports >= :risky_share * CASE WHEN p.transactions > 0 THEN p.transactions ELSE 1 END,
+      p.reports >= :least_reports AND p.reports >= :risky_share * p.transactions,
       FALSE
     ) AS risky,
     t.is_there

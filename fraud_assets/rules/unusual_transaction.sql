@@ -20,11 +20,9 @@ SELECT
     OR j.deviations_above >= :deviations AND j.share_of_maximum > 1
     OR j.share_of_maximum >= :times_maximum AS hit,
   -- from 0.1 at the distance that counts as far, to 0.95 at twice that distance
-  CASE
-    WHEN j.deviations_above <= j.far THEN CAST(0.1 AS DOUBLE)
-    WHEN j.deviations_above >= 2 * j.far THEN CAST(0.95 AS DOUBLE)
-    ELSE 0.1 + 0.85 * (CAST(j.deviations_above AS DOUBLE) / CAST(j.far AS DOUBLE) - 1)
-  END AS weight,
+  0.1 + 0.85 * LEAST(
+    GREATEST(CAST(j.deviations_above AS DOUBLE) / CAST(j.far AS DOUBLE) - 1, CAST(0 AS DOUBLE)), CAST(1 AS DOUBLE)
+  ) AS weight,
   j.amount,
   j.currency,
   j.deviations_above,
