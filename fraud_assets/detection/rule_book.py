@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
-from fraud_assets.detection.overrides import Overrides, read_overrides
+from fraud_assets.detection.overrides import Overrides, RuleOverride, read_overrides
 from fraud_assets.detection.rule import ANY_DAY, FeatureFrontMatter, Rule, RuleFrontMatter, readable
 from fraud_assets.detection.rule_check import check_rule
 from fraud_assets.errors import RuleError
@@ -25,6 +26,9 @@ from hive_io.dry_run import result_schema
 
 RULES_FOLDER = Path(__file__).parents[1] / "rules"
 FEATURES_FOLDER = Path(__file__).parents[1] / "features"
+
+_MOST_KEPT = 200
+"""Files whose checked form a process keeps."""
 
 ALERT_SCORE = 0.2
 """Default score from which a transaction is an alert although no rule hit it."""
@@ -101,7 +105,7 @@ def read_rule_book(
     features_read: dict[str, SqlFile[FeatureFrontMatter]] = {}
     for path in sorted(features.glob("*.sql")):
         try:
-            features_read[path.stem] = _read_feature(path, rules_file, fixed_tables(apis))
+            features_read[path.stem] = read_feature(path, rules_file, apis)
         except RuleError as error:
             problems.append(str(error))
     problems += [f"{features}: {name}.sql is missing" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
@@ -119,6 +123,18 @@ def read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = 
     Raises:
         RuleError: the first problem, with file and line.
     """
+    if apis is API_TABLES and rules_file.of(path.stem) == RuleOverride():
+        return _rule_as_written(path, path.read_bytes())
+    return _read_rule(path, rules_file, apis)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _rule_as_written(path: Path, content: bytes) -> Rule:
+    """A rule that nothing overrides. A process that reads its rules again checks only what has changed."""
+    return _read_rule(path, Overrides(), API_TABLES)
+
+
+def _read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> Rule:
     file = read_file(path, RuleFrontMatter)
     file = file.with_values(rules_file.params(file.name, file.meta.params))
     meta, over = file.meta, rules_file.of(file.name)
@@ -127,7 +143,25 @@ def read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = 
     return rule
 
 
-def _read_feature(path: Path, rules_file: Overrides, tables: Mapping[str, Table]) -> SqlFile[FeatureFrontMatter]:
+def read_feature(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> SqlFile[FeatureFrontMatter]:
+    """Read and check one feature file, with what the rules file sets for it.
+
+    Raises:
+        RuleError: the first problem, with file and line.
+    """
+    if apis is API_TABLES and rules_file.of(path.stem) == RuleOverride():
+        return _feature_as_written(path, path.read_bytes())
+    return _read_feature(path, rules_file, apis)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _feature_as_written(path: Path, content: bytes) -> SqlFile[FeatureFrontMatter]:
+    """A feature that nothing overrides."""
+    return _read_feature(path, Overrides(), API_TABLES)
+
+
+def _read_feature(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> SqlFile[FeatureFrontMatter]:
+    tables = fixed_tables(apis)
     feature = read_file(path, FeatureFrontMatter)
     over = rules_file.of(feature.name)
     if not_params := [key for key in ("status", "weight", "severity") if getattr(over, key) is not None]:
