@@ -1,4 +1,4 @@
-"""Tables in memory, and HiveQL queries over them that are translated and planned once, to be run for many spans.
+"""Tables in memory, and HiveQL queries over them that are translated once, to be run for many spans.
 
 Independent of where the tables come from: the rows of any warehouse can be put here. Not for tables larger than memory.
 """
@@ -86,7 +86,7 @@ class MemoryTables:
         return _timed(to_duckdb(tree, str, columns_of(self._duckdb, str)), first)
 
     def prepare(self, name: str, query: TimedQuery, where: str = "TRUE") -> None:
-        """Let DuckDB plan a query of these tables.
+        """Let DuckDB parse and check a query of these tables. It plans it each time, because a plan depends on their rows.
 
         Args:
             where: a condition of DuckDB on the result.

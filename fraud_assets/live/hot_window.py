@@ -1,7 +1,7 @@
 """The hot window: what the rules need to judge the transactions of today, kept in memory.
 
 It holds the transactions of today and of the longest lookback before it, the features and lists of the two days, and the hits
-and alerts of today. Rules and features are the same queries as in a run, planned once a day. What they compute here for the
+and alerts of today. Rules and features are the same queries as in a run, translated once a day. What they compute here for the
 customers of a micro-batch is what they would compute in the warehouse for the whole day.
 """
 
