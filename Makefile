@@ -27,16 +27,17 @@ demo-hive: $(READY)  ## the same on an Apache Hive of this machine; needs Java 1
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2
 
-test-slow: $(READY)  ## kills, replays, processes that are watched: whole runs, minutes in all
+test-slow: $(READY)  ## whole runs, and processes that are started and killed: one of each kind
 	$(BIN)/python -m pytest -n 2 -m "slow and not long"
 
-test-long: $(READY)  ## dozens of kills, for a quarter of an hour
-	$(BIN)/python -m pytest -m long
+test-long: $(READY)  ## before a release: dozens of kills, whole weeks, every command
+	$(BIN)/python -m pytest -n 2 -m long
 
 test-hive: test-apache-hive test-spark  ## what runs on a HiveServer2, on both real ones
 
-test-hive-short: $(READY)  ## upserts, what HiveQL means, and a run of the graph, every table row for row, on both
-	$(MAKE) test-hive HIVE_TESTS="tests/conformance/test_upsert.py tests/hiveserver2/test_language.py tests/hiveserver2/test_generated.py tests/hiveserver2/test_scores.py tests/hiveserver2/test_parity.py"
+test-hive-short: $(READY)  ## what HiveQL means, on both; a run of the graph, every table row for row, on Apache Hive
+	$(MAKE) test-apache-hive HIVE_TESTS="tests/hiveserver2/test_language.py tests/hiveserver2/test_generated.py tests/hiveserver2/test_parity.py"
+	$(MAKE) test-spark HIVE_TESTS="tests/hiveserver2/test_language.py tests/hiveserver2/test_generated.py"
 
 test-apache-hive: $(READY)  ## on Apache Hive 4, which Maven brings; needs Java 17
 	$(BIN)/python -m tests.services.apache_hive $(HIVE)/jars $(HIVE_TESTS) -k 'not embedded'

@@ -32,6 +32,7 @@ def reconciled(process: Process, times: int = 1) -> bool:
     return process.log.read_text().count("every asset materialized") >= times
 
 
+@pytest.mark.long
 def test_a_copy_taken_while_it_is_written_goes_on_as_the_warehouse_would(tmp_path: Path) -> None:
     lake, restored = tmp_path / "lake", tmp_path / "restored"
     options = ["--every", "0.3", "--reconcile", "3"]

@@ -67,6 +67,7 @@ def _of(lake: EmbeddedWarehouse, table: str, day: dt.date) -> list[dict[str, obj
     return [row for row in rows if row["ds"] == day.isoformat()]
 
 
+@pytest.mark.long
 def test_confirmed_cases_change_the_next_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frauds = _file(tmp_path / "bank.parquet")
     lake = EmbeddedWarehouse(tmp_path / "lake")

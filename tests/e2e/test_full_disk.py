@@ -81,7 +81,7 @@ def is_clear(said: str) -> bool:
 
 
 # before the records are made, and while tables are written
-@pytest.mark.parametrize("left", [1, 8])
+@pytest.mark.parametrize("left", [1, pytest.param(8, marks=pytest.mark.long)])
 def test_a_run_on_a_full_disk(left: int, disk: Path, source: str, tmp_path: Path) -> None:
     ballast = fill_up(disk, left)
     code, said = run(disk, source, tmp_path / "full.log")

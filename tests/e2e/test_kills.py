@@ -58,7 +58,7 @@ def succeeds(source: str, lake: Path) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(24, marks=pytest.mark.long)])
 def test_a_run_killed_at_any_time_can_be_repeated(source: str, undisturbed: Rows, tmp_path: Path, kills: int) -> None:
     whole = succeeds(source, tmp_path / "another")
     lake = tmp_path / "lake"
@@ -79,6 +79,7 @@ def test_a_run_killed_at_any_time_can_be_repeated(source: str, undisturbed: Rows
     assert_same(rows_of(EmbeddedWarehouse(lake)), undisturbed)
 
 
+@pytest.mark.long
 def test_two_runs_of_the_same_days_at_once(source: str, undisturbed: Rows, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     succeeds(source, lake)  # creates Dagster's own tables

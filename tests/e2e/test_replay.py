@@ -58,6 +58,7 @@ def test_replay_loads_every_row_and_a_second_replay_changes_none(tmp_path: Path)
     assert_same(before, rows_of(warehouse))
 
 
+@pytest.mark.long
 def test_later_data_does_not_change_an_earlier_day(tmp_path: Path) -> None:
     """All labels and rows after day D change; the profiles, hits and alerts of D do not."""
     _replay_with_future(tmp_path, "one", seed=None)

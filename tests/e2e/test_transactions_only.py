@@ -55,6 +55,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_transactions_alone_are_judged_as_the_check_said(rows: Path, tmp_path: Path) -> None:
     source, lake = tmp_path / "source.yaml", tmp_path / "lake"
     named = "".join(f"      {column}: {field}\n" for column, field in FEWEST.items())

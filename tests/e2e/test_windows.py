@@ -36,7 +36,7 @@ NEED_MONTHS = {"dormant_account", "new_account_activity"}
 AROUND_THE_MONTHS_END = Span(dt.datetime(2026, 3, 31, 20, tzinfo=dt.UTC), dt.datetime(2026, 4, 1, 4, tzinfo=dt.UTC))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_week_of_the_synthetic_world(tmp_path: Path) -> None:
     _world_three_ways(tmp_path, AROUND_THE_MONTHS_END)
 

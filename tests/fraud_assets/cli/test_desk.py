@@ -19,6 +19,7 @@ from fraud_assets.cli.main import main
 from fraud_assets.desk.people import Accounts, Role
 from hive_io import EmbeddedWarehouse
 from tests.fraud_assets.desk.site import PASSWORD, Person, fill_lake
+from tests.services.processes import wait_until
 
 
 def fraud(*arguments: object, given: str | None = None) -> Result:
@@ -110,14 +111,10 @@ def test_alerts_become_cases_and_a_decision_reaches_the_warehouse(tmp_path: Path
     with served("--warehouse", str(lake)) as (url, process):
         ines = Person(url)
         assert "Sign out" in ines.sign_in("ines").text
-        for _ in range(100):
-            if cases := re.findall(r"/cases/(\d+)[^>]*data-open>c1<", ines.get("/").text):
-                break
+        cases = wait_until("a case of c1", lambda: re.findall(r"/cases/(\d+)[^>]*data-open>c1<", ines.get("/").text), 60)
         ines.get(f"/cases/{cases[0]}")
         ines.post(f"/cases/{cases[0]}/decide", decision="fraud", reason_fraud="mule")
-        for _ in range(200):
-            if "2 decisions written" in ines.get("/day").text:
-                break
+        wait_until("two decisions in the warehouse", lambda: "2 decisions written" in ines.get("/day").text, 60)
         ines.http.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -133,12 +130,14 @@ def test_a_desk_without_a_warehouse_says_so_on_every_page_and_creates_none(tmp_p
     database = f"sqlite:///{tmp_path / 'home' / 'desk.sqlite'}"
     with served("--warehouse", str(tmp_path / "gone"), "--database", database, FRAUD_DESK_USERS=str(users)) as (url, _):
         ines = Person(url)
-        page = ines.sign_in("ines")
-        for _ in range(100):
-            page = ines.get("/")
-            if "failing since" in page.text:
-                break
-        assert "alerts to cases" in page.text and "does not exist" in page.text
+        ines.sign_in("ines")
+
+        def failing_page() -> str:
+            page = ines.get("/").text
+            return page if "failing since" in page else ""
+
+        failing = wait_until("a failure", failing_page, 60)
+        assert "alerts to cases" in failing and "does not exist" in failing
         ines.http.close()
     assert not (tmp_path / "gone").exists()
 

@@ -148,7 +148,6 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], absent: set[
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_alerts_in_three_forms(filled: Path) -> None:
     alerts = EmbeddedWarehouse(filled).read("fintech.fraud_alerts").to_pylist()
     highest = max(alert["score"] for alert in alerts)
@@ -181,7 +180,7 @@ def test_explain_names_every_rule_and_the_reason(filled: Path) -> None:
     assert "nobody" in refused(fraud("explain", "nobody", "--warehouse", str(filled)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_explain_as_of_a_time_reads_no_later_versions(filled: Path) -> None:
     (alert,) = json.loads(fraud("alerts", "--warehouse", filled, "--format", "json", "--limit", "1").output)
     name = alert["transaction_id"]
@@ -344,7 +343,7 @@ def test_a_bad_rule_stops_everything_before_it_starts(tmp_path: Path, monkeypatc
     assert not (tmp_path / "lake").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_load_with_too_many_rejected_rows_keeps_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit only the `_rejected` table is written, the table keeps its rows, and the run fails with the reason."""
     labelled_file(tmp_path / "labelled.parquet", dt.date(2026, 3, 1), 1)

@@ -204,7 +204,10 @@ def fraud(name: str, arguments: list[str], env: dict[str, str], folder: Path) ->
     return "\n".join([output, *seen])
 
 
-@pytest.mark.parametrize("name", ["run", *(name for name in OUTLETS if name != "run")])
+@pytest.mark.parametrize(
+    "name",
+    ["run", *(pytest.param(name, marks=[] if name in PROCESSES else pytest.mark.long) for name in OUTLETS if name != "run")],
+)
 def test_no_outlet_shows_a_secret(name: str, site: tuple[Path, dict[str, str]]) -> None:
     folder, env = site
     arguments = [each.format(folder=folder, transaction="tx") for each in OUTLETS[name]]

@@ -293,7 +293,6 @@ def test_a_violation_fails_the_run_with_its_facts(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_failing_rule_stops_the_alerts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     run_days(settings, SPAN)
     before = EmbeddedWarehouse(settings.warehouse).read(FRAUD_ALERTS.full_name)

@@ -41,6 +41,7 @@ def history(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[tuple
     return [(record.partition, record.status.value) for record in records]
 
 
+@pytest.mark.slow
 def test_every_check_of_a_run_has_a_result_for_each_day(settings: Settings) -> None:
     with running(World(customers=30, merchants=60)) as url:
         settings = settings.model_copy(update={"source_url": url})

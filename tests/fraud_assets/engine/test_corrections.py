@@ -149,6 +149,7 @@ def source() -> Iterator[tuple[CorrectingSource, str]]:
         yield served_by, url
 
 
+@pytest.mark.slow
 def test_a_run_of_the_new_day_removes_the_transaction_from_the_old_one(
     source: tuple[CorrectingSource, str], tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_run_of_the_new_day_removes_the_transaction_from_the_old_one(
     assert audit.metadata["corrected to another day"].value == {str(DAY): 1}
 
 
+@pytest.mark.slow
 def test_the_live_path_removes_the_transaction_from_the_old_day(
     source: tuple[CorrectingSource, str], tmp_path: Path, lake: EmbeddedWarehouse
 ) -> None:

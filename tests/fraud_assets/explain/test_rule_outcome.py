@@ -203,7 +203,6 @@ def hits(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> EmbeddedWa
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_a_hit_of_each_rule_has_reason_condition_and_params(engine: Engine, hits: EmbeddedWarehouse, rule: str) -> None:
     found = explain(engine, hits, rule)

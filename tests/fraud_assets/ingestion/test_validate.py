@@ -415,7 +415,6 @@ def _rejected(batch: Batch) -> list[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @given(st.lists(st.one_of(_GOOD, _BAD), max_size=8), st.sets(st.integers(1, 7)))
 @settings(max_examples=40, deadline=None)
 def test_counts_add_up_and_pages_do_not_matter(rows: list[Any], cuts: set[int]) -> None:

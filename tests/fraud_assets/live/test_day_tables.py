@@ -140,8 +140,14 @@ def snapshot(lake: EmbeddedWarehouse, table: str, day: dt.date) -> list[str]:
     return sorted(map(repr, rows))
 
 
-@pytest.mark.parametrize("fault", ["refused", "failing", "late"])
-@pytest.mark.parametrize("table", ["customers", "blacklist", "fraud_reports"])
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        pytest.param(table, fault, marks=[] if n == m else pytest.mark.long)
+        for n, table in enumerate(["customers", "blacklist", "fraud_reports"])
+        for m, fault in enumerate(["refused", "failing", "late"])
+    ],
+)
 def test_detection_goes_on_without_a_table_and_judges_again_with_it(
     table: str, fault: str, source: Source, folder: Path, undisturbed: Rows, tmp_path: Path
 ) -> None:

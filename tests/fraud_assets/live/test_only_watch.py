@@ -53,7 +53,7 @@ def logs(process: Process, text: str) -> bool:
     return text in process.log.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_standby_takes_over_from_a_killed_watch_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     lake, port = tmp_path / "lake", free_port()
     options = ["--every", "0.3", "--reconcile", "15", "--metrics", str(port), "--standby"]

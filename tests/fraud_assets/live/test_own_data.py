@@ -47,7 +47,7 @@ def insert(folder: Path, *rows: tuple[Any, ...]) -> None:
 
 
 ORIGINS: list[Any] = [
-    pytest.param("files: {path: rows.csv}", append_to_csv, id="csv"),
+    pytest.param("files: {path: rows.csv}", append_to_csv, id="csv", marks=pytest.mark.slow),
     pytest.param("sql: {url: 'sqlite:///bank.db', table: p, cursor: id}", insert, id="sql", marks=pytest.mark.slow),
 ]
 

@@ -120,7 +120,7 @@ def test_arrivals_are_judged_and_reported_to_dagster(tmp_path: Path, now: Simula
         assert {row["latency_p50"], row["latency_p95"], row["latency_max"]} <= {each["seconds"] for each in latencies}
 
 
-@pytest.mark.parametrize("ahead", [0.0, 4.0])
+@pytest.mark.parametrize("ahead", [pytest.param(0.0, marks=pytest.mark.long), 4.0])
 def test_a_day_that_ends_is_reconciled_and_the_next_one_begins_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
 ) -> None:
@@ -454,7 +454,8 @@ def test_after_kills_the_tables_are_those_of_a_run(tmp_path: Path, kills: int) -
         assert json.loads((Path(settings.warehouse) / "watch.json").read_text())["cursor"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.long
 def test_stopped_during_a_run_it_completes_the_run(tmp_path: Path, number: signal.Signals) -> None:
     with running(loaded(dt.datetime.now(dt.UTC))) as url:
         settings = settings_of(tmp_path, url, today())

@@ -160,6 +160,7 @@ def test_a_file_that_cannot_be_changed_is_refused(text: str) -> None:
 # --- the command --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_promote_writes_what_passed_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "FRAUD_RULES_FILE" in message(fraud("rules", "promote", "high_value"))
     path = tmp_path / "rules.yaml"
