@@ -103,7 +103,7 @@ def _decimals(value: float | None) -> str:
 
 
 def print_step_times(console: Console, report: RunReport) -> None:
-    """Print the seconds of each step, and the peak memory of this process and of the source."""
+    """Print the seconds of each step, and the peak memory of this process."""
     table = RichTable("Step", title="Time per step", title_justify="left")
     table.add_column("Seconds", justify="right")
     table.add_column("Share", justify="right")
@@ -114,5 +114,4 @@ def print_step_times(console: Console, report: RunReport) -> None:
     table.add_row("run", f"{report.seconds:.1f}", "100%")
     console.print(table)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    source = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    console.print(f"Peak memory: {own:.2f} GiB in this process, {source:.2f} GiB in the source's process")
+    console.print(f"Peak memory of this process: {own:.2f} GiB")
