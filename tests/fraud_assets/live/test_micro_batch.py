@@ -22,6 +22,7 @@ from fraud_assets.ingestion.load import load
 from fraud_assets.lists.files import Entry, add_entries
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.micro_batch import GAP, MicroBatch, MicroBatcher, spans_of
+from fraud_assets.live.service import days_to_run
 from hive_io import EmbeddedWarehouse, HiveIOError, Receipt, Span, Table
 from hive_io.warehouse import Data
 from mock_sources import Faults, World, running
@@ -135,6 +136,38 @@ def test_a_day_of_micro_batches_leaves_the_rows_of_a_run(
     }  # fmt: skip
     assert max(batch.served for batch in batches) == 40, "a page is a micro-batch"
     assert sum(batch.served for batch in batches) > sum(of_the_day(found)["transactions"].values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ahead", [dt.timedelta(hours=1), dt.timedelta(hours=-1)], ids=["ahead", "behind"])
+def test_a_source_whose_clock_is_an_hour_off_at_midnight(
+    source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse, ahead: dt.timedelta
+) -> None:
+    evening = dt.datetime.combine(DAY, dt.time(21, 40), dt.UTC)
+    end = evening + dt.timedelta(hours=6)
+    undisturbed = EmbeddedWarehouse(tmp_path / "undisturbed")
+    with SourceClient(source.url) as client:
+        load_history(lake, history, source)
+        batcher = batcher_of(lake, client, tmp_path)
+        for half_hours in range(13):
+            now = evening + half_hours * dt.timedelta(minutes=30)
+            source.now = now + ahead
+            batches = list(batcher.poll(now.date()))
+            assert not any(batch.concurrent_write for batch in batches)
+        assert batcher.checkpoint.day == str(NEXT)
+        found = rows_of(lake)
+        load_history(undisturbed, history, source)
+        source.now = end + ahead
+        # as the reconciliation run after midnight does, with what came late for earlier days
+        for span in days_to_run(NEXT, batcher.checkpoint.late_days, FIRST):
+            refresh(ENGINE, client, lake, span, 1.0)
+            refresh(ENGINE, client, undisturbed, span, 1.0)
+        completed, expected = rows_of(lake), rows_of(undisturbed)
+        for day in (DAY, NEXT):
+            judged = {name: of_the_day(found, day)[name] for name in ("transactions", "transactions_rejected")}
+            assert judged["transactions"] and of_the_day(found, day)["fraud_alerts"]
+            assert_same(judged, {name: of_the_day(expected, day)[name] for name in judged})
+            assert_same(of_the_day(completed, day), of_the_day(expected, day))
 
 
 def test_late_rows_are_judged_at_once_and_make_theirs_a_late_day(
