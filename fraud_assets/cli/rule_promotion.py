@@ -98,19 +98,20 @@ def promote(
     changed = with_params(rule, params)
     target = target or NEXT[rule.status]
     check_life(rule, target, bool(params), why)
+    remark = f"{current_clock().today()}, {by}: {rule.status} to {target}{f': {why}' if why.strip() else ''}"
+    before, after = _change(settings.rules_file, name, _entry(changed, target, params), remark)
     findings = _findings(settings, rule, changed, target, limits, (first, end))
     for finding in findings:
         click.echo(visible(f"{'passed' if finding.passed else 'FAILED'}  {finding.said}"))
     if problems := refused(findings):
         raise RuleError(f"{name} is not promoted to {target}: {'; '.join(problems)}")
-    remark = f"{current_clock().today()}, {by}: {rule.status} to {target}{f': {why}' if why.strip() else ''}"
-    _write(settings.rules_file, name, _entry(changed, target, params), remark, dry_run)
+    _write(settings.rules_file, before, after, dry_run)
     if not dry_run:
         record = record_of(replace(changed, status=target), current_clock().now(), by, why.strip(), findings)
         path = history_of_file(settings.rules_file)
         others = [] if path.exists() else unrecorded(rule_book(settings).rules.values(), settings.rules_file)
-        before = [record_of(each, record.at, by, "as before the first promotion") for each in others if each.name != name]
-        add_to_history(path, [*before, record])
+        earlier = [record_of(each, record.at, by, "as before the first promotion") for each in others if each.name != name]
+        add_to_history(path, [*earlier, record])
 
 
 def _rule(settings: Settings, name: str) -> Rule:
@@ -142,9 +143,13 @@ def _entry(changed: Rule, target: str, params: dict[str, Any]) -> dict[str, Any]
     return entry
 
 
-def _write(path: Path, name: str, entry: dict[str, Any], remark: str, dry_run: bool) -> None:
+def _change(path: Path, name: str, entry: dict[str, Any], remark: str) -> tuple[str, str]:
+    """The text of a rules file before and after a change."""
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    after = with_entry(before, name, entry, remark)
+    return before, with_entry(before, name, entry, remark)
+
+
+def _write(path: Path, before: str, after: str, dry_run: bool) -> None:
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), str(path), str(path), lineterm=""):
         click.echo(visible(line))
     if dry_run:

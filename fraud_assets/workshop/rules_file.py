@@ -41,6 +41,8 @@ def with_entry(text: str, name: str, changes: Mapping[str, Any], comment: str) -
         root, data = bounded_yaml.compose(text), bounded_yaml.load(text) or {}
     except yaml.YAMLError as error:
         raise RuleError(f"the rules file is not valid YAML: {bounded_yaml.problem(error)}") from None
+    if isinstance(root, yaml.MappingNode) and not root.value:  # {}
+        text, root = text[: root.start_mark.index] + text[root.end_mark.index :], None
     if root is not None and (not isinstance(root, yaml.MappingNode) or root.flow_style):
         raise RuleError("the rules file must have each rule on a line of its own: `high_value: {params: {…}}`")
     before: Mapping[str, Any] = data.get(name) or {}

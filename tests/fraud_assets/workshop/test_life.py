@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fraud_assets.detection.overrides import read_overrides
 from fraud_assets.detection.rule_book import RULES_FOLDER, RuleBook, read_rule_book
@@ -143,6 +144,13 @@ def test_params_are_added_to_those_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(changed)
     assert read_overrides(tmp_path / "rules.yaml").of("structuring").params == {"least_share": 0.9, "least_transfers": 4}
     assert changed.startswith(TEXT[: TEXT.index("structuring")])
+
+
+@pytest.mark.parametrize("text", ["", "{}\n", "# our rules\n{}\n"])
+def test_an_empty_file_may_say_so(text: str) -> None:
+    changed = with_entry(text, "b", {"status": "shadow"}, "why")
+    assert yaml.safe_load(changed) == {"b": {"status": "shadow"}} and "# why\nb:" in changed
+    assert changed.startswith(text.removesuffix("{}\n"))
 
 
 @pytest.mark.parametrize("text", ["", "a: {status: shadow}", "# only a comment\n"])
