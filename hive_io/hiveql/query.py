@@ -130,8 +130,12 @@ def columns_in(tables: Mapping[str, Table]) -> ColumnsOf:
 def _remember_spelling(tree: exp.Query, text: str, tokens: Sequence[Token]) -> None:
     """Keep the author's name of each function, and the patterns of dates: sqlglot's tree has neither."""
     places = {token.start: number for number, token in enumerate(tokens)}
+    calls: dict[str, int] = {}
+    for place, (token, following) in enumerate(pairwise(tokens)):
+        if following.token_type == TokenType.L_PAREN:
+            calls.setdefault(token.text.lower(), place)
     for node in tree.find_all(exp.Func, exp.Anonymous):
-        number = places.get(node.meta.get("start", -1), _place_by_name(node, tokens))
+        number = places.get(node.meta.get("start", -1), _place_by_name(node, calls))
         if number is None:
             continue
         node.meta[WRITTEN] = tokens[number].text
@@ -141,17 +145,15 @@ def _remember_spelling(tree: exp.Query, text: str, tokens: Sequence[Token]) -> N
                 node.meta[FORMAT] = pattern
 
 
-def _place_by_name(node: exp.Expr, tokens: Sequence[Token]) -> int | None:
-    """The token of a function that sqlglot gives no place: the first call of one of its names."""
+def _place_by_name(node: exp.Expr, calls: Mapping[str, int]) -> int | None:
+    """The token of a function that sqlglot gives no place: the first call of one of its names.
+
+    Args:
+        calls: the first call of each name.
+    """
     if not isinstance(node, exp.Func):
         return None
-    names = {name.lower() for name in node.sql_names()}
-    calls = (
-        number
-        for number, (token, following) in enumerate(pairwise(tokens))
-        if following.token_type == TokenType.L_PAREN and token.text.lower() in names
-    )
-    return next(calls, None)
+    return min((calls[name] for name in map(str.lower, node.sql_names()) if name in calls), default=None)
 
 
 def _last_argument(tokens: Sequence[Token], number: int) -> str | None:
