@@ -41,7 +41,8 @@ Engine: TypeAlias = Literal["hive", "spark"]
 
 _DOUBLE = r"^[+-]?(([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?|NaN|Infinity)$"
 _INTEGER = r"^[+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+)$"
-_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?)?$"
+_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}( ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?)?$"
+"""Apache Hive takes 25:00:00 for 1:00 of the next day."""
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.Between, exp.In)
 
 
