@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -180,21 +180,35 @@ def upsertable(table: Table, rows: pa.Table) -> pa.Table:
     if not table.key:
         raise SchemaMismatch(f"{table.full_name} has no key, so rows cannot be upserted; give it a key, or replace whole days")
     rows = conform(table, rows)
-    days = rows.column(PARTITION).unique().to_pylist()
+    lacks_key = any(rows.column(name).null_count for name in table.key)
+    check_identified(table, rows.column(PARTITION).unique().to_pylist(), repeated_keys(table, rows), lacks_key)
+    return rows
+
+
+def check_identified(table: Table, days: Iterable[str | None], repeated: int, lacks_key: bool) -> None:
+    """Check that day and key identify each row to upsert.
+
+    Args:
+        days: the values of `ds`.
+        repeated: number of rows that repeat the day and key of another one.
+        lacks_key: True if a row lacks a value of the key.
+
+    Raises:
+        RowsOutsideSpan: a `ds` is not a valid day.
+        HiveIOError: a row lacks a key, or two rows have the same day and key.
+    """
     if invalid := sum(day is None or not is_day(day) for day in days):
         raise RowsOutsideSpan(
             f"Rows for {table.full_name} have {invalid} values of {PARTITION} that are not valid dates; use YYYY-MM-DD; "
             "nothing was written"
         )
-    names = [PARTITION, *table.key]
-    if any(rows.column(name).null_count for name in names):
+    if lacks_key:
         raise HiveIOError(f"Rows for {table.full_name} lack a value of the key ({', '.join(table.key)}); nothing was written")
-    if repeated := repeated_keys(table, rows):
+    if repeated:
         raise HiveIOError(
             f"{repeated} rows for {table.full_name} repeat the day and key ({', '.join(table.key)}) of another row; "
             "nothing was written"
         )
-    return rows
 
 
 def repeated_keys(table: Table, rows: pa.Table) -> int:

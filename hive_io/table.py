@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -116,6 +116,48 @@ class Table:
     def column_types(self) -> dict[str, str]:
         """Hive type of each column, `ds` included."""
         return {**{c.name: c.type for c in self.columns}, PARTITION: "STRING"}
+
+
+@dataclass(frozen=True)
+class ForeignTable(Table):
+    """A table of others, which is only read: it need not have the column `ds`, and may have types of Hive besides ours."""
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """Columns in order."""
+        return pa.schema([pa.field(c.name, _foreign_type(c.type)) for c in self.columns])
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Hive type of each column."""
+        return {c.name: c.type for c in self.columns}
+
+
+def foreign_table(database: str, name: str, columns: Iterable[Column]) -> Table:
+    """Describe a table that a server has. Columns of types that HiveQL does not read the same on every engine are left out.
+
+    Args:
+        columns: with the types that the server gives them.
+    """
+    read = tuple(replace(c, type="STRING") if c.type.startswith("VARCHAR") else c for c in columns)
+    if all(_is_ours(c.type) for c in read) and PARTITION in {c.name for c in read}:
+        return Table(database, name, tuple(c for c in read if c.name != PARTITION))
+    return ForeignTable(database, name, tuple(c for c in read if _is_ours(c.type) or c.type in _FOREIGN))
+
+
+def _is_ours(hive_type: str) -> bool:
+    try:
+        arrow_type(hive_type)
+    except ValueError:
+        return False
+    return True
+
+
+def _foreign_type(hive_type: str) -> pa.DataType:
+    return _FOREIGN.get(hive_type) or arrow_type(hive_type)
+
+
+_FOREIGN = {"DATE": pa.date32(), "TINYINT": pa.int8(), "SMALLINT": pa.int16()}
 
 
 @dataclass(frozen=True)

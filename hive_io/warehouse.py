@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -143,6 +144,17 @@ class Warehouse(Reader):
         yield
 
     @abstractmethod
+    def attach(self, table: str, folder: Path) -> None:
+        """Let queries read the files of others, in place, as the table `database.name`.
+
+        Args:
+            folder: of a Delta table, or of Parquet files, whose folders `column=value` are columns.
+
+        Raises:
+            HiveIOError: the warehouse reads the tables of its server only, or has a table of this name.
+        """
+
+    @abstractmethod
     def ensure_table(self, table: Table) -> None:
         """Create the table, empty, if it is missing; add the columns that its description gained.
 
@@ -165,7 +177,7 @@ class Warehouse(Reader):
         """
 
     @abstractmethod
-    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
+    def upsert(self, table: Table, data: Data, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         """Insert rows, replacing those with the same day and key; other rows stay.
 
         Args:

@@ -104,10 +104,6 @@ def write(context: dg.OutputContext, table_slice: TableSlice, data: Data, wareho
     """Write the value that an asset returned, and record the row count of each partition on its materialization."""
     table = table_of(context, table_slice)
     if (context.definition_metadata or {}).get("write_mode") == "upsert":
-        if not isinstance(data, pa.Table):
-            raise HiveIOError(
-                f"{table.full_name} is upserted by key, which takes rows; return a table of rows instead of a query"
-            )
         receipt = warehouse.upsert(table, data)
     else:
         span = span_of(table_slice)

@@ -10,6 +10,8 @@ from pathlib import Path
 import deltalake
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as pads
+from deltalake.exceptions import DeltaError
 from sqlglot import exp
 
 from hive_io.counted_filter import KEPT, CountedFilter
@@ -42,6 +44,8 @@ class DeltaReader(Reader):
         self._memory_limit = memory_limit
         self._duckdb = self._engine()
         self._translations = TranslationCache()
+        self._attached: dict[str, Path] = {}
+        """Folders of others, by the names under which queries read them."""
 
     def _engine(self) -> duckdb.DuckDBPyConnection:
         engine = connected()
@@ -59,6 +63,8 @@ class DeltaReader(Reader):
         return rows_by_day(self._open(table))
 
     def schema(self, table: str) -> pa.Schema:
+        if table in self._attached:
+            return pa.schema([(name, kind) for name, kind in _plain_types(self._foreign(table)).items()])
         # a column that was added stands behind `ds` in the log
         return pa.schema(sorted(arrow_schema(self._open(table)), key=lambda field: field.name == PARTITION))
 
@@ -143,6 +149,17 @@ class DeltaReader(Reader):
 
     def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str, places: Sequence[Sequence[Bound]]) -> None:
         """Create a view, for this cursor only, of the files of one version that the query needs."""
+        if name in self._attached:
+            found = self._foreign(name)
+            cursor.register(f"{name} in place", found)
+            columns = ", ".join(
+                f"CAST({quoted(column)} AS {'TIMESTAMP' if pa.types.is_timestamp(kind) else 'VARCHAR'}) AS {quoted(column)}"
+                if kind != found.schema.field(column).type
+                else quoted(column)
+                for column, kind in _plain_types(found).items()
+            )
+            cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT {columns} FROM {quoted(f'{name} in place')}")
+            return
         preloaded = self._preloaded_table(name)
         if preloaded is not None:
             cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT * FROM {quoted(preloaded)}")
@@ -161,6 +178,20 @@ class DeltaReader(Reader):
             evolved = delta.metadata().configuration.get(EVOLVED) == "true"
             rows += f" UNION ALL BY NAME SELECT * FROM {parquet(paths, evolved=evolved)}"
         cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT {columns} FROM ({rows})")
+
+    def _foreign(self, name: str) -> pads.Dataset:
+        """The files of an attached table.
+
+        Raises:
+            QueryError: they cannot be read.
+        """
+        folder = self._attached[name]
+        try:
+            if deltalake.DeltaTable.is_deltatable(str(folder)):
+                return deltalake.DeltaTable(str(folder)).to_pyarrow_dataset()
+            return pads.dataset(folder, format="parquet", partitioning="hive")
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            raise QueryError(f"{name}: {folder} cannot be read as a Delta table or Parquet files: {error}") from error
 
     @abstractmethod
     def _open(self, table: str) -> deltalake.DeltaTable:
@@ -184,6 +215,17 @@ class DeltaReader(Reader):
         if not name or {"/", "\\", ".."} & {database, name} or "/" in table or "\\" in table:
             raise TableNotFound(f"{table!r} is not the name of a table; use database.table")
         return self.root / f"{database}.db" / name
+
+
+def _plain_types(files: pads.Dataset) -> dict[str, pa.DataType]:
+    """The columns of files, with the types that tables have where files write them in several ways."""
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_timestamp(kind):
+            return pa.timestamp("us")
+        return pa.string() if pa.types.is_dictionary(kind) or pa.types.is_large_string(kind) else kind
+
+    return {field.name: plain(field.type) for field in files.schema}
 
 
 def connected() -> duckdb.DuckDBPyConnection:

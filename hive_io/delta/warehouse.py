@@ -121,6 +121,11 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
+    def attach(self, table: str, folder: Path) -> None:
+        if self._current(self._path(table)) is not None:
+            raise HiveIOError(f"{table} is a table of this warehouse; give the files in {folder} another name")
+        self._attached[table] = folder
+
     def ensure_table(self, table: Table) -> None:
         self._ensured(table, to_write=False)
 
@@ -182,9 +187,9 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         # counted in the version that this write created, or left unchanged
         return Receipt(table.full_name, rows_of(delta, days), before, query, alone)
 
-    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
+    def upsert(self, table: Table, data: Data, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         delta = self._ensured(table)
-        rows = upsertable(table, rows)
+        rows = upsertable(table, self.query(data) if isinstance(data, HiveQL) else data)
         if not rows.num_rows:
             return Receipt(table.full_name, {}, {})
         days = sorted(set(rows.column(PARTITION).to_pylist()))

@@ -31,8 +31,17 @@ from hive_io.hive import statements
 from hive_io.hive.connection import HIVE, HiveConnection, HiveServer, StatementRefused
 from hive_io.hive.staging import STAGED, PendingWrite, TableFolder, count_rows, data_files, delete_old, write_rows
 from hive_io.hive.statements import is_inside, literal, literals, quoted, table_name
-from hive_io.rows import check_inside, check_replaceable, chosen, conform, gained_fields, outside_span, upsertable
-from hive_io.table import PARTITION, Column, Span, Table
+from hive_io.rows import (
+    check_identified,
+    check_inside,
+    check_replaceable,
+    chosen,
+    conform,
+    gained_fields,
+    outside_span,
+    upsertable,
+)
+from hive_io.table import PARTITION, Column, Span, Table, foreign_table
 from hive_io.warehouse import Capability, Data, Footprint, Reader, Receipt, Warehouse
 
 _Counts: TypeAlias = tuple[dict[str, int], dict[str, int]]
@@ -73,6 +82,9 @@ class HiveServer2Warehouse(Warehouse):
         self._connection.close()
 
     # --- tables -------------------------------------------------------------------------------------------------------
+
+    def attach(self, table: str, folder: Path) -> None:
+        raise HiveIOError(f"A HiveServer2 reads its own tables only; create the external table {table} over {folder} there")
 
     def ensure_table(self, table: Table) -> None:
         self._ensure(table, to_write=False)
@@ -124,16 +136,20 @@ class HiveServer2Warehouse(Warehouse):
             counts, before = self._switch(table, write, folder, days)
         return Receipt(table.full_name, counts, before, data if isinstance(data, HiveQL) else None)
 
-    def upsert(self, table: Table, rows: pa.Table, *, times: Collection[dt.datetime] | None = None) -> Receipt:
+    def upsert(self, table: Table, data: Data, *, times: Collection[dt.datetime] | None = None) -> Receipt:
         with self._write(table) as write:
             self._ensure(table, to_write=True)
-            rows = upsertable(table, rows)
-            if not rows.num_rows:
+            rows = upsertable(table, table.arrow_schema.empty_table() if isinstance(data, HiveQL) else data)
+            if not isinstance(data, HiveQL) and not rows.num_rows:
                 return Receipt(table.full_name, {}, {})
-            days = sorted(set(rows.column(PARTITION).to_pylist()))
             match = " AND ".join(f"old.{quoted(name)} = new.{quoted(name)}" for name in (PARTITION, *table.key))
             names = ", ".join(f"old.{quoted(name)}" for name in table.arrow_schema.names)
-            with self._staged_rows(table, write, rows) as stage:
+            staged = (
+                self._staged_query(table, write, data) if isinstance(data, HiveQL) else self._staged_rows(table, write, rows)
+            )
+            with staged as (stage, days):
+                if not days:
+                    return Receipt(table.full_name, {}, {})
                 kept = (
                     f"SELECT {names} FROM {table_name(table.full_name)} old LEFT JOIN {stage} new ON {match} "
                     f"WHERE old.{PARTITION} IN ({literals(days)}) AND new.{PARTITION} IS NULL"
@@ -273,7 +289,7 @@ class HiveServer2Warehouse(Warehouse):
             folder = self._new_stage(table, write)
             write_rows(rows, folder)
             return folder
-        with self._staged_rows(table, write, rows) as stage:
+        with self._staged_rows(table, write, rows) as (stage, _):
             return self._with_rest_of_days(table, write, stage, days, span)
 
     def _new_stage(self, table: Table, write: PendingWrite) -> Path:
@@ -290,12 +306,33 @@ class HiveServer2Warehouse(Warehouse):
         self._run(f"DROP TABLE IF EXISTS {_stage_name(table, folder)}")
 
     @contextmanager
-    def _staged_rows(self, table: Table, write: PendingWrite, rows: pa.Table) -> Iterator[str]:
-        """An external table with these rows."""
+    def _staged_rows(self, table: Table, write: PendingWrite, rows: pa.Table) -> Iterator[tuple[str, list[str]]]:
+        """An external table with these rows, and their days."""
         with self._stage(table, write) as (stage, folder):
             if folders := write_rows(rows, folder):
                 self._run(statements.add_partitions(stage, folders))
-            yield stage
+            yield stage, sorted(folders)
+
+    @contextmanager
+    def _staged_query(self, table: Table, write: PendingWrite, query: HiveQL) -> Iterator[tuple[str, list[str]]]:
+        """An external table with the result of a query that is to be upserted, and its days.
+
+        Raises:
+            RowsOutsideSpan, HiveIOError: as for `upsertable`.
+        """
+        select = self._select_of(table, query)
+        with self._stage(table, write) as (stage, folder):
+            self._run(statements.insert_overwrite(stage, select))
+            days = sorted(part.name.partition("=")[2] for part in folder.glob(f"{PARTITION}=*") if count_rows(part))
+            if days:
+                keys = ", ".join(map(quoted, (PARTITION, *table.key)))
+                missing = " OR ".join(f"{quoted(name)} IS NULL" for name in table.key)
+                groups = f"SELECT COUNT(*) AS n, MAX(IF({missing}, 1, 0)) AS missing FROM {stage} GROUP BY {keys}"
+                ((repeated, without),) = self._rows(f"SELECT SUM(n - 1), MAX(missing) FROM ({groups}) g")
+                check_identified(table, days, repeated, bool(without))
+            yield stage, days
+        if not days:
+            self._folder(table).retire([folder])
 
     def _with_rest_of_days(self, table: Table, write: PendingWrite, stage: str, days: Sequence[str], span: Span) -> Path:
         """Return the folder of a new stage with the staged rows, and the rows of the same days outside the span."""
@@ -432,9 +469,8 @@ class HiveServer2Warehouse(Warehouse):
         for row in described:
             if not row[0] or row[0].startswith("#"):
                 break  # the remaining rows repeat the partition column
-            if row[0] != PARTITION:
-                columns.append(Column(row[0], row[1].upper()))
-        return Table(database, name, tuple(columns))
+            columns.append(Column(row[0].lower(), row[1].upper()))
+        return foreign_table(database, name, columns)
 
     def _run(self, statement: str) -> None:
         self._connection.run(statement)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from hive_io import Column, HiveIOError, RowsOutsideSpan, SchemaMismatch, Table, Warehouse
+from hive_io import Column, HiveIOError, HiveQL, RowsOutsideSpan, SchemaMismatch, Table, Warehouse
 from tests.hive_io_fixtures import PAYMENTS, Payment, at, days, ds, payment, payments, rows_of, table_of
 
 NAME = PAYMENTS.full_name
@@ -63,6 +63,29 @@ def test_a_key_may_have_two_columns_with_long_and_unusual_texts(warehouse: Wareh
     warehouse.upsert(table, table_of(table, (same + "1", "it's", 3, ds(1))))
     expected = [(*key, 3 if key[1] == "it's" else 2, ds(1)) for key in keys]
     assert rows_of(warehouse.read("fintech.pairs")) == sorted(expected, key=repr)
+
+
+def doubled(where: str, times: str = "1") -> HiveQL:
+    """A query of payments of twice the amount, each several times."""
+    copies = " UNION ALL ".join(f"SELECT {n} AS n" for n in times.split())
+    amount = "CAST(2 * p.amount AS DECIMAL(18,2)) AS amount"
+    return HiveQL(f"SELECT p.id, p.at, {amount}, p.ds FROM {NAME} p CROSS JOIN ({copies}) c WHERE {where}")
+
+
+def test_the_result_of_a_query_is_upserted_in_place(filled: Warehouse) -> None:
+    receipt = filled.upsert(PAYMENTS, doubled("p.id = 'a'"))
+    assert (receipt.partitions, receipt.before) == ({ds(1): 2, ds(2): 1}, {ds(1): 2, ds(2): 1})
+    expected = [payment("a", at(1, 6), "2.00"), OLD[1], payment("a", at(2, 6), "2.00")]
+    assert rows_of(filled.read(NAME)) == sorted(expected, key=repr)
+    assert filled.upsert(PAYMENTS, doubled("p.id = 'z'")).partitions == {}
+
+
+def test_a_query_whose_rows_keys_do_not_identify_is_rejected(filled: Warehouse) -> None:
+    with pytest.raises(HiveIOError, match=r"1 rows.*repeat"):
+        filled.upsert(PAYMENTS, doubled("p.id = 'b'", times="1 2"))
+    with pytest.raises(HiveIOError, match="lack a value of the key"):
+        filled.upsert(PAYMENTS, HiveQL(f"SELECT CAST(NULL AS STRING) AS id, at, amount, ds FROM {NAME} WHERE id = 'b'"))
+    assert rows_of(filled.read(NAME)) == sorted(OLD, key=repr)
 
 
 SECRET = dt.datetime(2026, 1, 1)

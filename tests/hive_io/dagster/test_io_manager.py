@@ -604,9 +604,10 @@ def test_invalid_output_fails_the_run_and_keeps_the_old_rows(
     assert found(tmp_path) == expected(2)
 
 
-def test_a_query_cannot_be_upserted(tmp_path: Path) -> None:
-    with pytest.raises(HiveIOError, match=r"fintech\.payments is upserted by key.*query"):
-        run(tmp_path, [writes(PAYMENTS, as_query, upsert=True)], 2)
+def test_the_result_of_a_query_is_upserted(tmp_path: Path) -> None:
+    run(tmp_path, [writes(PAYMENTS, as_arrow)], 2)
+    run(tmp_path, [writes(PAYMENTS, as_query, upsert=True)], 2)
+    assert found(tmp_path) == expected(2)
 
 
 def test_the_error_for_an_asset_without_partitions_or_columns_names_what_it_lacks(tmp_path: Path) -> None:
