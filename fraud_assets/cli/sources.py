@@ -6,6 +6,8 @@ import datetime as dt
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -158,12 +160,15 @@ def check(file: Path, rows: int) -> None:
     from fraud_assets.ingestion.own_data.source_check import check_table
     from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
     from fraud_assets.settings import read_settings
+    from hive_io.locations import open_warehouse
 
     settings = read_settings(source=file)
     out = console()
     key = settings.mask_key.get_secret_value() if settings.mask_key else None
     faults: list[str] = []
-    with MappedSource.of(file, key, connector_context(settings)) as source:
+    opened = cache(lambda: open_warehouse(settings.warehouse, settings.warehouse_password))
+    context = replace(connector_context(settings), warehouse=opened)
+    with MappedSource.of(file, key, context) as source:
         reports = {}
         for name, table in source.file.tables.items():
             report = reports[name] = check_table(source, name, rows, current_clock().now())

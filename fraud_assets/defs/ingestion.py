@@ -1,6 +1,5 @@
 """Source tables, each with its table of rejected rows. A load is audited before its rows are committed."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,11 +11,11 @@ from fraud_assets.defs.asset_specs import BACKFILL, key, span_of, spec
 from fraud_assets.defs.daily_results import DailyRecorder, DailyResult
 from fraud_assets.defs.unmatched_entries import unmatched_metadata
 from fraud_assets.engine.corrections import Removed, remove_moved
-from fraud_assets.ingestion.batch import Batch, Counts
-from fraud_assets.ingestion.load import RejectedShareTooHigh, Source, audit, fetch
+from fraud_assets.ingestion.batch import Batch, Counts, QueriedBatch
+from fraud_assets.ingestion.load import RejectedShareTooHigh, Source, audit, empty_stage, fetch
 from fraud_assets.ingestion.loads import load_records, with_first_seen
 from fraud_assets.schemas.sources import API_TABLES, BLACKLIST, CUSTOMERS, TRANSACTIONS, ApiTable
-from hive_io import Span, Table, Warehouse
+from hive_io import HiveQL, Span, Table, Warehouse
 from hive_io.dagster.io_manager import WarehouseResource
 
 GROUP = "ingestion"
@@ -85,11 +84,12 @@ def _api_asset(
     def asset(context: dg.AssetExecutionContext, source: dg.ResourceParam[Source], lake: WarehouseResource) -> Iterator[object]:
         span = span_of(context)
         record = DailyRecorder(context)
-        batch = fetch(api, source, span, clock)
+        batch = fetch(api, source, span, lake.warehouse, clock)
         yield dg.Output(batch.rejected, rejected.name)
         try:
             audit(api, batch, limit)
         except RejectedShareTooHigh as error:
+            empty_stage(lake.warehouse, batch, span)
             yield from record(_audit(api, batch, failed_days=checks.days_of(span), why=str(error)))
             # check the rows that the table keeps: a step that leaves a check without a result fails with that error instead
             for kept in (table, loads) if loads else (table,):
@@ -100,11 +100,12 @@ def _api_asset(
         rows = with_first_seen(api, lake.warehouse, batch.rows, batch.asked_at)
         for day, counts in batch.days.items():
             context.add_asset_metadata(_day_metadata(api, counts), asset_key=key(table.name), partition_key=day)
-        if api is BLACKLIST:
+        if api is BLACKLIST and not isinstance(rows, HiveQL):
             unmatched = unmatched_metadata(lake.warehouse, rows, span)
             context.add_asset_metadata(unmatched, asset_key=key(table.name), partition_key=span.last_ds)
         yield dg.Output(rows, table.name)
         # the rows are written by now
+        empty_stage(lake.warehouse, batch, span)
         if loads:
             counted = {day: counts.loaded for day, counts in batch.days.items()}
             lake.warehouse.replace(loads, load_records(api, lake.warehouse, batch, span, counted), span)
@@ -123,7 +124,12 @@ def _results(api: ApiTable, warehouse: Warehouse, span: Span) -> Iterator[DailyR
 
 
 def _audit(
-    api: ApiTable, batch: Batch, *, failed_days: Sequence[str] = (), why: str | None = None, removed: Removed | None = None
+    api: ApiTable,
+    batch: Batch | QueriedBatch,
+    *,
+    failed_days: Sequence[str] = (),
+    why: str | None = None,
+    removed: Removed | None = None,
 ) -> DailyResult:
     metadata = _rejected_metadata(batch)
     if removed and removed.rows:
@@ -146,10 +152,9 @@ def _day_metadata(api: ApiTable, counts: Counts) -> dict[str, int]:
     }
 
 
-def _rejected_metadata(batch: Batch) -> dict[str, Any]:
+def _rejected_metadata(batch: Batch | QueriedBatch) -> dict[str, Any]:
     """Counts by claim; never the rows, which contain personal data."""
-    claims = Counter(claim for row in batch.rejected.column("claims").to_pylist() for claim in row)
-    records = [dg.TableRecord({"claim": name, "rows": count}) for name, count in claims.most_common()]
+    records = [dg.TableRecord({"claim": name, "rows": count}) for name, count in batch.broken_claims.most_common()]
     columns = dg.TableSchema([dg.TableColumn("claim"), dg.TableColumn("rows", type="int")])
     return {
         "rejected share": batch.rejected_share,

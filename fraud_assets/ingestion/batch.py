@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_assets.schemas.sources import ApiTable
-from hive_io import PARTITION
+from hive_io import PARTITION, HiveQL, Table
 
 Row = dict[str, Any]
 
@@ -61,8 +62,52 @@ class Batch:
         return sum(counts.served for counts in self.days.values())
 
     @property
+    def rejected_rows(self) -> int:
+        """Number of rows for the quarantine table."""
+        return int(self.rejected.num_rows)
+
+    @property
     def rejected_share(self) -> float:
-        return self.rejected.num_rows / self.served if self.served else 0.0
+        return self.rejected_rows / self.served if self.served else 0.0
+
+    @property
+    def broken_claims(self) -> Counter[str]:
+        """Number of rejected rows by claim."""
+        return Counter(claim for broken in self.rejected.column("claims").to_pylist() for claim in broken)
+
+
+@dataclass(frozen=True)
+class QueriedBatch:
+    """Rows of one load that the warehouse itself selects; none of them passes through this process.
+
+    Attributes:
+        rows: query of the valid rows, in their last versions.
+        rejected: query of the rows for the quarantine table.
+        days, asked_at, has_source: as in `Batch`.
+        broken_claims: number of rejected rows by claim.
+        stage: table that the queries read, which the load empties at its end.
+    """
+
+    rows: HiveQL
+    rejected: HiveQL
+    days: Mapping[str, Counts]
+    broken_claims: Counter[str]
+    stage: Table
+    asked_at: dt.datetime = _NEVER
+    has_source: bool = True
+
+    @property
+    def served(self) -> int:
+        return sum(counts.served for counts in self.days.values())
+
+    @property
+    def rejected_rows(self) -> int:
+        """Number of rows for the quarantine table."""
+        return sum(counts.rejected for counts in self.days.values())
+
+    @property
+    def rejected_share(self) -> float:
+        return self.rejected_rows / self.served if self.served else 0.0
 
 
 def batch_of(rows: pa.Table, rejected: pa.Table, served: int, day: dt.date, rounded: int = 0) -> Batch:

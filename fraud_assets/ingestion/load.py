@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.batch import Batch, Row, join_days, join_pages
+from fraud_assets.ingestion.batch import Batch, QueriedBatch, Row, join_days, join_pages
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.loads import load_records, with_first_seen
 from fraud_assets.ingestion.own_data.mapped_source import MappedSource
@@ -44,26 +43,34 @@ def load(
     Raises:
         SourceError, HiveIOError: the table is unchanged.
     """
-    write(api, warehouse, fetch(api, source, span, clock), span, rejected_limit)
+    write(api, warehouse, fetch(api, source, span, warehouse, clock), span, rejected_limit)
 
 
-def write(api: ApiTable, warehouse: Warehouse, batch: Batch, span: Span, rejected_limit: float) -> None:
+def write(api: ApiTable, warehouse: Warehouse, batch: Batch | QueriedBatch, span: Span, rejected_limit: float) -> None:
     """Write what `fetch` returned for a span, as `load` does.
 
     Raises:
         RejectedShareTooHigh, HiveIOError: the table is unchanged.
     """
     warehouse.upsert(api.rejected, batch.rejected)
-    audit(api, batch, rejected_limit)
+    try:
+        audit(api, batch, rejected_limit)
+    except RejectedShareTooHigh:
+        empty_stage(warehouse, batch, span)
+        raise
     receipt = warehouse.replace(api.table, with_first_seen(api, warehouse, batch.rows, batch.asked_at), span)
+    empty_stage(warehouse, batch, span)
     if api.loads is not None:
         # after the rows: a load that ends in between is not recorded, and is repeated
         records = load_records(api, warehouse, batch, span, receipt.partitions)
         warehouse.replace(api.loads, records, span.whole_days())
 
 
-def fetch(api: ApiTable, source: Source, span: Span, clock: Clock = SYSTEM_CLOCK) -> Batch:
+def fetch(api: ApiTable, source: Source, span: Span, warehouse: Warehouse, clock: Clock = SYSTEM_CLOCK) -> Batch | QueriedBatch:
     """Fetch and validate a table's rows of a span. Snapshots are those of the start of each day in the span.
+
+    Args:
+        warehouse: runs the queries of a source that is read in place.
 
     Raises:
         SourceError: the source does not answer, or its answer breaks the protocol.
@@ -71,7 +78,7 @@ def fetch(api: ApiTable, source: Source, span: Span, clock: Clock = SYSTEM_CLOCK
     asked_at = clock.now()
     if isinstance(source, MappedSource):
         if source.apis is None or source.describes(api.table.name):
-            return replace(source.fetch(api, span), asked_at=asked_at)
+            return replace(source.fetch(api, span, warehouse), asked_at=asked_at)
         source = source.apis
     # one request series per day, so that a range returns the same rows as its days one by one
     served = prefetch((day, page) for day in _each_day(span) for page in _with_end(_pages(api, source, day)))
@@ -86,20 +93,26 @@ def fetch(api: ApiTable, source: Source, span: Span, clock: Clock = SYSTEM_CLOCK
     return replace(join_days(days), asked_at=asked_at)
 
 
-def audit(api: ApiTable, batch: Batch, limit: float) -> None:
+def audit(api: ApiTable, batch: Batch | QueriedBatch, limit: float) -> None:
     """Compare the share of rejected rows with the limit.
 
     Raises:
         RejectedShareTooHigh: names the claim that most rows violate.
     """
     if batch.rejected_share > limit:
-        claims = Counter(claim for broken in batch.rejected.column("claims").to_pylist() for claim in broken)
+        claims = batch.broken_claims
         worst = max(sorted(claims), key=lambda name: claims[name])
         raise RejectedShareTooHigh(
-            f"{batch.rejected.num_rows} of {batch.served} rows for {api.table.full_name} rejected, most by {worst}; "
+            f"{batch.rejected_rows} of {batch.served} rows for {api.table.full_name} rejected, most by {worst}; "
             f"the limit is {limit:.0%}. The table is unchanged; the rejected rows are in {api.rejected.full_name}, list them "
             f"with `fraud rejected {api.table.name}`"
         )
+
+
+def empty_stage(warehouse: Warehouse, batch: Batch | QueriedBatch, span: Span) -> None:
+    """Remove the rows that a source that is read in place has staged, after they were written. Other batches stage none."""
+    if isinstance(batch, QueriedBatch):
+        warehouse.replace(batch.stage, batch.stage.arrow_schema.empty_table(), span.whole_days())
 
 
 def _pages(api: ApiTable, source: SourceClient, day: Span) -> Iterator[list[Row]]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from fraud_assets.ingestion.batch import Batch
+from fraud_assets.ingestion.batch import Batch, QueriedBatch
 from fraud_assets.schemas.sources import ApiTable
-from hive_io import PARTITION, Span, Table, Warehouse
+from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
+from hive_io.warehouse import Data
 
 
-def with_first_seen(api: ApiTable, warehouse: Warehouse, rows: pa.Table, asked_at: dt.datetime) -> pa.Table:
+def with_first_seen(api: ApiTable, warehouse: Warehouse, rows: Data, asked_at: dt.datetime) -> Data:
     """The rows with the time from which each is known, for a table with `first_seen`; other rows as they are.
 
     A row that the table has keeps its time. A new row is known since its own time, unless the source was asked for its day
@@ -21,9 +22,10 @@ def with_first_seen(api: ApiTable, warehouse: Warehouse, rows: pa.Table, asked_a
     source would have served every row in time.
 
     Args:
+        rows: a query is returned as it is: a source that is read in place has no table with `first_seen`.
         asked_at: when the source was asked for the rows, aware.
     """
-    if api.first_seen is None or api.day_column is None or not rows.num_rows:
+    if api.first_seen is None or api.day_column is None or isinstance(rows, HiveQL) or not rows.num_rows:
         return rows
     (key,) = api.table.key
     days = sorted(rows.column(PARTITION).unique().to_pylist())
@@ -48,7 +50,9 @@ def with_first_seen(api: ApiTable, warehouse: Warehouse, rows: pa.Table, asked_a
     return rows.set_column(rows.column_names.index(api.first_seen), api.first_seen, known)
 
 
-def load_records(api: ApiTable, warehouse: Warehouse, batch: Batch, span: Span, counts: Mapping[str, int]) -> pa.Table:
+def load_records(
+    api: ApiTable, warehouse: Warehouse, batch: Batch | QueriedBatch, span: Span, counts: Mapping[str, int]
+) -> pa.Table:
     """The rows for `api.loads` after a load of a span: one for each of its days, none if the source lacks the table.
 
     Args:

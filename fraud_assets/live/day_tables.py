@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.batch import Batch
+from fraud_assets.ingestion.batch import Batch, QueriedBatch
 from fraud_assets.ingestion.load import RejectedShareTooHigh, Source, fetch, write
 from fraud_assets.live.pending import MissingTable
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable
@@ -45,7 +45,7 @@ class DayTables:
         self._clock = clock
         self._executor = ThreadPoolExecutor(len(API_TABLES), thread_name_prefix="day tables")
         self.refused: Counter[str] = Counter()
-        self._fetching: dict[str, tuple[Span, Future[Batch]]] = {}
+        self._fetching: dict[str, tuple[Span, Future[Batch | QueriedBatch]]] = {}
 
     def begin(self, spans: Mapping[str, Span]) -> dict[str, str]:
         """Load tables for a day that begins; return the tables that could not be loaded, each with the reason.
@@ -62,7 +62,10 @@ class DayTables:
         """Fetch tables in the background; those of other spans are forgotten."""
         for table, span in spans.items():
             if table not in self._fetching or self._fetching[table][0] != span:
-                self._fetching[table] = span, self._executor.submit(fetch, API_TABLES[table], self._source, span, self._clock)
+                self._fetching[table] = (
+                    span,
+                    self._executor.submit(fetch, API_TABLES[table], self._source, span, self._warehouse, self._clock),
+                )
 
     def is_fetched(self, table: str) -> bool:
         """True if `commit` has a result of a request."""

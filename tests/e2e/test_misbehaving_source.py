@@ -124,7 +124,7 @@ def _one_world(folder: Path, seed: int, requests: Counter[str]) -> Counter[str]:
             expected = sorted(row for day in days for row in day.rejected)
             assert sorted((row["ds"], row["payload"]) for row in rejected) == expected
             # fetched again through other faults: the same counts
-            counts = fetch(api, client, DAYS).days
+            counts = fetch(api, client, DAYS, lake).days
             assert counts == {day.ds: Counts(len(day.loaded), len(day.rejected), day.superseded) for day in days}
             assert [count.served for count in counts.values()] == [day.served for day in days]
             for day in days:

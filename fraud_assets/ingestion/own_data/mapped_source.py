@@ -13,15 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.batch import Batch, Counts, last_versions, without_repeats
+from fraud_assets.ingestion.batch import Batch, Counts, QueriedBatch, last_versions, without_repeats
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.own_data.connectors.base import Connector, Context, RawPage
+from fraud_assets.ingestion.own_data.connectors.hive import HiveLayout
+from fraud_assets.ingestion.own_data.in_place import batch_in_place
 from fraud_assets.ingestion.own_data.mapping import Mapped, TableMapping
 from fraud_assets.ingestion.own_data.source_file import SourceFile, read_source_file
 from fraud_assets.ingestion.prefetch import prefetch
 from fraud_assets.ingestion.validate import AHEAD, ahead_of_arrival, judge, judge_in_span
 from fraud_assets.schemas.sources import ApiTable
-from hive_io import PARTITION, Span
+from hive_io import PARTITION, Span, Warehouse
 
 _FIRST, _LAST = dt.date(2000, 1, 1), dt.date(2100, 1, 1)
 """Bounds of plausible times, as in `is_plausible_time`. No run loads days outside of them."""
@@ -113,8 +115,11 @@ class MappedSource:
         for connector in self._connectors.values():
             connector.abort()
 
-    def fetch(self, api: ApiTable, span: Span) -> Batch:
+    def fetch(self, api: ApiTable, span: Span, warehouse: Warehouse | None = None) -> Batch | QueriedBatch:
         """Read, map and validate a table's rows of a span.
+
+        Args:
+            warehouse: runs the queries of a table that is read in place.
 
         Raises:
             SourceError: the source cannot be read.
@@ -122,6 +127,10 @@ class MappedSource:
         """
         if not self.describes(api.table.name):
             return empty_batch(api, span)
+        table = self.file.tables[api.table.name]
+        if isinstance(table.origin, HiveLayout):
+            assert warehouse is not None
+            return batch_in_place(table, warehouse, span, self._ahead)
         if api.day_column is None:
             return self._snapshots(api, span)
         loaded = _Loaded(api, span)

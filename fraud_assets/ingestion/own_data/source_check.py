@@ -13,12 +13,14 @@ import pyarrow.compute as pc
 
 from fraud_assets.ingestion.batch import last_versions
 from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, ROW, RawPage
+from fraud_assets.ingestion.own_data.connectors.hive import HiveConnector
+from fraud_assets.ingestion.own_data.in_place import explain_in_place
 from fraud_assets.ingestion.own_data.mapped_source import JudgedPage, MappedSource
 from fraud_assets.ingestion.own_data.mapping import MASK, TableMapping, unmapped_fields
 from fraud_assets.ingestion.own_data.source_file import AmountColumn, TableSource, TimeColumn
 from fraud_assets.ingestion.own_data.time_formats import day_and_month_are_ambiguous, formats_of
 from fraud_assets.schemas.sources import ApiTable
-from hive_io import PARTITION
+from hive_io import PARTITION, Span
 
 EXAMPLES = 3
 """Raw values that are shown for a broken claim."""
@@ -104,6 +106,10 @@ def check_table(source: MappedSource, name: str, sample: int, now: dt.datetime) 
     table = source.file.tables[name]
     mapping = source.mapping(name)
     connector = source.connector(name)
+    if isinstance(connector, HiveConnector):
+        # a sample does not show what the server refuses
+        day = now.astimezone(dt.UTC).date()
+        explain_in_place(table, connector.warehouse, Span.days(day, day))
     report = TableReport(name, [str(place) for place in connector.places()])
     pages: list[JudgedPage] = []
     fields: dict[str, None] = {}

@@ -23,13 +23,15 @@ from pydantic_core import ErrorDetails
 from fraud_assets.errors import FraudError
 from fraud_assets.ingestion.own_data.connectors.base import VARIABLE, Origin
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, Format
+from fraud_assets.ingestion.own_data.connectors.hive import HiveLayout
 from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, TimeParams
 from fraud_assets.ingestion.own_data.connectors.kafka import OWN_PROPERTIES, KafkaLayout
 from fraud_assets.ingestion.own_data.connectors.object_store import endpoint_options, is_stored, stored
 from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable, with_extra_columns
 from fraud_assets.sql import bounded_yaml
-from hive_io import Column
+from hive_io import Column, QueryError
+from hive_io.dialect import parse
 
 _Loc = tuple[str | int, ...]
 _SPAN = re.compile(r"([+-]?\d+)\s*(d|h|m|s)")
@@ -39,6 +41,8 @@ _PASSWORD = re.compile("//[^@]*:[^@]*@")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 EXTRA_TYPES = ("STRING", "BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL(18,2)", "TIMESTAMP", "ARRAY<STRING>")
 """Types that an extra column can have."""
+IN_PLACE = {"%Y", "%m", "%d", "%H", "%M", "%S"}
+"""Directives of patterns that can be read in place."""
 SHOWN = 40
 """Most characters of a wrong value in a message."""
 
@@ -486,6 +490,71 @@ class Sql(_Strict):
         )
 
 
+class HiveWindow(_Strict):
+    """The column by which a run reads the rows of its days; see `HiveLayout`."""
+
+    column: str
+    format: Literal["native", "%Y-%m-%d", "%Y%m%d"] = "native"
+
+
+class Hive(_Strict):
+    """A table or query of the warehouse itself, read in place; see `HiveLayout`."""
+
+    table: str | None = None
+    query: str | None = None
+    window: HiveWindow | None = None
+    spill_days: int = Field(1, ge=0, le=31)
+    valid_from: dt.date | None = None
+    folders: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _reads_one_thing(self) -> Hive:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("expected one of table and query")
+        return self
+
+    @field_validator("query")
+    @classmethod
+    def _is_hiveql(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse(f"SELECT * FROM ({value}\n) q")
+            except QueryError as error:
+                raise ValueError(f"{error}; a view on the server may use what HiveQL here may not") from None
+        return value
+
+    @field_validator("table")
+    @classmethod
+    def _has_two_names(cls, value: str | None) -> str | None:
+        return None if value is None else _two_names(value)
+
+    @field_validator("folders")
+    @classmethod
+    def _have_two_names(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            _two_names(name)
+        return value
+
+    def origin(self, folder: Path) -> HiveLayout:
+        """The layout, with relative folders taken from `folder`."""
+        window = self.window
+        return HiveLayout(
+            self.table,
+            self.query,
+            window.column.lower() if window else None,
+            window.format if window else "native",
+            self.valid_from,
+            {name: folder.absolute() / path for name, path in self.folders.items()},
+            self.spill_days,
+        )
+
+
+def _two_names(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", value):
+        raise ValueError("expected database.table, in lower case")
+    return value
+
+
 _SECRETS = ("password", "secret", "key.pem", "jaas.config", "userinfo", "oauthbearer.config")
 """Ends of the names of librdkafka's properties that hold a secret."""
 
@@ -552,6 +621,7 @@ class _Table(_Strict):
     http: Http | None = None
     sql: Sql | None = None
     kafka: Kafka | None = None
+    hive: Hive | None = None
     where: str | None = None
     columns: dict[str, Any] = {}
     extra: dict[str, Any] = {}
@@ -568,11 +638,11 @@ class _Table(_Strict):
 
     def origin(self, folder: Path) -> Origin:
         """Where the rows are."""
-        made: Files | Http | Sql | Kafka = next(part for name in ORIGINS if (part := getattr(self, name)) is not None)
+        made: Files | Http | Sql | Kafka | Hive = next(part for name in ORIGINS if (part := getattr(self, name)) is not None)
         return made.origin(folder)
 
 
-ORIGINS = ("files", "http", "sql", "kafka")
+ORIGINS = ("files", "http", "sql", "kafka", "hive")
 """Keys of a table that say where its rows are; exactly one of them is given."""
 
 
@@ -726,6 +796,10 @@ class _Reading:
                 f"{name} is a snapshot of each day: {by_day.get(key, '')}state the first day for which the rows hold, as "
                 "`valid_from: 2026-01-01`",
             )
+        if isinstance(origin, HiveLayout):
+            columns = self._in_place(api, origin, given, columns, loc)
+        # names are lower case in Hive
+        spelled = str.lower if isinstance(origin, HiveLayout) else str
         added = {column.name for column in extra}
         lines = {column: self._line((*loc, "extra" if column in added else "columns", column)) for column in columns}
         lines["where"] = self._line((*loc, "where"))
@@ -734,11 +808,32 @@ class _Reading:
             origin,
             columns,
             given.where,
-            frozenset(given.unused),
-            frozenset(given.personal),
+            frozenset(map(spelled, given.unused)),
+            frozenset(map(spelled, given.personal)),
             lines,
             self.path,
         )
+
+    def _in_place(
+        self, api: ApiTable, origin: HiveLayout, given: _Table, columns: dict[str, ColumnSource], loc: _Loc
+    ) -> dict[str, ColumnSource]:
+        """The columns, with their fields in lower case. What has no equivalent in HiveQL is a mistake."""
+        if api.table.name not in ("transactions", "customers", "credit_scores"):
+            self._add((*loc, "hive"), f"{api.table.name} is not read in place; it is small: read it by `sql`")
+        if api.day_column is not None and origin.window is None:
+            self._add(
+                (*loc, "hive"),
+                "name the column of the day under `window`: a run reads its days by it, and it dates a row without a time",
+            )
+        if given.where is not None:
+            self._add((*loc, "where"), "`where` is not evaluated in place; write it into `query`")
+        made = {}
+        for name, column in columns.items():
+            if problem := _problem_in_place(column):
+                at = (*loc, "columns" if name in api.paths else "extra", name)
+                self._add(at, f"{name}: {problem} in place; read the table by `sql` instead")
+            made[name] = column.model_copy(update={"field": column.field.lower()}) if column.field else column
+        return made
 
     def _extra(self, api: ApiTable, raw: Any, loc: _Loc, columns: dict[str, ColumnSource]) -> list[Column]:
         """The extra columns, in the order of the source file; how each is made is added to `columns`."""
@@ -804,6 +899,24 @@ class _Reading:
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(item, (*loc, number)) for number, item in enumerate(node.value)]
         return None if node.tag == "tag:yaml.org,2002:null" and node.value == "" else node.value
+
+
+def _problem_in_place(column: ColumnSource) -> str:
+    """What of a column has no equivalent in HiveQL; empty if everything has."""
+    if column.expression is not None:
+        return "an expression is DuckDB's, and is not evaluated"
+    if isinstance(column, ListColumn):
+        return "a list is not made"
+    if isinstance(column, TextColumn) and column.mask == "hash":
+        return "the key of a keyed hash would be in the server's log, and nothing is hashed"
+    if isinstance(column, TimeColumn) and column.format == "counter":
+        return "a counter is not read"
+    if isinstance(column, TimeColumn):
+        for pattern in column.patterns:
+            directives = re.findall("%.", pattern)
+            if set(directives) - IN_PLACE or "%Y" not in directives or len(set(directives)) < len(directives):
+                return f"the pattern {pattern!r} is not read"
+    return ""
 
 
 def _model_of(kind: pa.DataType) -> type[ColumnSource]:

@@ -488,7 +488,7 @@ def test_the_days_to_run_depend_on_the_changed_days(table: str, changed: list[st
 
 def test_the_command_reports_counts_and_the_days_to_run(lake: EmbeddedWarehouse) -> None:
     # an older version of the code, which accepted only one channel
-    online = Claim("channel_is_online", "channel", lambda values: values == "online")
+    online = Claim("channel_is_online", "channel", lambda values: values == "online", "{x} = 'online'")
     strict = replace(TRANSACTIONS, claims=(*TRANSACTIONS.claims, online))
     load(lake, tx("new"), tx("known"), tx("bad", status="?"), api=strict)
     lake.upsert(TRANSACTIONS.table, validate(TRANSACTIONS, [tx("known")], SPAN).rows)

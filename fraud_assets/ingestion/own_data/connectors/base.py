@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.http_client import DEFAULT_LIMITS, Limits
-from hive_io import Span
+from hive_io import Span, Warehouse
 
 FILE = "_file"
 """Column with the place of a raw row: the name of its file, or the path of an API."""
@@ -64,11 +64,13 @@ class Context:
         variable: the value of an environment variable; None if it is not set.
         limits: of what an HTTP source may send.
         attempts: maximum number of requests for a page.
+        warehouse: opens the warehouse, for a sample of a table that is read in place.
     """
 
     variable: Callable[[str], str | None] = no_variables
     limits: Limits = DEFAULT_LIMITS
     attempts: int = 5
+    warehouse: Callable[[], Warehouse] | None = None
 
     def secret(self, name: str) -> str:
         """The value of an environment variable that a source file names. It must appear in no message.

@@ -189,7 +189,7 @@ class SqlConnector:
         """Pages, each with the value of a column in its last row."""
         count = 0
         for names, rows in parts:
-            fields = {name: [_text(row[index]) for row in rows] for index, name in enumerate(names)}
+            fields = {name: [text_of(row[index]) for row in rows] for index, name in enumerate(names)}
             last = None
             if column is not None:
                 last = rows[-1][names.index(column)]
@@ -253,7 +253,7 @@ def _hive_answer(error: Exception) -> str | None:
     return getattr(getattr(answer, "status", None), "errorMessage", None)
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """A value as text: numbers in plain notation, times in ISO 8601, objects and arrays as JSON."""
     if value is None or isinstance(value, str):
         return value
