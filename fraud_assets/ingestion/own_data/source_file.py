@@ -445,11 +445,17 @@ class ColumnWindow(_Strict):
 
     column: str
     format: str = "native"
+    spill_days: int | None = Field(None, ge=0, le=31)
 
     @field_validator("format")
     @classmethod
     def _is_format(cls, value: str) -> str:
         return value if value == "native" else _instant_format(value)
+
+    @property
+    def spill(self) -> int:
+        """Days more to read on each side: a text has no zone, and is often the day of a bank's branch."""
+        return int("%" in self.format) if self.spill_days is None else self.spill_days
 
 
 class Sql(_Strict):
@@ -485,6 +491,7 @@ class Sql(_Strict):
             self.password,
             window.column if window else None,
             window.format if window else "native",
+            window.spill if window else 0,
             self.cursor,
             self.valid_from,
         )

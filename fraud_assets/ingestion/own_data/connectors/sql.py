@@ -20,6 +20,7 @@ from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.connectors.base import Connector, Context, RawPage, page_of
 from fraud_assets.ingestion.own_data.time_formats import written
 from hive_io import Span
+from hive_io.table import DAY
 
 PAGE_ROWS = 20_000
 """Rows that are fetched at once."""
@@ -42,6 +43,8 @@ class SqlLayout:
         password: environment variable of the password.
         window: column by which a run reads the rows of its days only; None to read everything in each run.
         window_format: how times are written in that column: `native` for a TIMESTAMP, otherwise as for times of columns.
+        window_spill: how many days a row's time (UTC) may be away from its value in that column. A run reads so many more on
+            either side.
         cursor: column that grows with each new row and is different in each, for `fraud watch`.
         valid_from: for snapshots: first day for which the rows hold.
     """
@@ -52,6 +55,7 @@ class SqlLayout:
     password: str | None = None
     window: str | None = None
     window_format: str = _NATIVE
+    window_spill: int = 0
     cursor: str | None = None
     valid_from: dt.date | None = None
 
@@ -119,7 +123,8 @@ class SqlConnector:
             yield from self._numbered(self._rows(None, {}, layout.cursor))
             return
         column = self._quoted(layout.window)
-        bounds = {"since": self._bound(span.start), "until": self._bound(span.end)}
+        spill = layout.window_spill * DAY
+        bounds = {"since": self._bound(span.start - spill), "until": self._bound(span.end + spill)}
         where = f"{column} >= :since AND {column} < :until"
         yield from self._numbered(self._rows(where, bounds, layout.cursor or layout.window))
 

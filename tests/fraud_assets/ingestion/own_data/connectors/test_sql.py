@@ -61,6 +61,37 @@ def test_a_window_reads_the_rows_of_the_span_only(bank: Path) -> None:
     assert rows[0]["c"] == ":at"
 
 
+BRANCH = """\
+tables:
+  transactions:
+    sql:
+      url: sqlite:///branch.db
+      table: payments
+      window: {column: booked_on, format: "%Y-%m-%d"}
+    columns:
+      transaction_id: id
+      event_time: {from: at, zone: Europe/Vienna}
+      amount: {constant: "1"}
+      merchant_id: {constant: m1}
+      customer_id: {constant: c1}
+      currency: {constant: EUR}
+"""
+
+
+def test_the_day_of_a_branch_is_not_the_day_in_utc(tmp_path: Path) -> None:
+    (tmp_path / "source.yaml").write_text(BRANCH)
+    rows = [("noon", "2026-07-01 12:00:00"), ("after midnight", "2026-07-02 00:30:00"), ("next", "2026-07-02 02:00:00")]
+    with closing(sqlite3.connect(tmp_path / "branch.db")) as connection, connection:
+        connection.execute("CREATE TABLE payments (id TEXT, at TEXT, booked_on TEXT)")
+        connection.executemany("INSERT INTO payments VALUES (?, ?, ?)", [(name, at, at[:10]) for name, at in rows])
+    with MappedSource.of(tmp_path / "source.yaml") as source:
+        loaded = {
+            day: source.fetch(TRANSACTIONS, Span.days(day, day)).rows.column("transaction_id").to_pylist()
+            for day in (dt.date(2026, 7, 1), dt.date(2026, 7, 2))
+        }
+    assert [*loaded.values()] == [["noon", "after midnight"], ["next"]]
+
+
 def test_arrivals_after_a_killed_page(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "PAGE_ROWS", 10)
     made = connector(SqlLayout(f"sqlite:///{bank}", "payments", cursor="n"))
