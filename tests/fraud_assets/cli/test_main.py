@@ -162,6 +162,7 @@ def test_alerts_in_three_forms(filled: Path) -> None:
     assert listed[0]["transaction_id"] in table and listed[0]["rules"][0] in table
 
 
+@pytest.mark.slow
 def test_alerts_of_some_days(filled: Path) -> None:
     days = ["--from", "2026-03-12", "--to", "2026-03-14", "--limit", "1000"]
     listed = json.loads(fraud("alerts", "--warehouse", filled, "--format", "json", *days).output)
@@ -170,6 +171,7 @@ def test_alerts_of_some_days(filled: Path) -> None:
     assert wanted and {a["transaction_id"] for a in listed} == wanted
 
 
+@pytest.mark.slow
 def test_explain_names_every_rule_and_the_reason(filled: Path) -> None:
     (alert,) = json.loads(fraud("alerts", "--warehouse", filled, "--format", "json", "--limit", "1").output)
     shown = _letters(fraud("explain", alert["transaction_id"], "--warehouse", filled).output)
@@ -219,6 +221,7 @@ def test_the_rule_that_the_documentation_writes(tmp_path: Path) -> None:
     assert fraud("rules", "check", tmp_path).stdout.startswith(f"1 rules and {len(FEATURE_TABLES)} features")
 
 
+@pytest.mark.slow
 def test_a_rule_that_is_newer_than_the_alerts_is_not_called_clean(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

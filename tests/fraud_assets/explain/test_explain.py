@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -30,9 +31,10 @@ def engine() -> Engine:
     return Engine(read_rule_book())
 
 
-@pytest.fixture
-def computed(engine: Engine, lake: EmbeddedWarehouse) -> EmbeddedWarehouse:
+@pytest.fixture(scope="module")
+def day(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A day with a high value of a high-risk customer, a transaction without a hit, and one in an unknown currency."""
+    lake = EmbeddedWarehouse(tmp_path_factory.mktemp("day") / "lake")
     all_tables(lake, engine.book)
     fill(
         lake,
@@ -47,7 +49,14 @@ def computed(engine: Engine, lake: EmbeddedWarehouse) -> EmbeddedWarehouse:
         lake, "high_risk_customers", [{"customer_id": "risky", "credit_score": 400, "reason": "Credit score 400 is under 500"}]
     )
     recompute(engine, lake)
-    return lake
+    return lake.root
+
+
+@pytest.fixture
+def computed(day: Path, tmp_path: Path) -> EmbeddedWarehouse:
+    """A copy of the day's warehouse."""
+    shutil.copytree(day, tmp_path / "lake")
+    return EmbeddedWarehouse(tmp_path / "lake")
 
 
 def recompute(engine: Engine, lake: EmbeddedWarehouse) -> None:
