@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -115,6 +115,20 @@ class _Partition:
     end: int
 
 
+class Received(NamedTuple):
+    """A message.
+
+    Attributes:
+        time: its timestamp in Kafka, in milliseconds since 1970.
+    """
+
+    partition: int
+    offset: int
+    time: int
+    key: bytes | None
+    value: bytes | None
+
+
 class KafkaConnector:
     """Reads the messages of one topic.
 
@@ -144,10 +158,7 @@ class KafkaConnector:
     def arrivals(self, cursor: str | None, since: dt.datetime | None = None) -> Iterator[tuple[RawPage, str]]:
         partitions = self._partitions()
         topic = self._topic_id
-        if cursor is None:
-            read = self._offsets_at(partitions, since - _SKEW) if since else {each.number: each.first for each in partitions}
-        else:
-            read = self._read_before(cursor, partitions)
+        read = self._start(partitions, cursor, since)
         left = [_Partition(each.number, read.setdefault(each.number, each.first), each.end) for each in partitions]
         for messages, offsets in self._messages(left):
             read.update(offsets)
@@ -334,6 +345,12 @@ class KafkaConnector:
             return None
         return SYSTEM_CLOCK.now() - dt.timedelta(milliseconds=millis)
 
+    def _start(self, partitions: Sequence[_Partition], cursor: str | None, since: dt.datetime | None) -> dict[int, int]:
+        """The offset of each partition from which `arrivals` reads."""
+        if cursor is not None:
+            return self._read_before(cursor, partitions)
+        return self._offsets_at(partitions, since - _SKEW) if since else {each.number: each.first for each in partitions}
+
     def _read_before(self, cursor: str, partitions: Sequence[_Partition]) -> dict[int, int]:
         """The next offset of each partition by a cursor.
 
@@ -421,31 +438,43 @@ class KafkaConnector:
         for day, part in groupby(messages, lambda message: _day(message)):
             yield self._page(list(part), day)
 
-    def _page(self, messages: list[Message], day: dt.date | None) -> RawPage:
+    def _page(self, messages: Sequence[Message], day: dt.date | None) -> RawPage:
+        return self._page_of([_received(message) for message in messages], day)
+
+    def _page_of(self, messages: Sequence[Received], day: dt.date | None = None) -> RawPage:
         records, lines = [], []
         for message in messages:
             record, line = _record(message)
             records.append(record)
             lines.append(line)
-        places = pa.array([f"{self.layout.topic}/{message.partition()}" for message in messages], pa.string())
-        return page_of_records(records, places, [int(message.offset() or 0) for message in messages], lines, day=day)
+        places = pa.array([f"{self.layout.topic}/{message.partition}" for message in messages], pa.string())
+        return page_of_records(records, places, [message.offset for message in messages], lines, day=day)
 
 
-def _record(message: Message) -> tuple[Any, str | None]:
+def _received(message: Message) -> Received:
+    key, value = message.key(), message.value()
+    return Received(
+        int(message.partition() or 0),
+        int(message.offset() or 0),
+        message.timestamp()[1],
+        None if key is None else bytes(key),
+        None if value is None else bytes(value),
+    )
+
+
+def _record(message: Received) -> tuple[Any, str | None]:
     """A message as a JSON object with its key and timestamp, or None and its text if it is none."""
-    value = message.value()
-    if value is None:
+    if message.value is None:
         return None, "(a message without a value)"
     try:
-        text = bytes(value).decode("utf-8")
+        text = message.value.decode("utf-8")
     except UnicodeDecodeError:
-        return None, bytes(value).decode("utf-8", "backslashreplace")
+        return None, message.value.decode("utf-8", "backslashreplace")
     record = decoded(text)
     if not isinstance(record, dict):
         return None, text
-    key = message.key()
-    shown = None if key is None else bytes(key).decode("utf-8", "backslashreplace")
-    return {**record, KEY: shown, TIMESTAMP: str(message.timestamp()[1])}, None
+    shown = None if message.key is None else message.key.decode("utf-8", "backslashreplace")
+    return {**record, KEY: shown, TIMESTAMP: str(message.time)}, None
 
 
 def _day(message: Message) -> dt.date:
