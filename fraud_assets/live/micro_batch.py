@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,7 +40,7 @@ from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
 from hive_io import Span, TableNotFound, Warehouse
-from hive_io.table import DAY
+from hive_io.table import DAY, ranges
 
 log = logging.getLogger("fraud_assets.live")
 
@@ -110,6 +111,8 @@ class MicroBatcher:
         search_every: seconds between two searches for such versions, which read the ids of these days.
         patience: seconds to wait, when a day begins, for its snapshots. Detection goes on with those of an earlier day.
         clock: the time of their loads.
+        whole_days: judge whole days, in the warehouse, and neither parts of days nor in memory. Late rows are judged with all
+            others that depend on them, whatever `rejudge_within` says.
 
     Raises:
         FraudError: a file of the lists cannot be read.
@@ -129,6 +132,7 @@ class MicroBatcher:
         search_every: float = 0.0,
         patience: float = 60.0,
         clock: Clock = SYSTEM_CLOCK,
+        whole_days: bool = False,
     ) -> None:
         self._engine = engine
         self._transactions = engine.apis[TRANSACTIONS.table.name]
@@ -147,10 +151,13 @@ class MicroBatcher:
         """Times of transactions of which other versions, on other days, were not searched."""
         lookbacks = {rule.name: rule.file.meta.lookback for rule in engine.book.evaluated}
         lookbacks[TRANSACTION_FEATURES.name] = engine.book.features[TRANSACTION_FEATURES.name].meta.lookback
+        self._whole_days = whole_days
+        self._reach = dt.timedelta(math.ceil(max(lookbacks.values()) / DAY))
         self._lookbacks = {name: min(lookback, rejudge_within) for name, lookback in lookbacks.items()}
         # computed from those before, so in the widest of their spans
         self._lookbacks |= dict.fromkeys([TRANSACTION_SCORES.name, FRAUD_ALERTS.name], max(self._lookbacks.values()))
-        self._hot = HotWindow(engine, warehouse, rejudge_within) if HotWindow.suits(engine) else None
+        in_memory = HotWindow.suits(engine) and not whole_days
+        self._hot = HotWindow(engine, warehouse, rejudge_within) if in_memory else None
         self._row_counts: dict[str, int] = {}
         """Transactions of each day after the last write of the live path."""
         self._reconciling: _Reconciling | None = None
@@ -404,6 +411,8 @@ class MicroBatcher:
         Args:
             before: where the day begins that is judged in memory, if rows lie before it.
         """
+        if self._whole_days:
+            return self._judge_whole_days(times)
         by_lookback = {
             lookback: [_until(span, before) for span in spans_of(times, lookback, limit)]
             for lookback in set(self._lookbacks.values())
@@ -421,6 +430,18 @@ class MicroBatcher:
                         if outer.start <= span.start and span.end <= outer.end:
                             self._compute(table, span)
         return longest
+
+    def _judge_whole_days(self, times: pa.ChunkedArray) -> list[Span]:
+        """Compute every rule and the alerts for the days of the rows and for those whose lookback reaches them."""
+        days: set[dt.date] = set()
+        for day in pc.unique(times.cast(pa.date32())).to_pylist():
+            current = dt.date.fromisoformat(str(self.checkpoint.day))
+            days.update(Span.days(day, max(day, min(day + self._reach, current))).each_day())
+        spans = ranges(days)
+        for span in spans:
+            for table in self._lookbacks:
+                self._compute(table, span)
+        return spans
 
     def _compute(self, table: str, span: Span) -> None:
         self._warehouse.replace(self._engine.tables[table], self._engine.data(table, span, self._warehouse), span)

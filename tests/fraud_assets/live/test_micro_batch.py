@@ -170,6 +170,20 @@ def test_a_source_whose_clock_is_an_hour_off_at_midnight(
             assert_same(of_the_day(completed, day), of_the_day(expected, day))
 
 
+def test_whole_days_leave_the_rows_of_a_run(
+    source: ClockedSource, history: Path, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse
+) -> None:
+    with SourceClient(source.url) as client:
+        load_history(lake, history, source)
+        batcher = MicroBatcher(ENGINE, client, lake, tmp_path / "watch.json", FIRST, 1.0, whole_days=True)
+        batches: list[MicroBatch] = []
+        for now in (FIRST_POLL, LAST_POLL):
+            source.now = now
+            batches += batcher.poll(DAY)
+    assert_same(of_the_day(rows_of(lake)), of_the_day(after_a_run))
+    assert {span for batch in batches for span in batch.spans} >= {Span.days(DAY, DAY), Span.days(BEFORE, DAY)}
+
+
 def test_late_rows_are_judged_at_once_and_make_theirs_a_late_day(
     source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse
 ) -> None:
