@@ -31,7 +31,7 @@ from fraud_assets.errors import SettingsError
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.load import Source
 from fraud_assets.ingestion.own_data.mapped_source import MappedSource
-from fraud_assets.ingestion.own_data.source_file import read_source_file
+from fraud_assets.ingestion.own_data.source_file import SourceFile, read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
 from fraud_assets.schemas.detection import NEAR_MISSES, RULE_VERSIONS, SCORECARDS
@@ -91,11 +91,12 @@ def build_definitions(settings: Settings, clock: Clock = SYSTEM_CLOCK, since: dt
     )
 
 
-def open_source(settings: Settings, attempts: int = 5) -> Source:
+def open_source(settings: Settings, attempts: int = 5, file: SourceFile | None = None) -> Source:
     """The source that is read: what the source file describes, or else the three APIs.
 
     Args:
         attempts: maximum number of requests for a page.
+        file: what the source file describes, if it was read before.
 
     Raises:
         SourceFileError: the source file has mistakes.
@@ -107,9 +108,12 @@ def open_source(settings: Settings, attempts: int = 5) -> Source:
     def connect(url: str) -> SourceClient:
         return source_client(settings.model_copy(update={"source_url": url}), attempts)
 
-    source = read_source_file(settings.source)
     return MappedSource(
-        source, key, connect, dt.timedelta(seconds=settings.ahead_seconds), connector_context(settings, attempts)
+        file or read_source_file(settings.source),
+        key,
+        connect,
+        dt.timedelta(seconds=settings.ahead_seconds),
+        connector_context(settings, attempts),
     )
 
 

@@ -29,6 +29,7 @@ from fraud_assets.live.metrics import POLLING, WatchMetrics, serving
 from fraud_assets.live.micro_batch import MicroBatch, MicroBatcher
 from fraud_assets.live.only_watch import only_watch
 from fraud_assets.live.reconciliation import TAG, Outcome, Reconciler
+from fraud_assets.live.spark_stream import Stream, streamed_source
 from fraud_assets.live.timer import Timer
 from fraud_assets.monitoring.health import HealthMonitor
 from fraud_assets.monitoring.incidents import IncidentKind
@@ -145,6 +146,7 @@ class Watch:
         clock: wall-clock time, for the current day and latencies.
         timer: elapsed time, for pauses and intervals.
         metrics: counts for Prometheus.
+        whole_days: as for `MicroBatcher`.
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class Watch:
         clock: Clock,
         timer: Timer,
         metrics: WatchMetrics,
+        whole_days: bool = False,
     ) -> None:
         today = clock.today()
         if settings.first_day > today:
@@ -186,6 +189,7 @@ class Watch:
             search_every=SEARCH_EVERY,
             patience=settings.snapshot_patience,
             clock=clock,
+            whole_days=whole_days,
         )
         self._health = HealthMonitor(
             settings, instance, self._warehouse, watched_tables(engine), advisory_checks(engine, settings.near_misses), clock
@@ -500,27 +504,31 @@ def watch(
     standby: bool = False,
     clock: Clock = SYSTEM_CLOCK,
     timer: Timer | None = None,
+    stream: Stream | None = None,
 ) -> None:
     """Load and judge transactions as they arrive, until `stop` is set; see `Watch`. Progress is logged to `fraud_assets.live`.
 
     Args:
         metrics_port: port of the loopback interface at which Prometheus reads metrics; None serves none.
         standby: wait while another process watches the warehouse, and take over when it ends.
+        stream: how Spark reads the topic of the transactions. They are then judged by whole days, in the warehouse.
 
     Raises:
         SettingsError, RuleError, NotAWarehouse, BadCheckpoint, AlreadyWatched, PortInUse: before anything is started.
     """
+    file = streamed_source(settings, stream) if stream else None
     rule_book(settings)  # a standby that cannot start says so now
     metrics = WatchMetrics((SOURCE, REJECTED, SNAPSHOTS, FAILURES))
     with (
         dagster_instance(settings) as instance,
         only_watch(settings.state_folder, clock, stop if standby else None) as is_ours,
         # one attempt per request: the watch itself decides how long to pause
-        open_source(settings, attempts=1) as source,
+        open_source(settings, attempts=1, file=file) as source,
     ):
         if is_ours:
             with serving(metrics, metrics_port) if metrics_port else nullcontext():
-                Watch(settings, instance, source, every, reconcile, clock, timer or Timer(), metrics).run(stop)
+                timer = timer or Timer()
+                Watch(settings, instance, source, every, reconcile, clock, timer, metrics, stream is not None).run(stop)
 
 
 def give_up(settings: Settings) -> None:
