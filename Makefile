@@ -8,11 +8,13 @@ HIVE := build/hive
 PORT ?= 10000
 # what runs on each HiveServer2; `make test-hive HIVE_TESTS='…'` runs less
 HIVE_TESTS ?= tests/conformance tests/hiveserver2
+# `make test-spark-stream STREAM_TESTS='-m long'` judges on the workers, too, for a quarter of an hour
+STREAM_TESTS ?=
 AIRFLOW3 := build/airflow3
 AIRFLOW2 := build/airflow2
 ROUND_TRIP := build/dagster-airflow
 
-.PHONY: demo demo-hive test test-slow test-long test-hive test-hive-short test-apache-hive test-spark test-kafka test-airflow test-airflow-short ui lint format clean
+.PHONY: demo demo-hive test test-slow test-long test-hive test-hive-short test-apache-hive test-spark test-kafka test-spark-stream test-airflow test-airflow-short ui lint format clean
 
 demo: $(READY)  ## the main job on a synthetic world, ending with the alerts
 	$(BIN)/fraud demo
@@ -47,6 +49,9 @@ test-spark: $(READY) $(SPARK)/.ready  ## on Spark's Thrift Server; needs Java 17
 
 test-kafka: $(READY)  ## topics as a source, on Apache Kafka, which Maven brings; needs Java 17
 	$(BIN)/python -m tests.services.kafka build/kafka/jars -m kafka tests/fraud_assets tests/test_examples.py
+
+test-spark-stream: $(READY) $(SPARK)/.ready  ## a topic by Spark Structured Streaming, on two workers, through kills; needs Java 17 and Maven
+	$(BIN)/python -m tests.services.kafka build/kafka/jars --spark $(SPARK)/bin/python tests/hiveserver2/test_spark_stream.py $(STREAM_TESTS)
 
 test-airflow: $(READY) $(AIRFLOW3)/.ready $(AIRFLOW2)/.ready $(ROUND_TRIP)/.ready  ## real Airflow 3.3 and 2.11, with schedulers
 	for python in $(AIRFLOW3)/bin/python $(AIRFLOW2)/bin/python; do $(RUNTIME) || exit 1; done

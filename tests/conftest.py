@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--hiveserver2", metavar="URL", help="run what can run on a HiveServer2 on this one, hive://…, too")
     parser.addoption("--apache-hive", metavar="JARS", help="run what stops and starts an Apache Hive, with these jars, too")
     parser.addoption("--kafka", metavar="JARS", help="run what is marked kafka, on an Apache Kafka with these jars")
+    parser.addoption("--spark", metavar="PYTHON", help="run what runs on Spark, with the pyspark of this interpreter, too")
     parser.addoption(
         "--airflow", metavar="DIR", action="append", default=[], help="run tests/airflow with the Airflow of this environment"
     )

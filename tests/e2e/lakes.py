@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import random
 from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,15 @@ def assert_same(one: Rows, other: Rows) -> None:
         assert only == [[], []], f"{name}: rows of one warehouse only, then of the other: {only}"
 
 
-def assert_parity(one: Warehouse, other: Warehouse) -> None:
-    """Assert that two warehouses have the same rows: doubles to 1e-9, all other values exactly."""
-    names = one.tables("fintech")
-    assert other.tables("fintech") == names
+def assert_parity(one: Warehouse, other: Warehouse, names: Iterable[str] = ()) -> None:
+    """Assert that two warehouses have the same rows: doubles to 1e-9, all other values exactly.
+
+    Args:
+        names: tables to compare; by default all, of which both must have the same.
+    """
+    if not names:
+        names = one.tables("fintech")
+        assert other.tables("fintech") == names
     for name in names:
         left, right = one.read(f"fintech.{name}"), other.read(f"fintech.{name}")
         assert left.schema == right.schema, name

@@ -1,4 +1,5 @@
-"""Servers: the one of `--hiveserver2`, for all tests; and an Apache Hive of `--apache-hive`, which tests stop or log in to."""
+"""Servers: the one of `--hiveserver2`, for all tests; an Apache Hive of `--apache-hive`, which tests stop or log in to; and the
+Spark of `--spark`, for applications of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_possible(item: pytest.Item, config: pytest.Config) -> bool:
-    options = {"server": "--hiveserver2", "jars": "--apache-hive"}
+    options = {"server": "--hiveserver2", "jars": "--apache-hive", "spark": "--spark"}
     names = getattr(item, "fixturenames", ())
     return all(config.getoption(option) for fixture, option in options.items() if fixture in names)
 
@@ -37,3 +38,9 @@ def server(request: pytest.FixtureRequest) -> HiveServer:
 def jars(request: pytest.FixtureRequest) -> Path:
     """Folder of an installed Apache Hive."""
     return Path(request.config.getoption("--apache-hive"))
+
+
+@pytest.fixture(scope="session")
+def spark(request: pytest.FixtureRequest) -> Path:
+    """Interpreter of an environment with pyspark."""
+    return Path(request.config.getoption("--spark")).absolute()

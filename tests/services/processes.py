@@ -48,6 +48,13 @@ class Process:
         """Its exit code, the negative number of the signal that ended it, or None while it runs."""
         return self._process.poll()
 
+    def members(self, pattern: str) -> list[int]:
+        """Ids of the processes of the group whose command matches a pattern."""
+        found = subprocess.run(
+            ["pgrep", "-g", str(self._process.pid), "-f", pattern], capture_output=True, text=True, check=False
+        )
+        return [int(number) for number in found.stdout.split()]
+
     def end(self, number: int = signal.SIGTERM, patience: float = 30) -> None:
         """Send the group a signal, and kill it if it does not end within `patience` seconds."""
         self._signal(number)
