@@ -70,7 +70,7 @@ def test_a_password_in_the_url_is_refused_and_not_shown(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "password" in result.output and "s3cret" not in result.output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/dags \xff\n"
     command = [sys.executable.encode(), b"-m", b"fraud_assets", b"airflow", b"export", b"--out", folder]
