@@ -25,6 +25,7 @@ ABSENT = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_replay_loads_every_row_and_a_second_replay_changes_none(tmp_path: Path) -> None:
     rows = labelled_file(tmp_path / "labelled.parquet", FIRST, DAYS)
     lake = tmp_path / "lake"

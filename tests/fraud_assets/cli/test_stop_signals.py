@@ -133,7 +133,14 @@ def test_six_signals_within_two_milliseconds_end_a_watch(tmp_path: Path, attempt
             ended(process, time.monotonic())
 
 
-@pytest.mark.parametrize("first", [HEAD + b"Content-Length: 100000\r\n\r\n[", b"", HEAD], ids=["body", "nothing", "headers"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(HEAD + b"Content-Length: 100000\r\n\r\n[", id="body"),
+        pytest.param(b"", id="nothing", marks=pytest.mark.long),
+        pytest.param(HEAD, id="headers", marks=pytest.mark.long),
+    ],
+)
 def test_a_watch_ends_while_it_waits_for_a_slow_source(tmp_path: Path, first: bytes) -> None:
     part = b"X-A: b\r\n" if first == HEAD else b" " if first else b""
     asked = Event()
@@ -158,6 +165,7 @@ def test_a_watch_ends_while_it_waits_for_retry_after(tmp_path: Path) -> None:
             ended(process, time.monotonic())
 
 
+@pytest.mark.long
 def test_a_run_that_takes_too_long_is_cancelled(tmp_path: Path) -> None:
     """The run's request of customers hangs; the run's record is closed."""
     from flask import request

@@ -346,7 +346,8 @@ class KilledWarehouse(EmbeddedWarehouse):
         return super().upsert(table, rows, times=times)
 
 
-@pytest.mark.parametrize("writes", [7, pytest.param(16, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("writes", [7, 16])
 def test_repeated_kills_leave_the_same_rows(
     source: ClockedSource, history: Path, after_a_run: Rows, tmp_path: Path, writes: int
 ) -> None:
@@ -368,7 +369,7 @@ def test_repeated_kills_leave_the_same_rows(
     assert_same(of_the_day(rows_of(lake)), of_the_day(after_a_run))
 
 
-@pytest.mark.parametrize("between_polls", [True, False])
+@pytest.mark.parametrize("between_polls", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_rows_that_another_run_has_removed_are_read_again(
     source: ClockedSource, history: Path, after_a_run: Rows, tmp_path: Path, lake: EmbeddedWarehouse, between_polls: bool
 ) -> None:
