@@ -16,7 +16,7 @@ def postgres() -> Iterator[sa.URL]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def records(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where Dagster keeps its records: in files of the warehouse, or in an empty database."""
     if request.param == "postgresql":
