@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from fraud_assets.detection.overrides import Overrides, RuleOverride, read_overrides
 from fraud_assets.detection.rule import ANY_DAY, FeatureFrontMatter, Rule, RuleFrontMatter, readable
@@ -27,8 +28,10 @@ from hive_io.dry_run import result_schema
 RULES_FOLDER = Path(__file__).parents[1] / "rules"
 FEATURES_FOLDER = Path(__file__).parents[1] / "features"
 
+T_co = TypeVar("T_co", covariant=True)
+
 _MOST_KEPT = 200
-"""Files whose checked form a process keeps."""
+"""Files of each kind whose checked form a process keeps."""
 
 ALERT_SCORE = 0.2
 """Default score from which a transaction is an alert although no rule hit it."""
@@ -105,7 +108,7 @@ def read_rule_book(
     features_read: dict[str, SqlFile[FeatureFrontMatter]] = {}
     for path in sorted(features.glob("*.sql")):
         try:
-            features_read[path.stem] = read_feature(path, rules_file, apis)
+            features_read[path.stem] = _read_feature(path, rules_file, apis)
         except RuleError as error:
             problems.append(str(error))
     problems += [f"{features}: {name}.sql is missing" for name in FEATURE_TABLES if not (features / f"{name}.sql").exists()]
@@ -117,24 +120,33 @@ def read_rule_book(
     return RuleBook(rules_read, features_read, apis, read_card(scorecard) if scorecard else None, alert_score)
 
 
+class _Reader(Protocol[T_co]):
+    def __call__(self, path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = API_TABLES) -> T_co: ...
+
+
+def _once(read: _Reader[T_co]) -> _Reader[T_co]:
+    """Let a process that reads a file again check it only if it has changed, as long as nothing overrides it."""
+
+    @lru_cache(maxsize=_MOST_KEPT)
+    def as_written(path: Path, content: bytes) -> T_co:
+        return read(path, Overrides())
+
+    @wraps(read)
+    def reading(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = API_TABLES) -> T_co:
+        if apis is API_TABLES and rules_file.of(path.stem) == RuleOverride():
+            return as_written(path, path.read_bytes())
+        return read(path, rules_file, apis)
+
+    return reading
+
+
+@_once
 def read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = API_TABLES) -> Rule:
     """Read and check one rule file, with what the rules file sets for it.
 
     Raises:
         RuleError: the first problem, with file and line.
     """
-    if apis is API_TABLES and rules_file.of(path.stem) == RuleOverride():
-        return _rule_as_written(path, path.read_bytes())
-    return _read_rule(path, rules_file, apis)
-
-
-@lru_cache(maxsize=_MOST_KEPT)
-def _rule_as_written(path: Path, content: bytes) -> Rule:
-    """A rule that nothing overrides. A process that reads its rules again checks only what has changed."""
-    return _read_rule(path, Overrides(), API_TABLES)
-
-
-def _read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> Rule:
     file = read_file(path, RuleFrontMatter)
     file = file.with_values(rules_file.params(file.name, file.meta.params))
     meta, over = file.meta, rules_file.of(file.name)
@@ -143,24 +155,8 @@ def _read_rule(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) 
     return rule
 
 
-def read_feature(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> SqlFile[FeatureFrontMatter]:
-    """Read and check one feature file, with what the rules file sets for it.
-
-    Raises:
-        RuleError: the first problem, with file and line.
-    """
-    if apis is API_TABLES and rules_file.of(path.stem) == RuleOverride():
-        return _feature_as_written(path, path.read_bytes())
-    return _read_feature(path, rules_file, apis)
-
-
-@lru_cache(maxsize=_MOST_KEPT)
-def _feature_as_written(path: Path, content: bytes) -> SqlFile[FeatureFrontMatter]:
-    """A feature that nothing overrides."""
-    return _read_feature(path, Overrides(), API_TABLES)
-
-
-def _read_feature(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable]) -> SqlFile[FeatureFrontMatter]:
+@_once
+def _read_feature(path: Path, rules_file: Overrides, apis: Mapping[str, ApiTable] = API_TABLES) -> SqlFile[FeatureFrontMatter]:
     tables = fixed_tables(apis)
     feature = read_file(path, FeatureFrontMatter)
     over = rules_file.of(feature.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,8 +40,27 @@ class Counts:
         return self.loaded + self.rejected + self.superseded
 
 
+class _Counted(ABC):
+    """What the counts of a load say."""
+
+    days: Mapping[str, Counts]
+
+    @property
+    @abstractmethod
+    def rejected_rows(self) -> int:
+        """Number of rows for the quarantine table."""
+
+    @property
+    def served(self) -> int:
+        return sum(counts.served for counts in self.days.values())
+
+    @property
+    def rejected_share(self) -> float:
+        return self.rejected_rows / self.served if self.served else 0.0
+
+
 @dataclass(frozen=True)
-class Batch:
+class Batch(_Counted):
     """Rows of one load.
 
     Attributes:
@@ -58,17 +78,8 @@ class Batch:
     has_source: bool = True
 
     @property
-    def served(self) -> int:
-        return sum(counts.served for counts in self.days.values())
-
-    @property
     def rejected_rows(self) -> int:
-        """Number of rows for the quarantine table."""
         return int(self.rejected.num_rows)
-
-    @property
-    def rejected_share(self) -> float:
-        return self.rejected_rows / self.served if self.served else 0.0
 
     @property
     def broken_claims(self) -> Counter[str]:
@@ -77,7 +88,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class QueriedBatch:
+class QueriedBatch(_Counted):
     """Rows of one load that the warehouse itself selects; none of them passes through this process.
 
     Attributes:
@@ -97,17 +108,8 @@ class QueriedBatch:
     has_source: bool = True
 
     @property
-    def served(self) -> int:
-        return sum(counts.served for counts in self.days.values())
-
-    @property
     def rejected_rows(self) -> int:
-        """Number of rows for the quarantine table."""
         return sum(counts.rejected for counts in self.days.values())
-
-    @property
-    def rejected_share(self) -> float:
-        return self.rejected_rows / self.served if self.served else 0.0
 
 
 def batch_of(rows: pa.Table, rejected: pa.Table, served: int, day: dt.date, rounded: int = 0) -> Batch:

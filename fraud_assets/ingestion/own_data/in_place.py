@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -21,7 +23,9 @@ from fraud_assets.ingestion.batch import Batch, Counts, QueriedBatch
 from fraud_assets.ingestion.normal_form import normal
 from fraud_assets.ingestion.own_data.connectors.base import FILE, ROW
 from fraud_assets.ingestion.own_data.connectors.hive import HiveLayout, quoted
+from fraud_assets.ingestion.own_data.mapping import DIRECTION
 from fraud_assets.ingestion.own_data.source_file import (
+    IN_PLACE,
     AmountColumn,
     BooleanColumn,
     ColumnSource,
@@ -30,7 +34,6 @@ from fraud_assets.ingestion.own_data.source_file import (
     TextColumn,
     TimeColumn,
 )
-from fraud_assets.ingestion.parse import MINOR_DIGITS
 from fraud_assets.schemas.names import DATABASE
 from hive_io import PARTITION, Column, HiveQL, QueryError, Span, Table, Warehouse
 from hive_io.dialect import literal
@@ -45,12 +48,8 @@ NORMAL_FORMS = Table(
 )
 _ALL = "2000-01-01"
 """The one day of `NORMAL_FORMS`, which hold for every day."""
-DIRECTION = "_direction"
-DIRECTIVES = {
-    "%Y": "([0-9]{4})", "%m": "([0-9]{1,2})", "%d": "([0-9]{1,2})", "%H": "([0-9]{1,2})", "%M": "([0-9]{1,2})",
-    "%S": "([0-9]{1,2})",
-}  # fmt: skip
-"""Directives of patterns of times that have an equivalent in HiveQL."""
+_DIRECTIVES = {name: "([0-9]{4})" if name == "%Y" else "([0-9]{1,2})" for name in IN_PLACE}
+"""Regular expressions of the directives of patterns of times."""
 EPOCHS = {"epoch_s": 0, "epoch_ms": 3, "epoch_us": 6}
 """Digits of a second in each format."""
 _EXACT = "DECIMAL(30,12)"
@@ -105,16 +104,13 @@ def batch_in_place(source: TableSource, warehouse: Warehouse, span: Span, ahead:
     if queries.named:
         _learn_normal_forms(warehouse, queries)
     claims: Counter[str] = Counter()
-    tally: dict[str, list[int]] = {}
     for row in warehouse.query(HiveQL(queries.counts())).to_pylist():
-        loaded, rejected, superseded, rounded = tally.setdefault(row[PARTITION], [0, 0, 0, 0])
+        day, n = row[PARTITION], row["n"]
         if row["broken"]:
-            claims.update(dict.fromkeys(row["broken"].split(","), row["n"]))
-            rejected += row["n"]
+            claims.update(dict.fromkeys(row["broken"].split(","), n))
+            counts[day] = replace(counts[day], rejected=counts[day].rejected + n)
         else:
-            loaded, superseded, rounded = row["last"], row["n"] - row["last"], row["rounded"]
-        tally[row[PARTITION]] = [loaded, rejected, superseded, rounded]
-    counts |= {day: Counts(*found) for day, found in tally.items()}
+            counts[day] = replace(counts[day], loaded=row["last"], superseded=n - row["last"], rounded=row["rounded"])
     return QueriedBatch(HiveQL(queries.rows()), HiveQL(queries.rejected()), counts, claims, queries.stage)
 
 
@@ -219,7 +215,7 @@ class InPlace:
     def unknown_names(self) -> str:
         """The names that are not ASCII and have no normal form yet, each once."""
         names = " UNION ALL ".join(
-            f"SELECT v_{name} AS text FROM ({self._inside()}) v WHERE v.broken = '' AND v.v_{name} RLIKE {_text(_NOT_ASCII)}"
+            f"SELECT v_{name} AS text FROM ({self._inside()}) v WHERE v.broken = '' AND v.v_{name} RLIKE {_literal(_NOT_ASCII)}"
             for name in self.named
         )
         return (
@@ -345,7 +341,7 @@ class InPlace:
             if spec.field == DIRECTION:
                 continue
             if spec.constant is not None:
-                given, kind = _text(spec.constant), pa.string()
+                given, kind = _literal(spec.constant), pa.string()
             else:
                 given, kind = self._raw[str(spec.field)], self._fields[str(spec.field)]
             if spec.values or isinstance(spec, (TextColumn, BooleanColumn)):
@@ -418,7 +414,7 @@ class InPlace:
         """What `values` makes of a text, and whether it refuses it."""
         if not spec.values:
             return given, "FALSE"
-        cases = " ".join(f"WHEN {_text(old)} THEN {_text(new)}" for old, new in spec.values.items())
+        cases = " ".join(f"WHEN {_literal(old)} THEN {_literal(new)}" for old, new in spec.values.items())
         mapped = f"(CASE TRIM({given}) {cases}{f' ELSE {given}' if spec.unmapped == 'keep' else ''} END)"
         refused = f"({given} IS NOT NULL AND {mapped} IS NULL)" if spec.unmapped == "reject" else "FALSE"
         return mapped, refused
@@ -434,7 +430,7 @@ class InPlace:
             if spec.minor_units:
                 fits.append(f"x_{name} = CAST(x_{name} AS {_WHOLE})")
             if (not spec.round or spec.minor_units) and pa.types.is_string(kind):
-                fits.append(f"NOT n_{name} RLIKE {_text(_MORE_DIGITS)}")
+                fits.append(f"NOT n_{name} RLIKE {_literal(_MORE_DIGITS)}")
             if not spec.round and pa.types.is_floating(kind):
                 fits.append(f"ABS(CAST({text} AS DECIMAL(38,18))) = CAST(ABS(x_{name}) AS DECIMAL(38,18))")
             value = f"CAST({exact} AS DECIMAL(18,2))"
@@ -468,8 +464,7 @@ class InPlace:
         )
 
     def _by_currency(self, spec: AmountColumn, sql: Callable[[int], str]) -> str:
-        digits = {**MINOR_DIGITS, **{code.upper(): count for code, count in spec.digits.items()}}
-        default = digits.pop("DEFAULT", 2)
+        digits, default = spec.digits_by_currency()
         currency = self._source.columns.get("currency")
         if currency is None:
             return sql(default)
@@ -513,7 +508,7 @@ class InPlace:
                 continue
             given = f"{value} IS NOT NULL"
             if pa.types.is_string(next(c.arrow_type for c in api.read_columns if c.name == claim.column)):
-                given = f"COALESCE({value} RLIKE {_text(_NOT_BLANK)}, FALSE)"
+                given = f"COALESCE({value} RLIKE {_literal(_NOT_BLANK)}, FALSE)"
             yield claim.name, f"NOT ({given}) AND NOT {unreadable[claim.column]}"
         if api.span_claim is not None:
             yield api.span_claim, f"{self._is_plausible()} AND NOT {self._is_near()}"
@@ -529,7 +524,7 @@ class InPlace:
         masked = self._source.personal | {
             column.field for column in self._source.columns.values() if isinstance(column, TextColumn) and column.mask
         }
-        parts: dict[str, str] = {FILE: f"'\"{_json(self._layout.place)}\"'", ROW: ""}
+        parts: dict[str, str] = {FILE: _literal(_json(self._layout.place)), ROW: ""}
         for name, kind in self._fields.items():
             raw = f"v.{self._raw[name]}"
             if name in masked:
@@ -537,18 +532,18 @@ class InPlace:
                 continue
             text = _as_text(raw, kind)
             if pa.types.is_string(kind):
-                backslash, twice, quote, escaped = map(_text, ("\\", "\\\\", '"', '\\"'))
+                backslash, twice, quote, escaped = map(_literal, ("\\", "\\\\", '"', '\\"'))
                 text = f"REPLACE(REPLACE({text}, {backslash}, {twice}), {quote}, {escaped})"
             parts[name] = f"""COALESCE(CONCAT('"', {text}, '"'), 'null')"""
         names = sorted(parts)
         at = names.index(ROW)
 
         def pairs(some: Sequence[str]) -> list[str]:
-            return [_text(f'"{_json(name)}": ') + f", {parts[name]}" for name in some]
+            return [_literal(f"{_json(name)}: ") + f", {parts[name]}" for name in some]
 
-        before = f", {_text(', ')}, ".join(pairs(names[:at]))
-        after = "".join(f", {_text(', ')}, {pair}" for pair in pairs(names[at + 1 :]))
-        opening = ["'{'", *([before, "', '"] if before else []), _text(f'"{ROW}": ')]
+        before = f", {_literal(', ')}, ".join(pairs(names[:at]))
+        after = "".join(f", {_literal(', ')}, {pair}" for pair in pairs(names[at + 1 :]))
+        opening = ["'{'", *([before, "', '"] if before else []), _literal(f'"{ROW}": ')]
         head = f"CONCAT({', '.join(opening)})"
         return head, f"CONCAT(''{after}, '}}')"
 
@@ -560,7 +555,7 @@ class InPlace:
         return f"CASE WHEN {made[-1]} IS NOT NULL THEN CONCAT_WS(', ', {', '.join(made)}) END"
 
     def _normal(self, name: str, known: str) -> str:
-        folded = f"TRIM(REGEXP_REPLACE(LOWER(v.v_{name}), {_text(f'[{_BLANK}]+')}, ' '))"
+        folded = f"TRIM(REGEXP_REPLACE(LOWER(v.v_{name}), {_literal(f'[{_BLANK}]+')}, ' '))"
         return f"NULLIF(COALESCE({known}.normal_form, {folded}), '')"
 
 
@@ -571,16 +566,15 @@ def _adding(columns: Sequence[str], rows: str) -> str:
     return f"SELECT s.*, {', '.join(columns)} FROM ({rows}) s" if columns else rows
 
 
-def _text(value: str) -> str:
+def _literal(value: str | dt.datetime) -> str:
     return literal(value).sql("hive")
 
 
 def _list(values: Sequence[str]) -> str:
-    return ", ".join(map(_text, values))
+    return ", ".join(map(_literal, values))
 
 
-def _json(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"')
+_json = partial(json.dumps, ensure_ascii=False)
 
 
 def _day(time: str) -> str:
@@ -617,8 +611,8 @@ def _escaped(text: str) -> str:
     escaped = text
     for code in range(1, 32):
         written = short.get(chr(code), f"\\u{code:04x}")
-        escaped = f"REPLACE({escaped}, {_text(chr(code))}, {_text(written)})"
-    return f"IF({text} RLIKE {_text(_CONTROL)}, {escaped}, {text})"
+        escaped = f"REPLACE({escaped}, {_literal(chr(code))}, {_literal(written)})"
+    return f"IF({text} RLIKE {_literal(_CONTROL)}, {escaped}, {text})"
 
 
 def _unit(digits: int) -> str:
@@ -635,10 +629,10 @@ def _number(text: str, spec: NumberColumn) -> str:
             number = f"REGEXP_REPLACE({number}, '[\u00a0\u202f]', ' ')"
         mark, decimal = re.escape(spec.thousands), re.escape(spec.decimal)
         form = f"^([+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})*({decimal}[0-9]*)?|[+-]?[0-9]+({decimal}[0-9]*)?)$"
-        number = f"CASE WHEN {number} RLIKE {_text(form)} THEN REPLACE({number}, {_text(spec.thousands)}, '') END"
+        number = f"CASE WHEN {number} RLIKE {_literal(form)} THEN REPLACE({number}, {_literal(spec.thousands)}, '') END"
     if spec.decimal == ",":
         number = f"CASE WHEN INSTR({number}, '.') = 0 THEN REPLACE({number}, ',', '.') END"
-    return f"CASE WHEN {number} RLIKE {_text(_NUMBER)} THEN {number} END"
+    return f"CASE WHEN {number} RLIKE {_literal(_NUMBER)} THEN {number} END"
 
 
 def _time(text: str, kind: pa.DataType, spec: TimeColumn) -> tuple[str, str]:
@@ -663,7 +657,7 @@ def _time(text: str, kind: pa.DataType, spec: TimeColumn) -> tuple[str, str]:
 
 def _iso(text: str) -> tuple[str, str]:
     def part(group: int, otherwise: str = "") -> str:
-        found = f"COALESCE(REGEXP_EXTRACT({text}, {_text(_TIME)}, {group}), '')"
+        found = f"COALESCE(REGEXP_EXTRACT({text}, {_literal(_TIME)}, {group}), '')"
         return f"IF({found} = '', '{otherwise}', {found})" if otherwise else found
 
     fraction = f"REPLACE({part(4)}, ',', '.')"
@@ -677,18 +671,18 @@ def _iso(text: str) -> tuple[str, str]:
 
 def _by_pattern(text: str, pattern: str) -> str:
     found = re.findall("%.|[^%]+", pattern)
-    form = "^" + "".join(DIRECTIVES[piece] if piece in DIRECTIVES else re.escape(piece) for piece in found) + "$"
-    order = [piece for piece in found if piece in DIRECTIVES]
+    form = "^" + "".join(_DIRECTIVES[piece] if piece in _DIRECTIVES else re.escape(piece) for piece in found) + "$"
+    order = [piece for piece in found if piece in _DIRECTIVES]
 
     def part(directive: str) -> str:
         if directive not in order:
             return "'00'"
-        return f"LPAD(REGEXP_EXTRACT({text}, {_text(form)}, {order.index(directive) + 1}), 2, '0')"
+        return f"LPAD(REGEXP_EXTRACT({text}, {_literal(form)}, {order.index(directive) + 1}), 2, '0')"
 
-    year = f"REGEXP_EXTRACT({text}, {_text(form)}, {order.index('%Y') + 1})"
+    year = f"REGEXP_EXTRACT({text}, {_literal(form)}, {order.index('%Y') + 1})"
     day = f"{year}, '-', {part('%m')}, '-', {part('%d')}"
     clock = f"{part('%H')}, ':', {part('%M')}, ':', {part('%S')}"
-    return f"CASE WHEN {text} RLIKE {_text(form)} THEN CAST(CONCAT({day}, ' ', {clock}) AS TIMESTAMP) END"
+    return f"CASE WHEN {text} RLIKE {_literal(form)} THEN CAST(CONCAT({day}, ' ', {clock}) AS TIMESTAMP) END"
 
 
 def _shifted(time: str, seconds: int) -> str:
@@ -709,14 +703,10 @@ def _from_zone(local: str, spec: TimeColumn, first: dt.datetime, last: dt.dateti
             between = earlier if spec.nonexistent == "shift" else nothing
         else:
             between = {"earlier": earlier, "later": _shifted(local, -after), "reject": nothing}[spec.ambiguous]
-        cases += [f"WHEN {local} < {_moment(low)} THEN {earlier}", f"WHEN {local} < {_moment(high)} THEN {between}"]
+        cases += [f"WHEN {local} < {_literal(low)} THEN {earlier}", f"WHEN {local} < {_literal(high)} THEN {between}"]
         offset = after
     rest = _shifted(local, -offset)
     return f"(CASE {' '.join(cases)} ELSE {rest} END)" if cases else rest
-
-
-def _moment(value: dt.datetime) -> str:
-    return f"CAST('{value:%Y-%m-%d %H:%M:%S}' AS TIMESTAMP)"
 
 
 def _offset(zone: str, moment: dt.datetime) -> int:

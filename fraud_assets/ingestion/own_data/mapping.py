@@ -32,7 +32,6 @@ from fraud_assets.ingestion.own_data.source_file import (
     TextColumn,
     TimeColumn,
 )
-from fraud_assets.ingestion.parse import MINOR_DIGITS
 from fraud_assets.ingestion.validate import ROW_CLAIM
 from fraud_assets.schemas.sources import ApiTable
 
@@ -373,8 +372,7 @@ class TableMapping:
 
     def _by_currency(self, column: AmountColumn, sql: Callable[[int], str]) -> str:
         """SQL that depends on the digits of the row's currency."""
-        digits = {**MINOR_DIGITS, **{code.upper(): count for code, count in column.digits.items()}}
-        default = digits.pop("DEFAULT", 2)
+        digits, default = column.digits_by_currency()
         if "currency" not in self._source.columns:
             return sql(default)
         currency = self._source.columns["currency"]

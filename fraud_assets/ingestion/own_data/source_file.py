@@ -28,6 +28,7 @@ from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, 
 from fraud_assets.ingestion.own_data.connectors.kafka import OWN_PROPERTIES, KafkaLayout
 from fraud_assets.ingestion.own_data.connectors.object_store import endpoint_options, is_stored, stored
 from fraud_assets.ingestion.own_data.connectors.sql import SqlLayout
+from fraud_assets.ingestion.parse import MINOR_DIGITS
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS, ApiTable, with_extra_columns
 from fraud_assets.sql import bounded_yaml
 from hive_io import Column, QueryError
@@ -130,6 +131,12 @@ class AmountColumn(NumberColumn):
     minor_units: bool = False
     digits: dict[str, int] = {}
     round: bool = False
+
+    def digits_by_currency(self) -> tuple[dict[str, int], int]:
+        """Digits after the point by currency, and those of a currency that is not named."""
+        digits = {**MINOR_DIGITS, **{code.upper(): count for code, count in self.digits.items()}}
+        default = digits.pop("DEFAULT", 2)
+        return digits, default
 
 
 class TimeColumn(ColumnSource):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+from sqlglot import exp
 
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.connectors.base import Connector, Context, RawPage, page_of
@@ -177,4 +178,4 @@ class HiveConnector:
 
 def quoted(name: str) -> str:
     """A name as a quoted identifier of HiveQL."""
-    return "`" + name.replace("`", "``") + "`"
+    return exp.to_identifier(name, quoted=True).sql("hive")

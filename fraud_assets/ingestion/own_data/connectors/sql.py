@@ -43,8 +43,8 @@ class SqlLayout:
         password: environment variable of the password.
         window: column by which a run reads the rows of its days only; None to read everything in each run.
         window_format: how times are written in that column: `native` for a TIMESTAMP, otherwise as for times of columns.
-        window_spill: how many days a row's time (UTC) may be away from its value in that column. A run reads so many more on
-            either side.
+        spill: largest number of days between a row's value in that column and its time (UTC). A run reads so many more on each
+            side.
         cursor: column that grows with each new row and is different in each, for `fraud watch`.
         valid_from: for snapshots: first day for which the rows hold.
     """
@@ -55,11 +55,10 @@ class SqlLayout:
     password: str | None = None
     window: str | None = None
     window_format: str = _NATIVE
-    window_spill: int = 0
+    spill: int = 0
     cursor: str | None = None
     valid_from: dt.date | None = None
 
-    spill = 0
     is_local = False
     by_day = False
 
@@ -123,7 +122,7 @@ class SqlConnector:
             yield from self._numbered(self._rows(None, {}, layout.cursor))
             return
         column = self._quoted(layout.window)
-        spill = layout.window_spill * DAY
+        spill = layout.spill * DAY
         bounds = {"since": self._bound(span.start - spill), "until": self._bound(span.end + spill)}
         where = f"{column} >= :since AND {column} < :until"
         yield from self._numbered(self._rows(where, bounds, layout.cursor or layout.window))
