@@ -87,12 +87,12 @@ class Annotator:
     # --- queries ------------------------------------------------------------------------------------------------------
 
     def query(self, tree: exp.Expr, outer: _Scope | None = None, ctes: dict[str, Columns | None] | None = None) -> Columns:
-        """Annotate a query; its columns."""
+        """Annotate a query; its columns, none if they are not known."""
         ctes = dict(ctes or {})
         tree = tree.unnest()
         with_ = tree.args.get("with_")
         for cte in with_.expressions if with_ else ():
-            ctes[cte.alias] = self.query(cte.this, outer, ctes)
+            ctes[cte.alias] = self.query(cte.this, outer, ctes) or None
         if isinstance(tree, exp.SetOperation):
             # a year of days is a tree of many levels, but of few at each side
             left = self.query(tree.this, outer, ctes)
@@ -104,7 +104,7 @@ class Annotator:
 
     def _union(self, tree: exp.Expr, left: Columns, right: Columns) -> Columns:
         if not left or not right:
-            return left or right
+            return left
         if len(left) != len(right):
             self._fail(tree, f"UNION of {len(left)} and {len(right)} columns")
             return left
@@ -135,9 +135,12 @@ class Annotator:
         for expression in group.expressions if group else ():
             self._expression(expression, scope, ctes)
         result: dict[str, Type] = {}
+        is_known = True
         for number, selected in enumerate(select.expressions):
             if isinstance(selected, exp.Star) or (isinstance(selected, exp.Column) and isinstance(selected.this, exp.Star)):
-                result |= self._star(selected, scope)
+                everything = self._star(selected, scope)
+                is_known = is_known and everything is not None
+                result |= everything or {}
                 continue
             kind = self._expression(selected, scope, ctes)
             result[selected.alias_or_name or f"_c{number}"] = kind
@@ -148,7 +151,7 @@ class Annotator:
         order = select.args.get("order")
         for expression in order.expressions if order else ():
             self._expression(expression, scope, ctes, aliases=True)
-        return result
+        return result if is_known else {}
 
     def _source(self, source: exp.Expr, scope: _Scope, outer: _Scope | None, ctes: dict[str, Columns | None]) -> None:
         name = source.alias_or_name
@@ -162,11 +165,15 @@ class Annotator:
         for join in source.args.get("joins") or ():
             self._source(join.this, scope, outer, ctes)
 
-    def _star(self, star: exp.Expr, scope: _Scope) -> dict[str, Type]:
+    def _star(self, star: exp.Expr, scope: _Scope) -> dict[str, Type] | None:
+        """The columns of one source or of all; None if those of one are not known."""
         names = [star.table] if isinstance(star, exp.Column) and star.table else list(scope.sources)
         result: dict[str, Type] = {}
         for name in names:
-            result |= scope.sources.get(name) or {}
+            columns = scope.sources.get(name)
+            if columns is None:
+                return None
+            result |= columns
         return result
 
     # --- expressions --------------------------------------------------------------------------------------------------

@@ -416,6 +416,23 @@ def test_tables_become_the_relations_of_the_engine() -> None:
     assert tables == {"r fintech.t", "x", "r other.u"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WITH p AS (SELECT * FROM fintech.payments) SELECT p.id FROM p",
+        "SELECT d.id, d.one FROM (SELECT p.*, 1 AS one FROM fintech.payments p) d",
+        "SELECT d.id FROM (SELECT * FROM fintech.payments UNION ALL SELECT 'a' AS id) d",
+    ],
+)
+def test_a_star_may_stand_for_any_column_of_a_table_that_is_not_known_yet(text: str) -> None:
+    assert parse(text).sql("hive")
+
+
+def test_a_column_that_a_subquery_lacks_is_refused() -> None:
+    with pytest.raises(QueryError, match="d has no column id; it has one"):
+        parse("SELECT d.id FROM (SELECT 1 AS one FROM fintech.payments p) d")
+
+
 def test_a_table_without_its_database_is_refused_with_its_line() -> None:
     with pytest.raises(QueryError, match=r"There is no table payments; tables are named database\.table") as refused:
         to_duckdb(parse("SELECT a\nFROM payments"), str)
