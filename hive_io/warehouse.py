@@ -130,6 +130,17 @@ class Warehouse(Reader):
     def close(self) -> None:
         """Release connections and memory. The next use opens them again."""
 
+    def note(self, table: str) -> None:
+        """Remember the state of a table, for `is_as_noted` and for `Receipt.alone`.
+
+        Raises:
+            TableNotFound: there is no such table.
+        """
+
+    def is_as_noted(self, table: str) -> bool:
+        """True if nobody but this object has written a table since it was noted or last written; False if that is not known."""
+        return False
+
     @contextmanager
     def preloaded(self, table: str, rows: HiveQL) -> Iterator[None]:
         """Within the context, let this thread's queries read only these rows of a table, fetched once for all queries.

@@ -8,7 +8,7 @@ customers of a micro-batch is what they would compute in the warehouse for the w
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from fraud_assets.engine.engine import Engine
-from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import FRAUD_ALERTS, SCORECARDS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import TRANSACTIONS
@@ -80,6 +80,8 @@ class HotWindow:
         """The columns of transactions that a query uses."""
         self._reads: set[str] = set()
         """The tables that queries read, and that none of them computes."""
+        self._noted: set[str] = set()
+        """The tables of the warehouse, by full name, that memory depends on."""
         self.day: dt.date | None = None
         """The day that can be judged; None if nothing is in memory."""
 
@@ -94,7 +96,13 @@ class HotWindow:
         if self._memory is not None:
             self._memory.close()
         self._memory = None
+        self._noted = set()
         self.day = None
+
+    def forget_what_changed(self) -> None:
+        """Release the memory if somebody else may have changed one of the tables that it was read from."""
+        if not all(self._warehouse.is_as_noted(table) for table in self._noted):
+            self.forget()
 
     def load(self, day: dt.date) -> None:
         """Read what a day needs.
@@ -110,6 +118,9 @@ class HotWindow:
             needed = _columns_of(queries) | set(_KEYS)
             self._columns = [name for name in self._engine.tables["transactions"].column_types if name in needed]
             self._reads = _tables_of(queries) - {TRANSACTIONS.table.name, *self._computed, *self.elsewhere}
+        # the points of the card in force are in a query
+        self._note(SCORECARDS)
+        self._note(TRANSACTIONS.table)
         held = self._warehouse.read(_POLLED, self._columns, both)
         memory.put(_HELD, held, key="transaction_id")
         memory.put(_POLLED, held.schema.empty_table())
@@ -130,15 +141,28 @@ class HotWindow:
         translated.pop(TRANSACTION_SCORES.name, None)
         for name in self._computed:
             if name not in translated:
-                translated[name] = memory.translate(partial(self._query, name), day)
+                translated[name] = memory.translate(partial(self._query, name), day, self._changing, (_POLLED, "customer_id"))
             memory.prepare(name, translated[name], _OF_AFFECTED)
         _TRANSLATED[self._engine] = day, translated
+        memory.drop_unread(self._engine.tables[name].full_name for name in sorted(self._reads))
         self._memory, self.day = memory, day
+
+    def _note(self, table: Table) -> None:
+        """Note a table before it is read."""
+        self._warehouse.ensure_table(table)
+        self._warehouse.note(table.full_name)
+        self._noted.add(table.full_name)
 
     def _read(self, name: str, span: Span) -> pa.Table:
         table = self._engine.tables[name]
-        self._warehouse.ensure_table(table)
+        self._note(table)
         return self._warehouse.read(table.full_name, span=span)
+
+    @property
+    def _changing(self) -> set[str]:
+        """The tables that a micro-batch changes."""
+        computed = (self._engine.tables[name].full_name for name in (*self._computed, *self.elsewhere))
+        return {_POLLED, *computed}
 
     @property
     def _computed(self) -> list[str]:
@@ -160,8 +184,8 @@ class HotWindow:
         found = self._memory.run(f"SELECT event_time FROM {_HELD} SEMI JOIN rows USING (transaction_id)", rows=rows)
         return _aware(found.column(0))
 
-    def judge(self, rows: pa.Table) -> list[Change]:
-        """Judge transactions of the day, and those of their customers shortly after; return what changes, in order.
+    def judge(self, rows: pa.Table) -> Iterator[Change]:
+        """Judge transactions of the day, and those of their customers shortly after; yield what changes, in order.
 
         Args:
             rows: columns of `transactions`. Those of the day before are not judged here, but those of the day after them are.
@@ -183,6 +207,7 @@ class HotWindow:
             f"WHERE event_time >= TIMESTAMP '{(first - self._lookback).replace(tzinfo=None)}'",
             causes=causes,
         )
+        memory.narrow(causes.column("customer_id"))
         within = f"c.event_time + to_microseconds({self._rejudge_within // _MICROSECOND})"
         again = memory.run(
             f'SELECT t.transaction_id, t.event_time FROM "{_POLLED}" t SEMI JOIN causes c ON t.customer_id = c.customer_id '
@@ -195,32 +220,31 @@ class HotWindow:
             last = max(last, pc.max(again.column("event_time")).as_py().replace(tzinfo=dt.UTC))
         affected = set(memory.run("SELECT transaction_id FROM affected").column(0).to_pylist())
         if not affected:
-            return []
+            return
         times = [*_aware(known.column("event_time")), *_aware(again.column("event_time"))]
-        return self._judged(Span(max(first, _midnight(self._day)), last + _MICROSECOND), affected, times)
+        yield from self._judged(Span(max(first, _midnight(self._day)), last + _MICROSECOND), affected, times)
 
-    def _judged(self, span: Span, affected: set[str], times: Collection[dt.datetime]) -> list[Change]:
+    def _judged(self, span: Span, affected: set[str], times: Collection[dt.datetime]) -> Iterator[Change]:
         """Compute the tables of the affected transactions.
 
         Args:
             span: has them all.
             times: those of the affected transactions that were judged before, as they were then.
         """
-        changes = []
-        for name in self._computed:
-            table = self._engine.tables[name]
-            rows = self._loaded.query(name, span)
-            if name in (TRANSACTION_FEATURES.name, TRANSACTION_SCORES.name):
-                self._loaded.run(f'DELETE FROM "{table.full_name}"')
-                self._loaded.add(table.full_name, rows)
-                changes.append(Change(table, rows, times))
-            elif rows.num_rows or not self._hit[name].isdisjoint(affected):
-                change = self._hits(table, rows)
-                self._hit[name] -= affected
-                self._hit[name].update(rows.column("transaction_id").to_pylist())
-                if change is not None:
-                    changes.append(change)
-        return changes
+        features, *rules, scores, alerts = self._computed
+        for names in ([features], rules, [scores], [alerts]):
+            for name, rows in self._loaded.queries(names, span):
+                table = self._engine.tables[name]
+                if name in (features, scores):
+                    self._loaded.run(f'DELETE FROM "{table.full_name}"')
+                    self._loaded.add(table.full_name, rows)
+                    yield Change(table, rows, times)
+                elif rows.num_rows or not self._hit[name].isdisjoint(affected):
+                    change = self._hits(table, rows)
+                    self._hit[name] -= affected
+                    self._hit[name].update(rows.column("transaction_id").to_pylist())
+                    if change is not None:
+                        yield change
 
     def _changed_elsewhere(self) -> list[pa.Table]:
         """Read the hits that were computed in the warehouse; add transactions whose hits have changed to the affected ones."""

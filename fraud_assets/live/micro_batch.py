@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
@@ -31,7 +32,7 @@ from fraud_assets.lists.files import read_lists
 from fraud_assets.lists.rows import list_rows
 from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.day_tables import DayTables, description, spans_of_day
-from fraud_assets.live.hot_window import HotWindow
+from fraud_assets.live.hot_window import Change, HotWindow
 from fraud_assets.live.pending import MissingTable, Pending
 from fraud_assets.schemas.cases import DECISIONS
 from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
@@ -39,7 +40,7 @@ from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.names import DATABASE
 from fraud_assets.schemas.sources import API_TABLES, TRANSACTIONS
-from hive_io import Span, TableNotFound, Warehouse
+from hive_io import Receipt, Span, TableNotFound, Warehouse
 from hive_io.table import DAY, ranges
 
 log = logging.getLogger("fraud_assets.live")
@@ -158,6 +159,8 @@ class MicroBatcher:
         self._lookbacks |= dict.fromkeys([TRANSACTION_SCORES.name, FRAUD_ALERTS.name], max(self._lookbacks.values()))
         in_memory = HotWindow.suits(engine) and not whole_days
         self._hot = HotWindow(engine, warehouse, rejudge_within) if in_memory else None
+        self._writer = ThreadPoolExecutor(1, "writer")
+        """One thread, because a warehouse keeps its tables open for each thread."""
         self._row_counts: dict[str, int] = {}
         """Transactions of each day after the last write of the live path."""
         self._reconciling: _Reconciling | None = None
@@ -189,6 +192,8 @@ class MicroBatcher:
     def close(self) -> None:
         """Give up what is being fetched."""
         self._day_tables.close()
+        self._writer.shutdown()
+        self._forget()
 
     def poll(self, today: dt.date) -> Iterator[MicroBatch]:
         """Load and judge everything that arrived since the last poll, page by page; the checkpoint advances with each page.
@@ -231,14 +236,15 @@ class MicroBatcher:
             return False
         if not self._row_count_differs(self._warehouse.partitions(_TRANSACTIONS)):
             return False
-        self._expect_others()
+        self._row_counts.clear()
+        self._forget()
         self._save(replace(self.checkpoint, cursor=self.checkpoint.day_cursor))
         return True
 
     def begin_reconciliation(self, days: Collection[str]) -> None:
         """Expect the writes of runs that load and compute these days; they are not concurrent ones."""
         self._reconciling = _Reconciling(days, self._pending)
-        self._expect_others()
+        self._row_counts.clear()
 
     def end_reconciliation(self, complete: bool) -> None:
         """Read again what the runs may have changed, and forget what was put off for them.
@@ -246,7 +252,9 @@ class MicroBatcher:
         Args:
             complete: the runs have succeeded. What was put off since they began is not forgotten.
         """
-        self._expect_others()
+        self._row_counts.clear()
+        if self._hot is not None:
+            self._hot.forget_what_changed()
         runs, self._reconciling = self._reconciling, None
         if runs is None or not complete:
             return
@@ -275,11 +283,6 @@ class MicroBatcher:
         if pending != self._pending:
             pending.write(self._pending_file)
             self._pending = pending
-
-    def _expect_others(self) -> None:
-        """Forget what the live path knows of the tables, because others write them."""
-        self._row_counts.clear()
-        self._forget()
 
     def _forget(self) -> None:
         """Read the hot window again before it is used, because tables that it holds have been written elsewhere."""
@@ -398,12 +401,28 @@ class MicroBatcher:
             for span in spans_of(rows.column("event_time"), self._lookbacks[name]):
                 if span.end > today.start:
                     self._compute(name, Span(max(span.start, today.start), span.end))
-        for change in self._hot.judge(rows):
-            if change.span is not None:
-                self._warehouse.replace(change.table, change.rows, change.span)
-            else:
-                self._warehouse.upsert(change.table, change.rows, times=change.times)
+        self._write(self._hot.judge(rows))
         return [*others, *spans_of(rows.column("event_time"), dt.timedelta())]
+
+    def _write(self, changes: Iterable[Change]) -> None:
+        """Write each change while the next ones are computed. None is written after one that failed."""
+        writing: Future[Receipt] | None = None
+        alone = True
+        try:
+            for change in changes:
+                if writing is not None:
+                    alone = writing.result().alone and alone
+                if change.span is not None:
+                    writing = self._writer.submit(self._warehouse.replace, change.table, change.rows, change.span)
+                else:
+                    writing = self._writer.submit(self._warehouse.upsert, change.table, change.rows, times=change.times)
+            if writing is not None:
+                alone = writing.result().alone and alone
+        finally:
+            if writing is not None:
+                wait([writing])
+        if not alone:
+            self._forget()
 
     def _judge(self, times: pa.ChunkedArray, limit: int = MAX_SPANS, before: dt.datetime | None = None) -> list[Span]:
         """Compute every rule and the alerts for the times of the rows; return the spans of the alerts.

@@ -65,20 +65,26 @@ def _scores(each: InForce, rules: Sequence[Table]) -> exp.Select:
     pointed = _features_and_hits(each.span, with_points).select(
         *(exp.column(name, table="f") for name in keys), *(value.as_(name) for name, (_, value) in parts.items())
     )
-    total: exp.Expr = literal(each.card.base)
+    # a sum of small integers is exact in DOUBLE, and not cut to 32 bits at each step, which takes DuckDB long to plan
+    total: exp.Expr = _double(each.card.base)
     for name in parts:
-        total = exp.Add(this=total, expression=exp.column(name))
-    summed = exp.select(*keys, total.as_("points"), _contributions(each.card.base, {n: p[0] for n, p in parts.items()}))
+        total = exp.Add(this=total, expression=exp.cast(exp.column(name), "DOUBLE"))
+    contributions = _contributions(each.card.base, {n: p[0] for n, p in parts.items()})
+    summed = exp.select(*keys, total.as_("points"), contributions).from_(pointed.subquery("pointed"))
+    kept = ("points", "contributions")
+    bounded = exp.select(*keys, *kept, _bounded().as_("bounded")).from_(summed.subquery("summed"))
+    scaled = exp.select(*keys, *kept, _millionths().as_("millionths")).from_(bounded.subquery("bounded"))
+    rounded = exp.Div(this=exp.func("FLOOR", exp.column("millionths")), expression=exp.Literal.number(1000000))
     return exp.select(
         "transaction_id",
         "customer_id",
         "event_time",
-        _score().as_("score"),
+        exp.cast(rounded, "DOUBLE").as_("score"),
         exp.cast(exp.column("points"), "INT").as_("points"),
         literal(each.version).as_("card_version"),
         "contributions",
         PARTITION,
-    ).from_(summed.from_(pointed.subquery("pointed")).subquery("summed"))
+    ).from_(scaled.subquery("scaled"))
 
 
 def _features_and_hits(span: Span, rules: Sequence[Table]) -> exp.Select:
@@ -115,15 +121,21 @@ def _part(part: Part) -> exp.Expr:
     return case.else_(literal(part.points[-1]))
 
 
-def _score() -> exp.Expr:
-    """1 / (1 + 2^(−points / 20)), to six digits, so that every engine writes the same."""
-    points = exp.column("points")
-    bounded = exp.Case().when(points > MOST_POINTS, literal(MOST_POINTS)).when(points < -MOST_POINTS, literal(-MOST_POINTS))
-    per_point = exp.cast(exp.Literal.number(repr(-math.log(2) / POINTS_TO_DOUBLE)), "DOUBLE")
-    odds = exp.func("EXP", exp.Mul(this=bounded.else_(points), expression=per_point))
-    chance = exp.Div(this=exp.cast(exp.Literal.number(1000000), "DOUBLE"), expression=exp.paren(literal(1) + odds))
-    rounded = exp.func("FLOOR", chance + exp.Literal.number(0.5))
-    return exp.cast(exp.Div(this=rounded, expression=exp.Literal.number(1000000)), "DOUBLE")
+def _bounded() -> exp.Expr:
+    points, most = exp.column("points"), _double(MOST_POINTS)
+    least = exp.Neg(this=_double(MOST_POINTS))
+    return exp.Case().when(points > most, most).when(points < least, least).else_(points)
+
+
+def _millionths() -> exp.Expr:
+    """1 / (1 + 2^(−points / 20)) in millionths, plus a half: rounded down, every engine writes the same six digits."""
+    power = exp.Mul(this=exp.column("bounded"), expression=_double(math.log(2) / POINTS_TO_DOUBLE))
+    odds = exp.func("EXP", exp.Neg(this=exp.paren(power)))
+    return exp.Div(this=_double(1000000), expression=exp.paren(_double(1) + odds)) + _double(0.5)
+
+
+def _double(value: float) -> exp.Expr:
+    return exp.cast(exp.Literal.number(repr(value)), "DOUBLE")
 
 
 def _contributions(base: int, names: Mapping[str, str]) -> exp.Expr:

@@ -206,6 +206,15 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
         alone = self._note(table, version, delta) and alone
         return Receipt(table.full_name, rows_of(delta, days), before, alone=alone)
 
+    def note(self, table: str) -> None:
+        self._written[table] = self._open(table).version()
+
+    def is_as_noted(self, table: str) -> bool:
+        try:
+            return self._written.get(table) == self._open(table).version()
+        except TableNotFound:
+            return False
+
     def _note(self, table: Table, before: int, delta: deltalake.DeltaTable) -> bool:
         """Remember the version that a write created; return False if others were committed between it and the one before."""
         self._written[table.full_name] = delta.version()

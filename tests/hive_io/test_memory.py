@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from hive_io import EmbeddedWarehouse, HiveQL, QueryError, Span
@@ -80,3 +81,128 @@ def test_rows_are_not_shown_in_errors(memory: MemoryTables) -> None:
     with pytest.raises(QueryError) as raised:
         memory.run("SELECT CAST(id AS INT) FROM rows", rows=payments(payment("secret", at(2))))
     assert "secret" not in str(raised.value) and ds(2) not in str(raised.value)
+
+
+CUSTOMERS = pa.table({"customer": ["a", "b", "b", "cé", None], "country": ["NL", "BE", "FR", "NL", "DE"]})
+SPENT = pa.table({"customer": ["a", "cé", "d"], "amount": [1, 2, 3]})
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relations are narrowed, however few rows they have."""
+    monkeypatch.setattr("hive_io.memory.NARROWED_FROM", 0)
+
+
+def narrowing(sql: str, customers: list[str]) -> tuple[list[dict[str, object]], list[dict[str, object]], frozenset[str]]:
+    """The result of a query over tables held whole, the same over the rows of some customers, and what the query narrows."""
+    results, narrowed = [], frozenset[str]()
+    for changing in (None, {"fintech.spent"}):
+        memory = MemoryTables()
+        memory.put("fintech.customers", CUSTOMERS)
+        memory.put("fintech.spent", SPENT.filter(pc.is_in(SPENT.column("customer"), pa.array(customers, pa.string()))))
+        query = memory.translate(lambda span: HiveQL(sql), day(2), changing, ("fintech.spent", "customer"))
+        memory.prepare("it", query)
+        memory.narrow(pa.chunked_array([customers], pa.string()))
+        rows = memory.query("it", Span(at(2), at(2, 1)))
+        results.append(sorted(rows.to_pylist(), key=repr))
+        narrowed = query.narrowed
+        memory.close()
+    return results[0], results[1], narrowed
+
+
+ALL = "(SELECT * FROM fintech.customers)"
+SELECT = "SELECT s.customer, s.amount, c.country FROM fintech.spent s"
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("customers", [["a", "d"], ["cé"], ["b", "a"], []])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"{SELECT} JOIN {ALL} c ON c.customer = s.customer",
+        f"{SELECT} LEFT JOIN {ALL} c ON s.amount > 0 AND s.customer = c.customer",
+        f"SELECT s.amount FROM fintech.spent s LEFT SEMI JOIN {ALL} c ON c.customer = s.customer",
+        f"WITH c AS {ALL}, s AS (SELECT t.customer, t.amount FROM fintech.spent t WHERE t.amount > 1) "
+        "SELECT s.amount, c.country FROM s LEFT JOIN c ON c.customer = s.customer",
+        "SELECT s.amount, n.n FROM (SELECT w.* FROM fintech.spent w) s "
+        "LEFT JOIN (SELECT customer, COUNT(*) AS n FROM fintech.customers GROUP BY customer) n ON n.customer = s.customer",
+    ],
+)
+def test_a_narrowed_relation_gives_the_rows_of_the_whole_one(sql: str, customers: list[str]) -> None:
+    whole, few, narrowed = narrowing(sql, customers)
+    assert few == whole
+    assert len(narrowed) == 1
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT c.country FROM fintech.spent s RIGHT JOIN {ALL} c ON c.customer = s.customer",
+        f"SELECT c.country FROM fintech.spent s FULL JOIN {ALL} c ON c.customer = s.customer",
+        f"SELECT c.country FROM {ALL} c LEFT JOIN fintech.spent s ON c.customer = s.customer",
+        f"{SELECT} LEFT JOIN {ALL} c ON c.customer = s.customer OR s.amount = 2",
+        f"{SELECT} LEFT JOIN {ALL} c ON c.customer <=> s.customer",
+        f"{SELECT} JOIN {ALL} c ON c.country = s.customer",
+        f"SELECT s.amount, c.country FROM (SELECT 'b' AS customer, t.amount FROM fintech.spent t) s "
+        f"LEFT JOIN {ALL} c ON c.customer = s.customer",
+        f"SELECT s.amount, c.country FROM (SELECT u.country AS customer, 1 AS amount FROM {ALL} u) s "
+        f"LEFT JOIN {ALL} c ON c.customer = s.customer",
+        "SELECT s.customer, n.customers FROM fintech.spent s "
+        "JOIN (SELECT COUNT(*) AS customers FROM fintech.customers) n ON n.customers > s.amount",
+        f"SELECT s.amount, c.country FROM (SELECT t.customer, t.amount FROM fintech.spent t UNION ALL SELECT 'b', 5) s "
+        f"LEFT JOIN {ALL} c ON c.customer = s.customer",
+    ],
+)
+def test_a_relation_of_which_other_rows_are_needed_is_read_whole(sql: str) -> None:
+    whole, few, narrowed = narrowing(sql, ["a", "d"])
+    assert few == whole
+    assert not narrowed
+
+
+def test_what_does_not_change_is_computed_once(memory: MemoryTables) -> None:
+    memory.put("fintech.limits", pa.table({"least": [7.0]}))
+    memory.prepare(
+        "above",
+        memory.translate(
+            lambda span: HiveQL(
+                "SELECT p.id FROM fintech.payments p JOIN (SELECT MIN(l.least) AS least FROM fintech.limits l) m "
+                "ON p.amount >= m.least WHERE p.at >= :since AND p.at < :until",
+                {"since": span.start, "until": span.end},
+            ),
+            day(2),
+            {PAYMENTS.full_name},
+        ),
+    )
+    memory.drop_unread(["fintech.limits", PAYMENTS.full_name])
+    with pytest.raises(QueryError, match="CatalogException"):
+        memory.run('SELECT * FROM "fintech.limits"')
+    memory.add(PAYMENTS.full_name, payments(payment("new", at(2, 8, 30), "6.99")))
+    assert ids(memory.query("above", Span(at(2, 5), at(2, 9)))) == ["p07", "p08"]
+
+
+def test_a_relation_whose_times_move_is_not_computed_once(memory: MemoryTables) -> None:
+    def recent(span: Span) -> HiveQL:
+        rows = "(SELECT * FROM fintech.payments q WHERE q.at >= :since AND q.at < :until)"
+        return HiveQL(f"SELECT p.id FROM {rows} p", {"since": span.start, "until": span.end})
+
+    memory.prepare("recent", memory.translate(recent, day(2), ()))
+    assert ids(memory.query("recent", Span(at(2, 5), at(2, 6)))) == ["p05"]
+    assert ids(memory.query("recent", Span(at(2, 7), at(2, 8)))) == ["p07"]
+
+
+def test_queries_that_run_at_once_come_in_order(memory: MemoryTables) -> None:
+    query = memory.translate(since_an_hour_before, day(2))
+    names = [f"q{number}" for number in range(20)]
+    for number, name in enumerate(names):
+        memory.prepare(name, query, f"id = 'p{number:02}'")
+    found = {name: ids(rows) for name, rows in memory.queries(names, Span(at(2), at(3)))}
+    assert found == {name: [f"p{number:02}"] for number, name in enumerate(names)}
+
+
+def test_an_error_of_one_of_several_queries_is_that_of_the_query(memory: MemoryTables) -> None:
+    memory.prepare("good", memory.translate(since_an_hour_before, day(2)))
+    memory.prepare("bad", memory.translate(since_an_hour_before, day(2)), "CAST(id AS INT) > 0")
+    with pytest.raises(QueryError, match=r"^bad failed in memory"):
+        list(memory.queries(["good", "bad", "good"], Span(at(2), at(3))))
+    assert ids(memory.query("good", Span(at(2, 7), at(2, 7, 30)))) == ["p06", "p07"]

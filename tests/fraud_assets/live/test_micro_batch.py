@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -21,9 +22,11 @@ from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.load import load
 from fraud_assets.lists.files import Entry, add_entries
 from fraud_assets.live.checkpoint import Checkpoint
+from fraud_assets.live.hot_window import HotWindow
 from fraud_assets.live.micro_batch import GAP, MicroBatch, MicroBatcher, spans_of
 from fraud_assets.live.service import days_to_run
 from hive_io import EmbeddedWarehouse, HiveIOError, Receipt, Span, Table
+from hive_io.delta.reconciling import ReconcilingWarehouse
 from hive_io.warehouse import Data
 from mock_sources import Faults, World, running
 from mock_sources.serving import serving
@@ -47,6 +50,12 @@ LEFT_TO_A_RUN = {
     "fraud_reports_rejected", "fraud_reports_loads", "labels", "lists", "service_levels", "latencies",
 }  # fmt: skip
 """Tables whose rows of the day in progress only a run computes, and the lists, which `refresh` does not write."""
+
+
+@pytest.fixture(autouse=True)
+def narrowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of few customers are chosen as those of many would be."""
+    monkeypatch.setattr("hive_io.memory.NARROWED_FROM", 0)
 
 
 class ClockedSource:
@@ -395,12 +404,72 @@ def test_rows_that_another_run_has_removed_are_read_again(
     assert_same(of_the_day(rows_of(lake)), of_the_day(after_a_run))
 
 
+def test_memory_is_read_again_after_a_run_only_if_the_run_changed_something(
+    source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[dt.date] = []
+    load_day = HotWindow.load
+    monkeypatch.setattr(HotWindow, "load", lambda window, day: (loads.append(day), load_day(window, day)))
+    load_history(lake, history, source)
+    with SourceClient(source.url) as client:
+        batcher = batcher_of(lake, client, tmp_path)
+
+        def poll_after(hours: int) -> None:
+            source.now = FIRST_POLL + dt.timedelta(hours=hours)
+            assert list(batcher.poll(DAY))
+
+        poll_after(0)
+        batcher.begin_reconciliation([str(DAY)])
+        beside = ReconcilingWarehouse(lake.root)
+        refresh(ENGINE, client, beside, Span.days(DAY, DAY), 1.0)
+        poll_after(2)
+        batcher.end_reconciliation(complete=True)
+        before = len(loads)
+        batcher.begin_reconciliation([str(DAY)])
+        refresh(ENGINE, client, ReconcilingWarehouse(lake.root), Span.days(DAY, DAY), 1.0)
+        batcher.end_reconciliation(complete=True)
+        poll_after(4)
+        assert len(loads) == before, "the run found what the live path had written"
+
+        batcher.begin_reconciliation([str(DAY)])
+        profiles = ENGINE.tables["customer_profiles"]
+        beside.replace(profiles, profiles.arrow_schema.empty_table(), Span.days(DAY, DAY))
+        batcher.end_reconciliation(complete=True)
+        poll_after(6)
+        assert len(loads) == before + 1
+
+
 def test_a_source_that_fails_changes_nothing(source: ClockedSource, tmp_path: Path, lake: EmbeddedWarehouse) -> None:
     with SourceClient("http://127.0.0.1:9", attempts=1) as client:
         batcher = batcher_of(lake, client, tmp_path)
         with pytest.raises(SourceError, match=r"127\.0\.0\.1:9"):
             list(batcher.poll(DAY))
     assert batcher.checkpoint == Checkpoint() and not (tmp_path / "watch.json").exists()
+
+
+def test_nothing_is_written_after_a_write_that_failed(
+    source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_history(lake, history, source)
+    written: list[str] = []
+    write = lake.upsert
+
+    def fail_at_scores(table: Table, *args: Any, **options: Any) -> Receipt:
+        written.append(table.name)
+        if table.name == "transaction_scores" and written.count(table.name) == 1:
+            raise HiveIOError("The disk is full")
+        return write(table, *args, **options)
+
+    monkeypatch.setattr(lake, "upsert", fail_at_scores)
+    with SourceClient(source.url) as client:
+        batcher = batcher_of(lake, client, tmp_path)
+        with pytest.raises(HiveIOError, match="The disk is full"):
+            list(batcher.poll(DAY))
+        assert written[-1] == "transaction_scores" and "transaction_features" in written
+        assert batcher.checkpoint.cursor is None
+        [batch] = batcher.poll(DAY)
+    assert batch.days[str(DAY)] == lake.partitions("fintech.transaction_scores")[str(DAY)]
+    assert lake.partitions("fintech.fraud_alerts")[str(DAY)]
 
 
 def test_a_cursor_of_another_source_is_an_error(source: ClockedSource, tmp_path: Path, lake: EmbeddedWarehouse) -> None:

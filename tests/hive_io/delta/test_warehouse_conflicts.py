@@ -158,6 +158,22 @@ def test_known_keys_are_searched_only_if_another_writer_was_there(tmp_path: Path
     assert one.upsert(PAYMENTS, payments(payment("d", at(1))), times=()).alone, "from then on it is alone again"
 
 
+def test_a_table_is_as_noted_until_another_writes_it(tmp_path: Path) -> None:
+    one, other = EmbeddedWarehouse(tmp_path), EmbeddedWarehouse(tmp_path)
+    assert not one.is_as_noted(NAME), "there is no such table"
+    other.upsert(PAYMENTS, payments(payment("a", at(1))))
+    assert not one.is_as_noted(NAME)
+    one.note(NAME)
+    assert one.is_as_noted(NAME)
+    assert one.upsert(PAYMENTS, payments(payment("b", at(1)))).alone
+    assert one.is_as_noted(NAME), "its own writes do not count"
+    other.upsert(PAYMENTS, payments(payment("c", at(1))))
+    assert not one.is_as_noted(NAME)
+    one.note(NAME)
+    other.upsert(PAYMENTS, payments(payment("d", at(1))))
+    assert not one.upsert(PAYMENTS, payments(payment("e", at(1)))).alone
+
+
 def test_what_is_said_to_have_no_row_is_not_searched(tmp_path: Path) -> None:
     lake = EmbeddedWarehouse(tmp_path)
     lake.upsert(PAYMENTS, payments(payment("a", at(1))))
