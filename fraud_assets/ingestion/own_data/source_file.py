@@ -459,11 +459,6 @@ class ColumnWindow(_Strict):
     def _is_format(cls, value: str) -> str:
         return value if value == "native" else _instant_format(value)
 
-    @property
-    def spill(self) -> int:
-        """Days more to read on each side: a text has no zone, and is often the day of a bank's branch."""
-        return int("%" in self.format) if self.spill_days is None else self.spill_days
-
 
 class Sql(_Strict):
     """A table or query of a database; see `SqlLayout`."""
@@ -498,7 +493,7 @@ class Sql(_Strict):
             self.password,
             window.column if window else None,
             window.format if window else "native",
-            window.spill if window else 0,
+            window.spill_days if window else None,
             self.cursor,
             self.valid_from,
         )

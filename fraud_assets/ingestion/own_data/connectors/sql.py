@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -24,7 +25,9 @@ from hive_io.table import DAY
 
 PAGE_ROWS = 20_000
 """Rows that are fetched at once."""
-_NATIVE = "native"
+_NATIVE, _DATE = "native", "date"
+"""Formats of a window: a TIMESTAMP or DATE, as the source file says it, and a DATE, as its values show it."""
+_DAY_TEXT = re.compile(r"\d{4}-\d{2}-\d{2}")
 _IN_UTC = {
     "postgresql": "SET TIME ZONE 'UTC'",
     "mysql": "SET time_zone = '+00:00'",
@@ -43,8 +46,8 @@ class SqlLayout:
         password: environment variable of the password.
         window: column by which a run reads the rows of its days only; None to read everything in each run.
         window_format: how times are written in that column: `native` for a TIMESTAMP, otherwise as for times of columns.
-        spill: largest number of days between a row's value in that column and its time (UTC). A run reads so many more on each
-            side.
+        spill_days: largest number of days between a row's value in that column and its time (UTC). A run reads so many more on
+            each side. None for 1 if the column holds days, whose zone is not known, and 0 if it holds times.
         cursor: column that grows with each new row and is different in each, for `fraud watch`.
         valid_from: for snapshots: first day for which the rows hold.
     """
@@ -55,12 +58,14 @@ class SqlLayout:
     password: str | None = None
     window: str | None = None
     window_format: str = _NATIVE
-    spill: int = 0
+    spill_days: int | None = None
     cursor: str | None = None
     valid_from: dt.date | None = None
 
     is_local = False
     by_day = False
+    spill = 0
+    """The source gives no day to its rows: the window only chooses which are read."""
 
     @property
     def missing_for_watch(self) -> str:
@@ -121,9 +126,12 @@ class SqlConnector:
         if span is None or layout.window is None:
             yield from self._numbered(self._rows(None, {}, layout.cursor))
             return
-        column = self._quoted(layout.window)
-        spill = layout.spill * DAY
-        bounds = {"since": self._bound(span.start - spill), "until": self._bound(span.end + spill)}
+        column, form = self._quoted(layout.window), self._window_format
+        has_days = form == _DATE or "%" in form
+        spill = int(has_days) if layout.spill_days is None else layout.spill_days
+        # a value that is a day holds for all of it, also where a part of a day is read
+        wide = span.whole_days() if has_days else span
+        bounds = {"since": _bound(wide.start - spill * DAY, form), "until": _bound(wide.end + spill * DAY, form)}
         where = f"{column} >= :since AND {column} < :until"
         yield from self._numbered(self._rows(where, bounds, layout.cursor or layout.window))
 
@@ -161,13 +169,35 @@ class SqlConnector:
 
     # --- queries ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _relation(self) -> str:
+        """What stands behind FROM."""
+        if self.layout.query is None:
+            return ".".join(map(self._quoted, str(self.layout.table).split(".")))
+        # a colon of the query is no parameter
+        escaped = self.layout.query.replace(":", "\\:")
+        return f"({escaped}) q"
+
+    @property
+    def _window_format(self) -> str:
+        """How times are written in the window's column: as the source file says, or by one of its values if it says nothing.
+
+        A driver may give a DATE as a text (pyhive, SQLite); so may a column hold the texts of days.
+        """
+        if self.layout.window_format != _NATIVE:
+            return self.layout.window_format
+        column: sa.ColumnClause[Any] = sa.column(sa.quoted_name(str(self.layout.window), quote=True))
+        first = sa.select(column).select_from(sa.text(self._relation)).where(column.is_not(None)).limit(1)
+        with self._errors(), self._engine.connect() as connection:
+            value = connection.execute(first).scalar()
+        if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+            return _DATE
+        return "%Y-%m-%d" if isinstance(value, str) and _DAY_TEXT.fullmatch(value) else _NATIVE
+
     def _rows(self, where: str | None, params: dict[str, Any], order: str | None) -> Iterator[tuple[list[str], Sequence[Any]]]:
         """Names of the columns, and some rows at a time, in the order of a column."""
         layout = self.layout
-        # a colon of the query is no parameter
-        escaped = (layout.query or "").replace(":", "\\:")
-        source = f"({escaped}) q" if layout.query else ".".join(map(self._quoted, str(layout.table).split(".")))
-        text = f"SELECT * FROM {source}" + (f" WHERE {where}" if where else "")
+        text = f"SELECT * FROM {self._relation}" + (f" WHERE {where}" if where else "")
         if order:
             text += f" ORDER BY {self._quoted(order)}"
         with self._errors(), self._engine.connect() as connection:
@@ -219,11 +249,13 @@ class SqlConnector:
     def _quoted(self, name: str) -> str:
         return self._engine.dialect.identifier_preparer.quote_identifier(name)
 
-    def _bound(self, moment: dt.datetime) -> Any:
-        form = self.layout.window_format
-        if form == _NATIVE:
-            return moment.astimezone(dt.UTC).replace(tzinfo=None)
-        return int(written(moment, form)) if form.startswith("epoch") else written(moment, form)
+
+def _bound(moment: dt.datetime, form: str) -> Any:
+    """An instant as a value to compare the window's column with."""
+    if form in (_NATIVE, _DATE):
+        utc = moment.astimezone(dt.UTC).replace(tzinfo=None)
+        return utc.date() if form == _DATE else utc
+    return int(written(moment, form)) if form.startswith("epoch") else written(moment, form)
 
 
 def _read_in_utc(connection: Any, dialect: str) -> None:

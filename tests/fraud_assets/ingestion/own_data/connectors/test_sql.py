@@ -67,7 +67,7 @@ tables:
     sql:
       url: sqlite:///branch.db
       table: payments
-      window: {column: booked_on, format: "%Y-%m-%d"}
+      window: WINDOW
     columns:
       transaction_id: id
       event_time: {from: at, zone: Europe/Vienna}
@@ -78,8 +78,9 @@ tables:
 """
 
 
-def test_the_day_of_a_branch_is_not_the_day_in_utc(tmp_path: Path) -> None:
-    (tmp_path / "source.yaml").write_text(BRANCH)
+@pytest.mark.parametrize("window", ['{column: booked_on, format: "%Y-%m-%d"}', "{column: booked_on}"])
+def test_the_day_of_a_branch_is_not_the_day_in_utc(tmp_path: Path, window: str) -> None:
+    (tmp_path / "source.yaml").write_text(BRANCH.replace("WINDOW", window))
     rows = [("noon", "2026-07-01 12:00:00"), ("after midnight", "2026-07-02 00:30:00"), ("next", "2026-07-02 02:00:00")]
     with closing(sqlite3.connect(tmp_path / "branch.db")) as connection, connection:
         connection.execute("CREATE TABLE payments (id TEXT, at TEXT, booked_on TEXT)")
@@ -90,6 +91,19 @@ def test_the_day_of_a_branch_is_not_the_day_in_utc(tmp_path: Path) -> None:
             for day in (dt.date(2026, 7, 1), dt.date(2026, 7, 2))
         }
     assert [*loaded.values()] == [["noon", "after midnight"], ["next"]]
+
+
+@pytest.mark.parametrize(("spill", "found"), [("", ["noon", "after midnight"]), (", spill_days: 0", ["noon"])])
+def test_days_are_read_whole_also_for_a_part_of_a_day(tmp_path: Path, spill: str, found: list[str]) -> None:
+    (tmp_path / "source.yaml").write_text(BRANCH.replace("WINDOW", f"{{column: booked_on{spill}}}"))
+    rows = [("noon", "2026-07-01 12:00:00"), ("after midnight", "2026-07-02 00:30:00")]
+    with closing(sqlite3.connect(tmp_path / "branch.db")) as connection, connection:
+        connection.execute("CREATE TABLE payments (id TEXT, at TEXT, booked_on TEXT)")
+        connection.executemany("INSERT INTO payments VALUES (?, ?, ?)", [(name, at, at[:10]) for name, at in rows])
+    part = Span(dt.datetime(2026, 7, 1, 9, tzinfo=dt.UTC), dt.datetime(2026, 7, 1, 23, tzinfo=dt.UTC))
+    with MappedSource.of(tmp_path / "source.yaml") as source:
+        read = rows_of(source.connector("transactions").pages(part))
+    assert [row["id"] for row in read] == found
 
 
 def test_arrivals_after_a_killed_page(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +216,23 @@ def test_a_query_of_postgresql_loads(postgres: dict[str, Any], tmp_path: Path) -
     assert (str(first["amount"]), first["event_time"], first["merchant_name"], first["status"], first["note"]) == (
         "1.10", dt.datetime(2026, 1, 5, 0, 30), 'Ärzte, "Inc."', "declined", "n",
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_date_of_postgresql_is_the_day_of_a_branch(postgres: dict[str, Any], tmp_path: Path) -> None:
+    query = "SELECT p.*, ''::text AS merchant, (created_at AT TIME ZONE 'Europe/Berlin')::date AS booked FROM payments p"
+    source_file = SOURCE.format(**postgres).replace("column: created_at", "column: booked")
+    start = source_file.index("        SELECT")
+    (tmp_path / "source.yaml").write_text(
+        source_file[:start] + f"        {query}\n" + source_file[source_file.index("      window") :]
+    )
+    with MappedSource.of(tmp_path / "source.yaml", context=Context({"DB_PASSWORD": PASSWORD}.get)) as source:
+        days = [
+            source.fetch(TRANSACTIONS, Span.days(day, day)).rows.column("transaction_id").to_pylist()
+            for day in (DAY - dt.timedelta(days=1), DAY, DAY + dt.timedelta(days=1))
+        ]
+    # the first row is booked on 5 January, and happened at 23:30 UTC the day before
+    assert [sorted(map(int, day)) for day in days] == [[1], [*range(2, 26)], [*range(26, 31)]]
 
 
 @pytest.mark.slow
