@@ -264,7 +264,8 @@ class JsonClient:
                 )
             raise _Transient(answered, wait)
         if answer.status != 200:
-            raise SourceError(f"{answered}. {self._advice.refused.get(answer.status, self._advice.refused[0])}")
+            problem = NotFound if answer.status == 404 else SourceError
+            raise problem(f"{answered}. {self._advice.refused.get(answer.status, self._advice.refused[0])}")
         return _decode(answer, path, self._advice.check), answer
 
     @contextmanager
@@ -285,6 +286,10 @@ class JsonClient:
                 connection.close()
             else:
                 self._idle.append(connection)
+
+
+class NotFound(SourceError):
+    """The server answers 404: it has nothing at this address."""
 
 
 class _Transient(Exception):

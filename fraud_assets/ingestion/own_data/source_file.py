@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from fraud_assets.errors import FraudError
+from fraud_assets.ingestion.own_data.connectors.avro import AvroFormat
 from fraud_assets.ingestion.own_data.connectors.base import VARIABLE, Origin
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, Format
 from fraud_assets.ingestion.own_data.connectors.hive import HiveLayout
@@ -325,6 +326,15 @@ def _is_address(value: str) -> str:
     return value
 
 
+def _is_http(value: str) -> str:
+    """The URL of an HTTP server, without user and password."""
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("expected a URL that starts with http:// or https://")
+    if "@" in urlsplit(value).netloc or _PASSWORD.search(value):
+        raise _Secret("user and password must not be in the URL; name them under `basic`")
+    return value
+
+
 class Window(_Strict):
     """Parameters of the first instant of a span and of the one after its last, and how instants are written."""
 
@@ -405,14 +415,7 @@ class Http(_Strict):
 
     _named = field_validator("token")(_variable)
 
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("expected a URL that starts with http:// or https://")
-        if "@" in urlsplit(value).netloc or _PASSWORD.search(value):
-            raise _Secret("user and password must not be in the URL; name them under `basic`")
-        return value
+    _without_password = field_validator("url")(_is_http)
 
     @field_validator("params")
     @classmethod
@@ -568,12 +571,36 @@ _SECRETS = ("password", "secret", "key.pem", "jaas.config", "userinfo", "oauthbe
 """Ends of the names of librdkafka's properties that hold a secret."""
 
 
+class Registry(_Strict):
+    """A schema registry; see `AvroFormat`. The URL may stand alone."""
+
+    url: str
+    basic: Basic | None = None
+    token: str | None = None
+
+    _named = field_validator("token")(_variable)
+    _without_password = field_validator("url")(_is_http)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_url(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_one_authorization(self) -> Registry:
+        if self.token and self.basic:
+            raise ValueError("expected one of token and basic")
+        return self
+
+
 class Kafka(_Strict):
-    """A topic of Apache Kafka; see `KafkaLayout`."""
+    """A topic of Apache Kafka; see `KafkaLayout` and `AvroFormat`."""
 
     brokers: str
     topic: str
-    format: Literal["json"] = "json"
+    format: Literal["json", "avro"] = "json"
+    schema_file: str | None = Field(None, alias="schema")
+    registry: Registry | None = None
     options: dict[str, str] = {}
     spill_days: int | None = Field(None, ge=0, le=31)
     valid_from: dt.date | None = None
@@ -598,9 +625,34 @@ class Kafka(_Strict):
                 raise ValueError(f"{name} is set by this connector")
         return value
 
+    @model_validator(mode="after")
+    def _has_one_schema(self) -> Kafka:
+        given = [name for name, part in (("schema", self.schema_file), ("registry", self.registry)) if part is not None]
+        if self.format == "avro" and len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(
+                "format: avro needs one of schema (a file, for messages that are the value alone) and registry (the URL of a "
+                f"schema registry, for messages in Confluent's wire format); found {found}"
+            )
+        if self.format == "json" and given:
+            raise ValueError(f"{' and '.join(given)} belongs to `format: avro`")
+        return self
+
     def origin(self, folder: Path) -> KafkaLayout:
-        """The layout."""
-        return KafkaLayout(self.brokers, self.topic, self.options, self.spill_days, self.valid_from)
+        """The layout, with a relative path of the schema taken from `folder`."""
+        avro = None
+        if self.schema_file is not None:
+            avro = AvroFormat(folder / self.schema_file)
+        elif self.registry is not None:
+            basic = self.registry.basic
+            avro = AvroFormat(
+                None,
+                self.registry.url,
+                basic.user if basic else None,
+                basic.password if basic else None,
+                self.registry.token,
+            )
+        return KafkaLayout(self.brokers, self.topic, self.options, self.spill_days, self.valid_from, avro)
 
 
 def _instant_format(value: str) -> str:

@@ -1,4 +1,5 @@
-"""A topic of Apache Kafka as a source, through confluent-kafka: a row for each message, whose value is a JSON object.
+"""A topic of Apache Kafka as a source, through confluent-kafka: a row for each message, whose value is a JSON object or an
+Avro record.
 
 Offsets are the cursor: no consumer group is joined and nothing is committed to Kafka, so the checkpoint alone decides what is
 read again after a kill. A run reads the partitions one after the other, up to the end that they had when it began.
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from fraud_assets.clock import SYSTEM_CLOCK
 from fraud_assets.errors import SourceError
+from fraud_assets.ingestion.own_data.connectors.avro import AvroDecoder, AvroFormat, NotDecoded
 from fraud_assets.ingestion.own_data.connectors.base import (
     KEY,
     TIMESTAMP,
@@ -74,6 +76,7 @@ class KafkaLayout:
         spill_days: largest number of days between a message's timestamp in Kafka and the time of its row. A run then reads the
             messages around its days only. None to read all messages in each run.
         valid_from: for snapshots: first day for which the rows hold.
+        avro: where the schemas of messages in Avro are; None for messages in JSON.
     """
 
     brokers: str
@@ -81,6 +84,7 @@ class KafkaLayout:
     options: Mapping[str, str] = field(default_factory=dict)
     spill_days: int | None = None
     valid_from: dt.date | None = None
+    avro: AvroFormat | None = None
 
     is_local = False
     by_day = False
@@ -93,8 +97,8 @@ class KafkaLayout:
 
     @property
     def version(self) -> str:
-        """Constant: messages that arrive later do not change those that were read."""
-        return self.place
+        """Messages that arrive later do not change those that were read; another schema would."""
+        return f"{self.place} {self.avro.version}" if self.avro else self.place
 
     @property
     def place(self) -> str:
@@ -141,6 +145,7 @@ class KafkaConnector:
     def __init__(self, layout: KafkaLayout, context: Context) -> None:
         self.layout = layout
         self._context = context
+        self._avro = layout.avro.decoder(context) if layout.avro else None
         self._problem = ""
         """What librdkafka last said about the connection."""
         self._is_aborted = False
@@ -183,8 +188,12 @@ class KafkaConnector:
 
     def abort(self) -> None:
         self._is_aborted = True
+        if self._avro:
+            self._avro.abort()
 
     def close(self) -> None:
+        if self._avro:
+            self._avro.close()
         if "_consumer" in vars(self):
             self._consumer.close()
 
@@ -444,7 +453,7 @@ class KafkaConnector:
     def _page_of(self, messages: Sequence[Received], day: dt.date | None = None) -> RawPage:
         records, lines = [], []
         for message in messages:
-            record, line = _record(message)
+            record, line = _record(message, self._avro)
             records.append(record)
             lines.append(line)
         places = pa.array([f"{self.layout.topic}/{message.partition}" for message in messages], pa.string())
@@ -462,17 +471,24 @@ def _received(message: Message) -> Received:
     )
 
 
-def _record(message: Received) -> tuple[Any, str | None]:
-    """A message as a JSON object with its key and timestamp, or None and its text if it is none."""
+def _record(message: Received, avro: AvroDecoder | None) -> tuple[Any, str | None]:
+    """A message as an object with its key and timestamp. None, and its text or why and its bytes, if it is none."""
     if message.value is None:
         return None, "(a message without a value)"
-    try:
-        text = message.value.decode("utf-8")
-    except UnicodeDecodeError:
-        return None, message.value.decode("utf-8", "backslashreplace")
-    record = decoded(text)
-    if not isinstance(record, dict):
-        return None, text
+    record: Any
+    if avro is not None:
+        try:
+            record = avro.record(message.value)
+        except NotDecoded as error:
+            return None, f"({error}) {message.value.hex()}"
+    else:
+        try:
+            text = message.value.decode("utf-8")
+        except UnicodeDecodeError:
+            return None, message.value.decode("utf-8", "backslashreplace")
+        record = decoded(text)
+        if not isinstance(record, dict):
+            return None, text
     shown = None if message.key is None else message.key.decode("utf-8", "backslashreplace")
     return {**record, KEY: shown, TIMESTAMP: str(message.time)}, None
 

@@ -23,6 +23,7 @@ from flask import Flask, Response, jsonify, request
 from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.own_data.connectors import files, kafka, sql
 from fraud_assets.ingestion.own_data.connectors.apis import ApiConnector
+from fraud_assets.ingestion.own_data.connectors.avro import AvroFormat
 from fraud_assets.ingestion.own_data.connectors.base import FILE, LINE, ROW, Connector, Context, RawPage
 from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector
 from fraud_assets.ingestion.own_data.connectors.http import HttpLayout, Paging, TimeParams
@@ -33,6 +34,7 @@ from hive_io import Span
 from mock_sources.serving import serving
 from tests.services.kafka import Kafka
 from tests.services.object_store import object_store
+from tests.services.schema_registry import framed, schema_registry
 
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 1, 7)
 SPAN = Span.days(FIRST, LAST)
@@ -245,6 +247,23 @@ def topic(broker: Kafka) -> Iterator[Made]:
     connector.close()
 
 
+@contextmanager
+def avro_topic(broker: Kafka) -> Iterator[Made]:
+    name = f"rows-{uuid4()}"
+    broker.create(name)
+    schema = {"type": "record", "name": "Row", "fields": [{"name": field, "type": ["null", "string"]} for field in MORE]}
+    with schema_registry() as registry:
+        registry.add(1, schema)
+
+        def produce(rows: list[dict[str, Any]]) -> None:
+            broker.produce(name, [{"value": framed(1, schema, row)} for row in rows])
+
+        produce(ROWS)
+        connector = KafkaLayout(broker.brokers, name, avro=AvroFormat(None, registry.url)).connector(Context())
+        yield connector, lambda: produce([MORE])
+        connector.close()
+
+
 HTTP = [by_offset, by_page, by_cursor, by_link]
 MAKERS = [
     *HTTP,
@@ -257,6 +276,7 @@ MAKERS = [
     by_day,
     apis,
     pytest.param(topic, marks=pytest.mark.kafka),
+    pytest.param(avro_topic, marks=pytest.mark.kafka),
 ]
 
 
@@ -267,7 +287,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(files, "BLOCK", 120)
     monkeypatch.setattr(sql, "PAGE_ROWS", 5)
     monkeypatch.setattr(kafka, "PAGE_ROWS", 5)
-    with request.param(request.getfixturevalue("broker") if request.param is topic else tmp_path) as pair:
+    with request.param(request.getfixturevalue("broker") if request.param in (topic, avro_topic) else tmp_path) as pair:
         yield pair
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -22,6 +23,9 @@ from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import EmbeddedWarehouse, Span
 from tests.services.kafka import PASSWORD, USER, Kafka
 from tests.services.processes import free_port
+from tests.services.schema_registry import PASSWORD as REGISTRY_PASSWORD
+from tests.services.schema_registry import USER as REGISTRY_USER
+from tests.services.schema_registry import schema_registry, written
 
 DAY = dt.date(2026, 1, 5)
 NOON = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
@@ -54,10 +58,10 @@ def connected(brokers: str, topic: str, variables: Mapping[str, str] | None = No
     return KafkaLayout(brokers, topic, **more).connector(Context(dict(variables or {}).get))
 
 
-def source_of(folder: Path, broker: Kafka, topic: str, more: str = "") -> MappedSource:
+def source_of(folder: Path, broker: Kafka, topic: str, more: str = "", context: Context | None = None) -> MappedSource:
     origin = f"kafka: {{brokers: '{broker.brokers}', topic: {topic}{more}}}"
     (folder / "source.yaml").write_text(f"tables:\n  transactions:\n    {origin}\n    columns: {COLUMNS}\n")
-    return MappedSource.of(folder / "source.yaml")
+    return MappedSource.of(folder / "source.yaml", context=context or Context())
 
 
 @pytest.mark.kafka
@@ -82,6 +86,67 @@ def test_what_is_no_json_object_is_rejected_as_it_was_sent(broker: Kafka, topic:
     assert [row["claims"] for row in rejected] == [["row_is_readable"]] * 5
     lines = {json.loads(row["payload"])["_line"] for row in rejected}
     assert lines == {"not JSON", "\\xff\x00", "[1, 2]", '{"id": 1', "(a message without a value)"}
+
+
+PAYMENT = {
+    "type": "record",
+    "name": "Payment",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "amt", "type": {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 2}},
+        {"name": "cur", "type": "string"},
+        {"name": "m", "type": ["null", {"type": "string", "logicalType": "uuid"}]},
+    ],
+}
+MERCHANT = UUID("00000000-0000-4000-8000-000000000001")
+
+
+def avro_payment(n: int) -> dict[str, Any]:
+    amount = Decimal("1234567.89") + n
+    return {"id": f"p{n}", "at": NOON + dt.timedelta(milliseconds=n), "amt": amount, "cur": "EUR", "m": MERCHANT}
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("by", ["schema", "registry"])
+def test_messages_in_avro_are_loaded_to_the_last_digit(broker: Kafka, topic: str, tmp_path: Path, by: str) -> None:
+    (tmp_path / "payment.avsc").write_text(json.dumps(PAYMENT))
+    with schema_registry() as registry:
+        registry.needs_password = True
+        registry.add(7, PAYMENT)
+        header = b"" if by == "schema" else b"\x00\x00\x00\x00\x07"
+        values = [header + written(PAYMENT, avro_payment(n)) for n in range(20)]
+        broken = [values[0][:-1], values[0] + b"\x00", b'{"id": 1}', None]
+        broker.produce(topic, [{"value": value, "key": "c1", "partition": 1} for value in [*values, *broken]])
+        login = f"{{url: '{registry.url}', basic: {{user: {REGISTRY_USER}, password: PW}}}}"
+        more = ", format: avro, " + ("schema: payment.avsc" if by == "schema" else f"registry: {login}")
+        lake = EmbeddedWarehouse(tmp_path / "lake")
+        with source_of(tmp_path, broker, topic, more, Context({"PW": REGISTRY_PASSWORD}.get)) as source:
+            for _ in range(2):
+                load(TRANSACTIONS, source, lake, ONE, 0.5)
+    rows = sorted(lake.read("fintech.transactions").to_pylist(), key=lambda row: row["event_time"])
+    assert [(row["transaction_id"], row["event_time"], row["amount"], row["merchant_id"]) for row in rows] == [
+        (f"p{n}", payment["at"].replace(tzinfo=None), payment["amt"], str(MERCHANT))
+        for n in range(20)
+        for payment in [avro_payment(n)]
+    ]
+    rejected = [json.loads(row["payload"]) for row in lake.read("fintech.transactions_rejected").to_pylist()]
+    found = {row["_row"]: row["_line"] for row in rejected}
+    assert len(rejected) == 4 and {*found} == {20, 21, 22, 23}
+    assert all(value is None or line.endswith(f") {value.hex()}") for line, value in zip(found.values(), broken, strict=True))
+
+
+@pytest.mark.kafka
+def test_a_registry_that_fails_loads_nothing_and_rejects_nothing(broker: Kafka, topic: str, tmp_path: Path) -> None:
+    broker.produce(topic, [{"value": b"\x00\x00\x00\x00\x07" + written(PAYMENT, avro_payment(0)), "partition": 0}])
+    lake = EmbeddedWarehouse(tmp_path / "lake")
+    more = f", format: avro, registry: 'http://127.0.0.1:{free_port()}'"
+    with (
+        source_of(tmp_path, broker, topic, more, Context(attempts=1)) as source,
+        pytest.raises(SourceError, match=r"does not answer.*registry"),
+    ):
+        load(TRANSACTIONS, source, lake, ONE, 1.0)
+    assert not lake.tables("fintech")
 
 
 @pytest.mark.kafka
@@ -255,7 +320,13 @@ def test_options_that_librdkafka_does_not_know_are_named() -> None:
         ("brokers: 'b:9092', topic: t, options: {sasl.password: s3cret}", "sasl.password"),
         ("brokers: 'b:9092', topic: t, options: {sasl.password: '${FRAUD_MASK_KEY}'}", "FRAUD_"),
         ("brokers: 'b:9092', topic: t, options: {group.id: g}", "group.id"),
-        ("brokers: 'b:9092', topic: t, format: avro", "json"),
+        ("brokers: 'b:9092', topic: t, format: protobuf", "avro"),
+        ("brokers: 'b:9092', topic: t, format: avro", "schema"),
+        ("brokers: 'b:9092', topic: t, format: avro, schema: a.avsc, registry: 'http://r'", "schema and registry"),
+        ("brokers: 'b:9092', topic: t, registry: 'http://r'", "format: avro"),
+        ("brokers: 'b:9092', topic: t, format: avro, registry: 'http://me:s3cret@r'", "basic"),
+        ("brokers: 'b:9092', topic: t, format: avro, registry: {url: 'http://r', token: 's3cret token'}", "token"),
+        ("brokers: 'b:9092', topic: t, format: avro, registry: {url: 'http://r', tokn: T}", "token"),
         ("brokers: 'b:9092'", "topic"),
     ],
 )
