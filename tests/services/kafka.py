@@ -16,21 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from fraud_assets.local_hive.server import install
+from tests.services.certificates import certificate
 from tests.services.processes import Process, free_port, listening, wait_until
 
 USER, PASSWORD = "reader", "s3cret-Kafka"
 """Of the listener that asks for a password."""
 
+_LOGIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
 _ONE_NODE = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN",
-    "listener.name.sasl.plain.sasl.jaas.config": (
-        f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
-    ),
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT",
+    **{
+        f"listener.name.{name}.{key}": value
+        for name in ("sasl", "tls")
+        for key, value in (("sasl.enabled.mechanisms", "PLAIN"), ("plain.sasl.jaas.config", _LOGIN))
+    },
     "auto.create.topics.enable": "false",
     "controlled.shutdown.enable": "false",
     "offsets.topic.replication.factor": "1",
@@ -46,6 +49,8 @@ class Kafka:
     Attributes:
         brokers: its address.
         with_password: the address of the listener that asks for a password.
+        over_tls: the address of the one that also speaks TLS, with a certificate for 127.0.0.1.
+        ca: the certificate of the authority that has signed it.
     """
 
     def __init__(self, folder: Path, jars: Path) -> None:
@@ -53,11 +58,15 @@ class Kafka:
         assert java, "needs Java 17 on PATH"
         self._folder = folder
         self._java = [java, "-Xmx512m", "-cp", f"{jars.absolute()}/*"]
-        self._port, secret, controller = free_port(), free_port(), free_port()
-        self.brokers, self.with_password = f"127.0.0.1:{self._port}", f"127.0.0.1:{secret}"
-        listeners = f"PLAINTEXT://{self.brokers},SASL://{self.with_password}"
+        self._port, secret, tls, controller = (free_port() for _ in range(4))
+        self.brokers, self.with_password, self.over_tls = (f"127.0.0.1:{port}" for port in (self._port, secret, tls))
+        listeners = f"PLAINTEXT://{self.brokers},SASL://{self.with_password},TLS://{self.over_tls}"
+        self.ca = folder / "ca.pem"
+        of_server = certificate(self.ca)
         settings = {
             **_ONE_NODE,
+            "listener.name.tls.ssl.keystore.type": "PEM",
+            "listener.name.tls.ssl.keystore.location": str(of_server),
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": listeners,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",

@@ -639,7 +639,11 @@ class Kafka(_Strict):
         return self
 
     def origin(self, folder: Path) -> KafkaLayout:
-        """The layout, with a relative path of the schema taken from `folder`."""
+        """The layout, with relative paths, of the schema and of certificates, taken from `folder`."""
+        options = {
+            name: str(folder.absolute() / value) if name.endswith(".location") and value != "probe" else value
+            for name, value in self.options.items()
+        }
         avro = None
         if self.schema_file is not None:
             avro = AvroFormat(folder / self.schema_file)
@@ -652,7 +656,7 @@ class Kafka(_Strict):
                 basic.password if basic else None,
                 self.registry.token,
             )
-        return KafkaLayout(self.brokers, self.topic, self.options, self.spill_days, self.valid_from, avro)
+        return KafkaLayout(self.brokers, self.topic, options, self.spill_days, self.valid_from, avro)
 
 
 def _instant_format(value: str) -> str:

@@ -59,7 +59,6 @@ OWN_PROPERTIES = {*_OWN, "bootstrap.servers", "group.id", "error_cb", "log_level
 _GROUP = "fraud-assets"
 _REFUSED = {
     "_AUTHENTICATION",
-    "_SSL",
     "TOPIC_AUTHORIZATION_FAILED",
     "SASL_AUTHENTICATION_FAILED",
     "CLUSTER_AUTHORIZATION_FAILED",
@@ -252,6 +251,11 @@ class KafkaConnector:
     def _explained(self, error: Any) -> SourceError:
         place, name = self.layout.place, error.name()
         reason = self._problem or f"{name}: {error.str()}"
+        if "_SSL" in (name, self._problem.partition(":")[0]):
+            return SourceError(
+                f"{place}: no connection over TLS ({_short(reason)}). Check in `options` that `ssl.ca.location` is the file of "
+                "the authority that signed the brokers' certificates, and that `brokers` has the names that these are for"
+            )
         if name in _REFUSED or any(each in reason for each in _REFUSED):
             return SourceError(
                 f"{place}: the brokers refuse the user ({_short(reason)}). Check `options` in the source file, what its "

@@ -21,6 +21,7 @@ from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import SourceFileError, read_source_file
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import EmbeddedWarehouse, Span
+from tests.services.certificates import certificate
 from tests.services.kafka import PASSWORD, USER, Kafka
 from tests.services.processes import free_port
 from tests.services.schema_registry import PASSWORD as REGISTRY_PASSWORD
@@ -277,6 +278,33 @@ def test_a_password_lets_in_and_a_wrong_one_is_a_clear_error(
     assert "wr0ng" not in str(error.value)
     with pytest.raises(SourceError, match="PW"):
         [*connected(broker.with_password, topic, options=LOGIN).pages()]
+
+
+@pytest.mark.kafka
+def test_a_topic_over_tls(broker: Kafka, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "WAIT_SECONDS", 3.0)
+    broker.produce(topic, [payment(n) for n in range(3)])
+    (tmp_path / "ca.pem").write_bytes(broker.ca.read_bytes())
+    certificate(tmp_path / "other.pem")
+
+    def read(authority: str, password: str) -> list[str]:
+        options = {**LOGIN, "security.protocol": "SASL_SSL", "ssl.ca.location": authority}
+        origin = {"brokers": broker.over_tls, "topic": topic, "options": options}
+        # JSON is YAML
+        text = f"tables: {{transactions: {{kafka: {json.dumps(origin)}, columns: {COLUMNS}}}}}"
+        (tmp_path / "source.yaml").write_text(text)
+        with MappedSource.of(tmp_path / "source.yaml", context=Context({"PW": password}.get)) as source:
+            return [row["id"] for row in rows_of(source.connector("transactions").pages(ONE))]
+
+    assert read("ca.pem", PASSWORD) == ["0", "1", "2"]
+    for authority, password, reason in (
+        ("other.pem", PASSWORD, r"over TLS.*certificate verify failed.*ssl\.ca\.location"),
+        ("missing.pem", PASSWORD, r"ssl\.ca\.location.*options"),
+        ("ca.pem", "wr0ng-Secret", "refuse the user"),
+    ):
+        with pytest.raises(SourceError, match=reason) as error:
+            read(authority, password)
+        assert password not in str(error.value)
 
 
 @pytest.mark.kafka
