@@ -6,6 +6,7 @@ import datetime as dt
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -166,9 +167,9 @@ def check(file: Path, rows: int) -> None:
     out = console()
     key = settings.mask_key.get_secret_value() if settings.mask_key else None
     faults: list[str] = []
-    opened = cache(lambda: open_warehouse(settings.warehouse, settings.warehouse_password))
-    context = replace(connector_context(settings), warehouse=opened)
-    with MappedSource.of(file, key, context) as source:
+    with ExitStack() as stack:
+        opened = cache(lambda: stack.enter_context(closing(open_warehouse(settings.warehouse, settings.warehouse_password))))
+        source = stack.enter_context(MappedSource.of(file, key, replace(connector_context(settings), warehouse=opened)))
         reports = {}
         for name, table in source.file.tables.items():
             report = reports[name] = check_table(source, name, rows, current_clock().now())
