@@ -174,6 +174,14 @@ class Warehouse(Reader):
         """
 
     @abstractmethod
+    def drop(self, table: str) -> None:
+        """Drop a table that only its writer reads, with its files and its history. One that is not there is no error.
+
+        Args:
+            table: `database.name`.
+        """
+
+    @abstractmethod
     def replace(self, table: Table, data: Data, span: Span) -> Receipt:
         """Replace the rows of `span`: a day, a range of days, or a part of a day.
 

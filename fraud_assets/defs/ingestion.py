@@ -12,7 +12,7 @@ from fraud_assets.defs.daily_results import DailyRecorder, DailyResult
 from fraud_assets.defs.unmatched_entries import unmatched_metadata
 from fraud_assets.engine.corrections import Removed, remove_moved
 from fraud_assets.ingestion.batch import Batch, Counts, QueriedBatch
-from fraud_assets.ingestion.load import RejectedShareTooHigh, Source, audit, empty_stage, fetch
+from fraud_assets.ingestion.load import RejectedShareTooHigh, Source, audit, fetch, stage_of
 from fraud_assets.ingestion.loads import load_records, with_first_seen
 from fraud_assets.schemas.sources import API_TABLES, BLACKLIST, CUSTOMERS, TRANSACTIONS, ApiTable
 from hive_io import HiveQL, Span, Table, Warehouse
@@ -85,27 +85,26 @@ def _api_asset(
         span = span_of(context)
         record = DailyRecorder(context)
         batch = fetch(api, source, span, lake.warehouse, clock)
-        yield dg.Output(batch.rejected, rejected.name)
-        try:
-            audit(api, batch, limit)
-        except RejectedShareTooHigh as error:
-            empty_stage(lake.warehouse, batch, span)
-            yield from record(_audit(api, batch, failed_days=checks.days_of(span), why=str(error)))
-            # check the rows that the table keeps: a step that leaves a check without a result fails with that error instead
-            for kept in (table, loads) if loads else (table,):
-                lake.warehouse.ensure_table(kept)
-            for result in _results(api, lake.warehouse, span):
-                yield from record(result)
-            return
-        rows = with_first_seen(api, lake.warehouse, batch.rows, batch.asked_at)
-        for day, counts in batch.days.items():
-            context.add_asset_metadata(_day_metadata(api, counts), asset_key=key(table.name), partition_key=day)
-        if api is BLACKLIST and not isinstance(rows, HiveQL):
-            unmatched = unmatched_metadata(lake.warehouse, rows, span)
-            context.add_asset_metadata(unmatched, asset_key=key(table.name), partition_key=span.last_ds)
-        yield dg.Output(rows, table.name)
+        with stage_of(lake.warehouse, batch):
+            yield dg.Output(batch.rejected, rejected.name)
+            try:
+                audit(api, batch, limit)
+            except RejectedShareTooHigh as error:
+                yield from record(_audit(api, batch, failed_days=checks.days_of(span), why=str(error)))
+                # check the rows that the table keeps: a step that leaves a check without a result fails with that error instead
+                for kept in (table, loads) if loads else (table,):
+                    lake.warehouse.ensure_table(kept)
+                for result in _results(api, lake.warehouse, span):
+                    yield from record(result)
+                return
+            rows = with_first_seen(api, lake.warehouse, batch.rows, batch.asked_at)
+            for day, counts in batch.days.items():
+                context.add_asset_metadata(_day_metadata(api, counts), asset_key=key(table.name), partition_key=day)
+            if api is BLACKLIST and not isinstance(rows, HiveQL):
+                unmatched = unmatched_metadata(lake.warehouse, rows, span)
+                context.add_asset_metadata(unmatched, asset_key=key(table.name), partition_key=span.last_ds)
+            yield dg.Output(rows, table.name)
         # the rows are written by now
-        empty_stage(lake.warehouse, batch, span)
         if loads:
             counted = {day: counts.loaded for day, counts in batch.days.items()}
             lake.warehouse.replace(loads, load_records(api, lake.warehouse, batch, span, counted), span)

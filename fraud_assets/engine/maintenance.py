@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fraud_assets.engine.engine import Engine
+from fraud_assets.ingestion.stages import begun_at
 from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.monitoring import LATENCIES
 from fraud_assets.schemas.names import DATABASE
@@ -44,13 +45,18 @@ def retention_of(engine: Engine, table: str, keep_days: int) -> dt.timedelta:
     return KEPT_LIVE if table in live else keep_days * DAY
 
 
+def _lasting(warehouse: Warehouse) -> list[str]:
+    """The tables but for the stages of loads, which may end at any moment."""
+    return [name for name in warehouse.tables(DATABASE) if begun_at(name) is None]
+
+
 def vacuum(engine: Engine, warehouse: Warehouse, keep_days: int) -> None:
     """Delete replaced files past their retention, in all tables.
 
     Raises:
         HiveIOError: the remaining tables are left for the next run.
     """
-    for name in warehouse.tables(DATABASE):
+    for name in _lasting(warehouse):
         warehouse.vacuum(f"{DATABASE}.{name}", retention_of(engine, name, keep_days))
 
 
@@ -62,7 +68,7 @@ def maintain(engine: Engine, warehouse: Warehouse, keep_days: int, today: dt.dat
     Raises:
         HiveIOError: the tables before it are done, and the rows of this one are unchanged.
     """
-    for name in warehouse.tables(DATABASE):
+    for name in _lasting(warehouse):
         table = f"{DATABASE}.{name}"
         before = warehouse.footprint(table)
         compacted = warehouse.compact(table, today - DAY)

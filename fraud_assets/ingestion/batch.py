@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_assets.schemas.sources import ApiTable
-from hive_io import PARTITION, HiveQL, Table
+from hive_io import PARTITION, HiveQL
 
 Row = dict[str, Any]
 
@@ -96,14 +96,14 @@ class QueriedBatch(_Counted):
         rejected: query of the rows for the quarantine table.
         days, asked_at, has_source: as in `Batch`.
         broken_claims: number of rejected rows by claim.
-        stage: table that the queries read, which the load empties at its end.
+        stage: table that the queries read, `database.name`, which the load drops at its end.
     """
 
     rows: HiveQL
     rejected: HiveQL
     days: Mapping[str, Counts]
     broken_claims: Counter[str]
-    stage: Table
+    stage: str
     asked_at: dt.datetime = _NEVER
     has_source: bool = True
 

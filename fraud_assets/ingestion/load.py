@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
@@ -12,6 +13,7 @@ from fraud_assets.ingestion.http_source import SourceClient
 from fraud_assets.ingestion.loads import load_records, with_first_seen
 from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.prefetch import prefetch
+from fraud_assets.ingestion.stages import dropped_if_failed
 from fraud_assets.ingestion.validate import validate
 from fraud_assets.schemas.sources import ApiTable
 from hive_io import Span, Warehouse
@@ -52,14 +54,10 @@ def write(api: ApiTable, warehouse: Warehouse, batch: Batch | QueriedBatch, span
     Raises:
         RejectedShareTooHigh, HiveIOError: the table is unchanged.
     """
-    warehouse.upsert(api.rejected, batch.rejected)
-    try:
+    with stage_of(warehouse, batch):
+        warehouse.upsert(api.rejected, batch.rejected)
         audit(api, batch, rejected_limit)
-    except RejectedShareTooHigh:
-        empty_stage(warehouse, batch, span)
-        raise
-    receipt = warehouse.replace(api.table, with_first_seen(api, warehouse, batch.rows, batch.asked_at), span)
-    empty_stage(warehouse, batch, span)
+        receipt = warehouse.replace(api.table, with_first_seen(api, warehouse, batch.rows, batch.asked_at), span)
     if api.loads is not None:
         # after the rows: a load that ends in between is not recorded, and is repeated
         records = load_records(api, warehouse, batch, span, receipt.partitions)
@@ -78,7 +76,7 @@ def fetch(api: ApiTable, source: Source, span: Span, warehouse: Warehouse, clock
     asked_at = clock.now()
     if isinstance(source, MappedSource):
         if source.apis is None or source.describes(api.table.name):
-            return replace(source.fetch(api, span, warehouse), asked_at=asked_at)
+            return replace(source.fetch(api, span, warehouse, clock), asked_at=asked_at)
         source = source.apis
     # one request series per day, so that a range returns the same rows as its days one by one
     served = prefetch((day, page) for day in _each_day(span) for page in _with_end(_pages(api, source, day)))
@@ -109,10 +107,19 @@ def audit(api: ApiTable, batch: Batch | QueriedBatch, limit: float) -> None:
         )
 
 
-def empty_stage(warehouse: Warehouse, batch: Batch | QueriedBatch, span: Span) -> None:
-    """Remove the rows that a source that is read in place has staged, after they were written. Other batches stage none."""
-    if isinstance(batch, QueriedBatch):
-        warehouse.replace(batch.stage, batch.stage.arrow_schema.empty_table(), span.whole_days())
+@contextmanager
+def stage_of(warehouse: Warehouse, batch: Batch | QueriedBatch) -> Iterator[None]:
+    """Within the context, the rows that a source that is read in place has staged can be read. Other batches stage none.
+
+    Raises:
+        HiveIOError: the stage cannot be dropped at the end.
+    """
+    if not isinstance(batch, QueriedBatch):
+        yield
+        return
+    with dropped_if_failed(warehouse, batch.stage):
+        yield
+    warehouse.drop(batch.stage)
 
 
 def _pages(api: ApiTable, source: SourceClient, day: Span) -> Iterator[list[Row]]:

@@ -150,6 +150,14 @@ class EmbeddedWarehouse(DeltaReader, Warehouse):
                 delta.alter.add_columns(gained)
         return delta
 
+    def drop(self, table: str) -> None:
+        path = self._path(table)
+        vars(self._opened).pop(str(path), None)
+        self._written.pop(table, None)
+        # the log at the end: without it, what a killed process leaves would be no table. Another process may drop it as well
+        for part in [*path.glob(f"{PARTITION}=*"), path]:
+            shutil.rmtree(part, ignore_errors=True)
+
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def replace(self, table: Table, data: Data, span: Span) -> Receipt:

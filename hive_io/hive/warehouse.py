@@ -114,6 +114,11 @@ class HiveServer2Warehouse(Warehouse):
         names = (row[1] if len(row) > 1 else row[0] for row in self._rows(f"SHOW TABLES IN {quoted(database)}"))
         return sorted(name for name in names if not name.startswith(STAGED))
 
+    def drop(self, table: str) -> None:
+        database, _, name = table.partition(".")
+        self._run(f"DROP TABLE IF EXISTS {table_name(table)}")
+        shutil.rmtree(self._server.staging / f"{database}.db" / name, ignore_errors=True)
+
     def schema(self, table: str) -> pa.Schema:
         return self._described(table).arrow_schema
 

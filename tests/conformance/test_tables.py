@@ -51,6 +51,16 @@ def test_ensuring_an_existing_table_keeps_its_rows(filled: Warehouse) -> None:
     assert rows_of(filled.read(NAME)) == sorted(ROWS, key=repr)
 
 
+def test_a_dropped_table_is_gone_with_its_rows(filled: Warehouse) -> None:
+    for _ in range(2):
+        filled.drop(NAME)
+        assert filled.tables("fintech") == []
+        with pytest.raises(TableNotFound):
+            filled.read(NAME)
+    filled.replace(PAYMENTS, payments(ROWS[0]), days(1))
+    assert rows_of(filled.read(NAME)) == ROWS[:1]
+
+
 def test_tables_are_listed_by_database(warehouse: Warehouse) -> None:
     assert warehouse.tables("fintech") == []
     for database, name in (("fintech", "payments"), ("fintech", "alerts"), ("other", "notes")):

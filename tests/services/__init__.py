@@ -14,7 +14,7 @@ def today() -> dt.date:
 
 
 def drop_tables(server: HiveServer2Warehouse, *databases: str) -> None:
-    """Drop all tables of these databases; a warehouse itself never drops a table."""
+    """Drop all tables of these databases; a warehouse itself drops stages only."""
     for database in databases:
         for name in server.tables(database):
             server._run(f"DROP TABLE {database}.`{name}`")

@@ -7,7 +7,6 @@ normal forms, and numbers of rows.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import re
 from collections import Counter
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import Batch, Counts, QueriedBatch
 from fraud_assets.ingestion.normal_form import normal
@@ -34,6 +34,7 @@ from fraud_assets.ingestion.own_data.source_file import (
     TextColumn,
     TimeColumn,
 )
+from fraud_assets.ingestion.stages import drop_abandoned, dropped_if_failed, stage_name
 from fraud_assets.schemas.names import DATABASE
 from hive_io import PARTITION, Column, HiveQL, QueryError, Span, Table, Warehouse
 from hive_io.dialect import literal
@@ -84,11 +85,16 @@ def readable(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in _KINDS)
 
 
-def batch_in_place(source: TableSource, warehouse: Warehouse, span: Span, ahead: dt.timedelta) -> Batch | QueriedBatch:
+def batch_in_place(
+    source: TableSource, warehouse: Warehouse, span: Span, ahead: dt.timedelta, clock: Clock = SYSTEM_CLOCK
+) -> Batch | QueriedBatch:
     """Count a table's rows of a span, and return the queries that select the valid and the rejected ones.
+
+    They read a stage, which the caller drops. Stages that earlier loads have left behind are dropped first.
 
     Args:
         ahead: time by which an event may be later than its arrival, as for `validate`.
+        clock: for the ages of stages.
 
     Raises:
         SourceError: the table cannot be read, lacks a field, or has one of a type that the mapping cannot read in place.
@@ -99,7 +105,14 @@ def batch_in_place(source: TableSource, warehouse: Warehouse, span: Span, ahead:
     counts = {day.isoformat(): Counts(0, 0, 0) for day in span.each_day()}
     if not days:
         return Batch(api.table.arrow_schema.empty_table(), api.rejected.arrow_schema.empty_table(), counts)
-    queries = InPlace(source, layout.fields(warehouse), span, ahead, days)
+    drop_abandoned(warehouse, clock.now())
+    queries = InPlace(source, layout.fields(warehouse), span, ahead, days, clock)
+    with dropped_if_failed(warehouse, queries.stage.full_name):
+        return _staged(warehouse, queries, span, counts)
+
+
+def _staged(warehouse: Warehouse, queries: InPlace, span: Span, counts: dict[str, Counts]) -> QueriedBatch:
+    """Stage the rows of a span and count them."""
     warehouse.replace(queries.stage, HiveQL(queries.judged()), span.whole_days())
     if queries.named:
         _learn_normal_forms(warehouse, queries)
@@ -111,7 +124,7 @@ def batch_in_place(source: TableSource, warehouse: Warehouse, span: Span, ahead:
             counts[day] = replace(counts[day], rejected=counts[day].rejected + n)
         else:
             counts[day] = replace(counts[day], loaded=row["last"], superseded=n - row["last"], rounded=row["rounded"])
-    return QueriedBatch(HiveQL(queries.rows()), HiveQL(queries.rejected()), counts, claims, queries.stage)
+    return QueriedBatch(HiveQL(queries.rows()), HiveQL(queries.rejected()), counts, claims, queries.stage.full_name)
 
 
 def explain_in_place(source: TableSource, warehouse: Warehouse, span: Span) -> None:
@@ -143,13 +156,20 @@ class InPlace:
     Args:
         fields: types of the fields; those of a type that cannot be read in place are left out of rejected rows.
         days: days of snapshots.
+        clock: when the load begins, for the name of its stage.
 
     Raises:
         SourceError: a field is missing, or of a type that its column cannot be made from.
     """
 
     def __init__(
-        self, source: TableSource, fields: Mapping[str, pa.DataType], span: Span, ahead: dt.timedelta, days: Sequence[str] = ()
+        self,
+        source: TableSource,
+        fields: Mapping[str, pa.DataType],
+        span: Span,
+        ahead: dt.timedelta,
+        days: Sequence[str] = (),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         assert isinstance(source.origin, HiveLayout)
         self._source, self._api, self._layout = source, source.api, source.origin
@@ -162,8 +182,7 @@ class InPlace:
         self._kinds = {name: self._kind(name, column) for name, column in source.columns.items()}
         columns = [Column(f"v_{column.name}", column.type) for column in self._api.read_columns]
         columns += [Column("rounded", "INT"), *(Column(name, "STRING") for name in _JUDGED)]
-        version = hashlib.sha256(repr(columns).encode()).hexdigest()[:8]
-        self.stage = Table(DATABASE, f"{self._api.table.name}_in_place_{version}", tuple(columns))
+        self.stage = Table(DATABASE, stage_name(self._api.table.name, clock.now()), tuple(columns))
         """Holds the mapped and judged rows until the load ends, each on a day of the span."""
         self.named = [name for parts in self._api.normal_forms.values() for name in parts if name in source.columns]
         """Columns of which normal forms are made."""
@@ -260,7 +279,6 @@ class InPlace:
         )
         values = [f"v.v_{column.name}" for column in self._api.read_columns]
         first, last = self._span.first_ds, self._span.last_ds
-        # loads of other days do not touch the partitions of this one
         of_span = f"CASE WHEN v.day < '{first}' THEN '{first}' WHEN v.day > '{last}' THEN '{last}' ELSE v.day END"
         served_as = "CAST(NULL AS STRING)"
         if self._layout.window is not None:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.batch import Batch, Counts, QueriedBatch, last_versions, without_repeats
 from fraud_assets.ingestion.http_source import SourceClient
@@ -115,11 +116,14 @@ class MappedSource:
         for connector in self._connectors.values():
             connector.abort()
 
-    def fetch(self, api: ApiTable, span: Span, warehouse: Warehouse | None = None) -> Batch | QueriedBatch:
+    def fetch(
+        self, api: ApiTable, span: Span, warehouse: Warehouse | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> Batch | QueriedBatch:
         """Read, map and validate a table's rows of a span.
 
         Args:
             warehouse: runs the queries of a table that is read in place.
+            clock: for the ages of what such loads have left behind.
 
         Raises:
             SourceError: the source cannot be read.
@@ -130,7 +134,7 @@ class MappedSource:
         table = self.file.tables[api.table.name]
         if isinstance(table.origin, HiveLayout):
             assert warehouse is not None
-            return batch_in_place(table, warehouse, span, self._ahead)
+            return batch_in_place(table, warehouse, span, self._ahead, clock)
         if api.day_column is None:
             return self._snapshots(api, span)
         loaded = _Loaded(api, span)

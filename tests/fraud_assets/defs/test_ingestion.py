@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import deltalake
+import pyarrow as pa
 import pytest
 from flask import Flask, Response, jsonify, request
 
@@ -107,6 +109,27 @@ def test_rounded_amounts_are_counted(settings: Settings, lists: dict[str, list[A
     assert (counts["rows loaded"], counts["rows rejected"], counts["rows with rounded amounts"]) == (2, 1, 1)
     rows = EmbeddedWarehouse(settings.warehouse).read("fintech.transactions").to_pylist()
     assert {row["transaction_id"]: str(row["amount"]) for row in rows} == {"a": "1.01", "b": "349.48"}
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.0])
+def test_a_table_that_is_read_in_place_leaves_no_stage(tmp_path: Path, limit: float) -> None:
+    rows = [{"id": name, "at": dt.datetime.combine(DAY, dt.time(12)), "amount": n} for n, name in enumerate(["a", None])]
+    schema = pa.schema([("id", pa.string()), ("at", pa.timestamp("us")), ("amount", pa.int64())])
+    deltalake.write_deltalake(str(tmp_path / "payments"), pa.Table.from_pylist(rows, schema))
+    (tmp_path / "source.yaml").write_text(
+        "tables:\n  transactions:\n    hive: {table: bank.p, folders: {bank.p: payments}, window: {column: at}}\n"
+        "    columns: {transaction_id: id, event_time: at, amount: amount, merchant_id: id, customer_id: id}\n"
+    )
+    settings = read_settings(warehouse=str(tmp_path / "lake"), source=tmp_path / "source.yaml", first_day=DAY)
+    settings = settings.model_copy(update={"rejected_limit": limit})
+    job = build_definitions(settings).resolve_job_def(JOB)
+    step = job.get_subset(asset_selection={key("transactions"), key("transactions_rejected")})
+    with dagster_instance(settings) as instance:
+        step.execute_in_process(instance=instance, partition_key=str(DAY), raise_on_error=False)
+    lake = EmbeddedWarehouse(settings.warehouse)
+    assert not [name for name in lake.tables("fintech") if "_in_place_" in name]
+    loaded = lake.read("fintech.transactions").column("transaction_id").to_pylist()
+    assert (loaded, lake.read("fintech.transactions_rejected").num_rows) == (["a"] if limit else [], 1)
 
 
 def test_blacklist_entries_without_a_transaction_are_named(settings: Settings, lists: dict[str, list[Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from pathlib import Path
 
 import deltalake
@@ -10,21 +11,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fraud_assets.clock import Clock
 from fraud_assets.errors import SourceError
-from fraud_assets.ingestion.load import load
+from fraud_assets.ingestion.load import RejectedShareTooHigh, fetch, load, write
 from fraud_assets.ingestion.own_data.connectors.sql import text_of
 from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import SourceFileError, read_source_file
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
-from hive_io import EmbeddedWarehouse, HiveIOError, Span
+from hive_io import EmbeddedWarehouse, HiveIOError, HiveQL, Receipt, Span, Table
+from hive_io.warehouse import Data
 from tests.fraud_assets.ingestion.own_data.in_place_rows import (
+    SPAN,
     TEXTS,
     TEXTS_EXTRA,
     TYPED,
     TYPED_EXTRA,
     loaded,
     payments,
+    sorted_rows,
     source_file,
+    without_numbers,
 )
 
 IN_PLACE = """\
@@ -141,6 +147,82 @@ def test_a_field_that_is_missing_or_of_another_type_is_named_with_its_line(tmp_p
     lake.ensure_table(CUSTOMERS.table)
     with pytest.raises(HiveIOError, match=r"fintech\.customers is a table of this warehouse"):
         lake.attach(CUSTOMERS.table.full_name, tmp_path)
+
+
+def in_place(folder: Path) -> MappedSource:
+    """Payments of the bank, of which some are rejected."""
+    pq.write_to_dataset(payments().drop_columns(["ds"]), folder / "payments", partition_cols=["booked"])
+    columns = "{transaction_id: id, event_time: at, amount: amount, merchant_id: shop, customer_id: client}"
+    (folder / "source.yaml").write_text(f"tables:\n  transactions:\n{IN_PLACE}\n    columns: {columns}\n")
+    return MappedSource.of(folder / "source.yaml")
+
+
+def stages_of(lake: EmbeddedWarehouse) -> list[str]:
+    return [name for name in lake.tables("fintech") if "_in_place_" in name]
+
+
+def test_two_loads_of_a_day_at_once_do_not_meet(tmp_path: Path) -> None:
+    lake = EmbeddedWarehouse(tmp_path / "lake")
+    with in_place(tmp_path) as source:
+        api = source.file.tables["transactions"].api
+        first, second = (fetch(api, source, SPAN, lake) for _ in range(2))
+        assert len(stages_of(lake)) == 2
+        write(api, lake, first, SPAN, 1.0)
+        rows, rejected = sorted_rows(lake.read(api.table.full_name)), without_numbers(lake.read(api.rejected.full_name))
+        write(api, lake, second, SPAN, 1.0)
+    assert len(rows) > 30 and rows == sorted_rows(lake.read(api.table.full_name))
+    assert len(rejected) > 10 and rejected == without_numbers(lake.read(api.rejected.full_name))
+    assert not stages_of(lake)
+
+
+def test_what_a_killed_load_leaves_is_dropped_by_a_load_a_day_later(tmp_path: Path) -> None:
+    lake = EmbeddedWarehouse(tmp_path / "lake")
+    began = dt.datetime(2026, 4, 1, 12, tzinfo=dt.UTC)
+    with in_place(tmp_path) as source:
+        api = source.file.tables["transactions"].api
+        # it never writes what it has staged
+        fetch(api, source, SPAN, lake, Clock(lambda: began))
+        (left,) = stages_of(lake)
+        assert left.startswith("transactions_in_place_20260401t120000_")
+        load(api, source, lake, SPAN, 1.0, Clock(lambda: began + dt.timedelta(hours=23)))
+        assert stages_of(lake) == [left]
+        load(api, source, lake, SPAN, 1.0, Clock(lambda: began + dt.timedelta(hours=25)))
+    assert not stages_of(lake) and not [*(tmp_path / "lake" / "fintech.db").glob("*_in_place_*")]
+
+
+class Failing(EmbeddedWarehouse):
+    """Fails where a table is written or a query runs, as a server that refuses it."""
+
+    def __init__(self, root: Path, at: str) -> None:
+        super().__init__(root)
+        self._at = at
+
+    def _fail(self, at: str) -> None:
+        if at == self._at:
+            raise HiveIOError(f"refused: {at}")
+
+    def query(self, query: HiveQL) -> pa.Table:
+        self._fail("counts" if "COUNT(*)" in query.text else "another query")
+        return super().query(query)
+
+    def replace(self, table: Table, data: Data, span: Span) -> Receipt:
+        self._fail(table.name)
+        return super().replace(table, data, span)
+
+    def upsert(self, table: Table, data: Data, *, times: Collection[dt.datetime] | None = None) -> Receipt:
+        self._fail(table.name)
+        return super().upsert(table, data, times=times)
+
+
+@pytest.mark.parametrize("at", ["counts", "normal_forms", "transactions_rejected", "transactions", "nothing"])
+def test_a_load_that_fails_leaves_no_stage(tmp_path: Path, at: str) -> None:
+    lake = Failing(tmp_path / "lake", at)
+    with in_place(tmp_path) as source:
+        api = source.file.tables["transactions"].api
+        expected = (RejectedShareTooHigh, "rejected") if at == "nothing" else (HiveIOError, f"refused: {at}")
+        with pytest.raises(expected[0], match=expected[1]):
+            load(api, source, lake, SPAN, 0.0 if at == "nothing" else 1.0)
+    assert not stages_of(lake)
 
 
 def test_a_row_near_its_partition_is_loaded_on_its_own_day_and_one_far_away_is_rejected(tmp_path: Path) -> None:
