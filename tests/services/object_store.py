@@ -1,14 +1,19 @@
-"""A server that speaks S3, on loopback: moto's."""
+"""Servers of objects, on loopback: moto's, which speaks S3, and an emulator of Google Cloud Storage."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 from pyarrow import fs
+
+from tests.services.processes import Process, free_port, listening, wait_until
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "s3cret-Store"}
 
@@ -27,7 +32,9 @@ class ObjectStore:
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object, `bucket/key`."""
-        self.files.create_dir(key.partition("/")[0], recursive=False)
+        bucket = key.partition("/")[0]
+        if self.files.get_file_info(bucket).type == fs.FileType.NotFound:
+            self.files.create_dir(bucket, recursive=False)
         with self.files.open_output_stream(key, compression=None) as out:
             out.write(content)
 
@@ -57,3 +64,22 @@ def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
         yield ObjectStore(f"http://{host}:{port}", fs.S3FileSystem(**options))
     finally:
         server.stop()
+
+
+@contextmanager
+def cloud_storage(folder: Path) -> Iterator[ObjectStore]:
+    """An empty emulator of Google Cloud Storage. It is a process of its own: Arrow keeps the GIL while it waits for an answer.
+
+    Args:
+        folder: for its log.
+    """
+    port = free_port()
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host", "127.0.0.1", "--port", str(port), "--in-memory"]
+    process = Process(command, folder / "cloud_storage.log", os.environ, folder)
+    try:
+        wait_until("the emulator listens", lambda: process.ended or listening(port), 30, every=0.1)
+        assert not process.ended, process.output()
+        files = fs.GcsFileSystem(anonymous=True, scheme="http", endpoint_override=f"127.0.0.1:{port}", project_id="tests")
+        yield ObjectStore(f"http://127.0.0.1:{port}", files)
+    finally:
+        process.end()

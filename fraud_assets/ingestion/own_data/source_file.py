@@ -267,6 +267,8 @@ class Files(_Strict):
     def _has_a_store(self) -> Files:
         if self.store is not None and not is_stored(self.path):
             raise ValueError("store belongs to a path like s3://bucket/key")
+        if self.store is not None and self.store.region and self.path.startswith("gs:"):
+            raise ValueError("region belongs to a path like s3://bucket/key; a bucket of gs:// needs none")
         return self
 
     @field_validator("delimiter")

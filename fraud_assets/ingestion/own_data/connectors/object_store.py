@@ -1,7 +1,8 @@
 """Files in an object store, such as `s3://bucket/export/2026-01-05.csv`, through Arrow.
 
-Credentials are those of the environment, as every S3 client takes them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
-AWS_PROFILE, or the role of the machine. They are in no source file.
+Credentials are those of the environment, as every client takes them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+AWS_PROFILE, or the role of the machine; for gs://, GOOGLE_APPLICATION_CREDENTIALS or the account of the machine. They are in
+no source file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from fraud_assets.errors import SourceError
 
 SCHEMES = ("s3", "gs")
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)})://([^/?#@]+)/(.+)")
+_GS_SECONDS = "60"
+"""Seconds for which Arrow tries a request of gs:// again. It would try for 15 minutes."""
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -117,7 +120,8 @@ class StoredFile:
 def explained(error: OSError) -> str:
     """What a store's error means, and what to do."""
     text = str(error)
-    if "NO_SUCH_BUCKET" in text:
+    # a listing of gs:// finds nothing only where there is no bucket; an object that is missing is not an error
+    if "NO_SUCH_BUCKET" in text or ("function=ListObjects" in text and "NOT_FOUND" in text):
         return "there is no such bucket. Check `path` in the source file, and `store`, which names the region or endpoint"
     if any(
         code in text for code in ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE", "HTTP response code 403", "EXPIRED")
@@ -125,6 +129,11 @@ def explained(error: OSError) -> str:
         return (
             "the store refuses the credentials of the environment. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
             "AWS_PROFILE to ones that may list and read these objects; tokens expire"
+        )
+    if "PERMISSION_DENIED" in text or "UNAUTHENTICATED" in text:
+        return (
+            "the store refuses the credentials of the environment. Set GOOGLE_APPLICATION_CREDENTIALS to the file of an "
+            "account that may list and read these objects"
         )
     return f"the object store cannot be read: {text.splitlines()[0][:300]}. Check `path` and `store` in the source file"
 
@@ -159,8 +168,12 @@ def endpoint_options(endpoint: str | None, region: str | None, anonymous: bool) 
 @cache
 def _file_system(scheme: str, bucket: str, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
     """The file system of a bucket. Its connections are kept for the next files."""
-    query = f"?{urlencode(options)}" if options else ""
-    return fs.FileSystem.from_uri(f"{scheme}://{bucket}/{query}")[0]
+    given, user = dict(options), ""
+    if scheme == "gs":
+        user = "anonymous@" if given.pop("anonymous", "") else ""
+        given["retry_limit_seconds"] = _GS_SECONDS
+    query = f"?{urlencode(given)}" if given else ""
+    return fs.FileSystem.from_uri(f"{scheme}://{user}{bucket}/{query}")[0]
 
 
 def _expression(pattern: str) -> str:

@@ -22,7 +22,7 @@ from fraud_assets.ingestion.own_data.source_file import SourceFileError, read_so
 from fraud_assets.ingestion.own_data.source_guess import guess_source
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import EmbeddedWarehouse, Span
-from tests.services.object_store import ObjectStore, object_store
+from tests.services.object_store import ObjectStore, cloud_storage, object_store
 from tests.services.processes import free_port
 
 DAYS = [dt.date(2026, 1, day) for day in (5, 6, 7)]
@@ -119,6 +119,38 @@ def test_no_bucket_no_object_and_no_right_are_told_apart(store: ObjectStore) -> 
 
 
 @pytest.mark.slow
+def test_objects_of_google_cloud_storage_are_read_as_those_of_s3(tmp_path: Path) -> None:
+    with cloud_storage(tmp_path) as store:
+        for day in DAYS:
+            store.put(f"bank/export/{day}/part.csv.gz", gzip.compress(HEADER.encode() + lines(day)))
+        with store.files.open_output_stream("bank/rows.parquet") as out:
+            pq.write_table(pa.table({"id": ["007", "8"]}), out)
+        options = f"{{endpoint: '{store.endpoint}', anonymous: true}}"
+        origin = f"files: {{path: 'gs://bank/export/{{day}}/*.csv.gz', spill_days: 0, store: {options}}}"
+        (tmp_path / "source.yaml").write_text(f"tables:\n  transactions:\n    {origin}\n    columns: {COLUMNS}\n")
+        lake = EmbeddedWarehouse(tmp_path / "lake")
+        with MappedSource.of(tmp_path / "source.yaml") as source:
+            load(TRANSACTIONS, source, lake, Span.days(DAYS[0], DAYS[1]), 0.0)
+            made = source.connector("transactions")
+            assert made.places()[0] == "gs://bank/export/2026-01-05/part.csv.gz"
+            *_, (_, cursor) = made.arrivals(None)
+            store.put("bank/export/2026-01-08/part.csv.gz", gzip.compress(HEADER.encode() + lines(dt.date(2026, 1, 8))))
+            assert [row["id"] for page, _ in made.arrivals(cursor) for row in page.rows.to_pylist()] == ["8-0", "8-1", "8-2"]
+        assert sorted(lake.read("fintech.transactions").column("transaction_id").to_pylist()) == [
+            f"{day}-{n}" for day in (5, 6) for n in range(3)
+        ]
+
+        def at(path: str) -> FilesConnector:
+            return FilesConnector(FileLayout(stored(path, endpoint_options(store.endpoint, None, True))))
+
+        assert ids(at("gs://bank/rows.parquet")) == ["007", "8"]
+        with pytest.raises(SourceError, match="no such bucket"):
+            ids(at("gs://nobody/*.csv"))
+        with pytest.raises(SourceError, match=r"gs://bank/b\.csv: no such file"):
+            ids(at("gs://bank/b.csv"))
+
+
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     gone = ObjectStore(f"http://127.0.0.1:{free_port()}", None)
@@ -133,6 +165,7 @@ def test_a_store_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
         ("path: 'ftp://bank/a.csv'", "s3://bucket/key"),
         ("path: 's3://bank/a.csv', store: {endpoint: 'https://me:s3cret@minio:9000'}", "without user or password"),
         ("path: a.csv, store: {region: x}", "s3://bucket/key"),
+        ("path: 'gs://bank/a.csv', store: {region: x}", "region"),
         ("path: 's3://bank/a.csv', store: {secret_key: s3cret}", "unknown key"),
     ],
 )
