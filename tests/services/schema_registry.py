@@ -63,6 +63,15 @@ def written(schema: Any, record: Any) -> bytes:
     return stream.getvalue()
 
 
+def avro_of(schema: Any, records: list[Any], codec: str = "null", **more: Any) -> bytes:
+    """A file of Avro."""
+    import fastavro
+
+    stream = BytesIO()
+    fastavro.writer(stream, fastavro.parse_schema(schema), records, codec=codec, **more)
+    return stream.getvalue()
+
+
 @contextmanager
 def schema_registry() -> Iterator[SchemaRegistry]:
     """A running registry."""

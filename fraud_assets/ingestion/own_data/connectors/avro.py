@@ -1,15 +1,18 @@
-"""Values of messages in Avro, through fastavro: by the schema of a file, or in Confluent's wire format by a schema registry."""
+"""Messages and files in Avro, through fastavro.
+
+A message is read by the schema of a file, or in Confluent's wire format by a schema registry. A file has its own.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context
 from functools import cached_property
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +26,8 @@ from fraud_assets.ingestion.own_data.connectors.sql import text_of
 
 _MAGIC = b"\x00"
 """First byte of Confluent's wire format; four bytes with the number of the schema follow, highest first."""
+_FILE = b"Obj\x01"
+"""First bytes of a file."""
 _HEADER = 5
 """Bytes before the value in Confluent's wire format."""
 _BROKEN = (ArithmeticError, EOFError, LookupError, RecursionError, TypeError, ValueError, struct.error)
@@ -177,6 +182,30 @@ class AvroDecoder:
         )
 
 
+def records_of(raw: RawIOBase) -> Iterator[dict[str, Any]]:
+    """The records of a file, as `AvroDecoder.record` returns them.
+
+    Raises:
+        SourceError: it is no file of Avro, is damaged or incomplete, or has values that are no records.
+    """
+    library = _library()
+    # a length that is none is a ValueError of Python's reader, and a SystemError of Arrow's
+    file = BufferedReader(raw)
+    if file.peek(len(_FILE))[: len(_FILE)] != _FILE:
+        raise SourceError("not a file of Avro, which begins with Obj")
+    try:
+        blocks = library.block_reader(file)
+        schema = _parsed(blocks.metadata["avro.schema"], {}, "its schema")
+        for block in blocks:
+            for _ in range(block.num_records):
+                found = library.schemaless_reader(block.bytes_, schema)
+                if not isinstance(found, dict):
+                    raise SourceError("expected records, whose fields are those of a row")
+                yield {name: _plain(part) for name, part in found.items()}
+    except (*_BROKEN, MemoryError) as error:
+        raise SourceError(f"cannot be read as avro: {str(error) or type(error).__name__}") from None
+
+
 def _advice(form: AvroFormat) -> Advice:
     named = form.token or form.password
     renew = f"What {named} holds is wrong or has expired; renew it" if named else "Name `basic` or `token` under `registry`"
@@ -268,7 +297,7 @@ def _library() -> Any:
     try:
         import fastavro
     except ModuleNotFoundError:
-        raise SourceError("Messages in Avro need fastavro, which is not installed: pip install 'fraud-assets[avro]'") from None
+        raise SourceError("Avro needs fastavro, which is not installed: pip install 'fraud-assets[avro]'") from None
     readers = fastavro.read.LOGICAL_READERS
     if _DECIMAL not in readers:
         readers.update({f"float-{_FLOAT}": _read_float, f"bytes-{_DECIMAL}": _read_decimal, f"fixed-{_DECIMAL}": _read_decimal})

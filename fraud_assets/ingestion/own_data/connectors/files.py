@@ -1,6 +1,7 @@
-"""Files as a source: CSV, TSV, JSON lines, Parquet, Delta tables and ISO 20022; one or many, compressed or not, by day or not.
+"""Files as a source: CSV, TSV, JSON lines, Parquet, Avro, Delta tables and ISO 20022.
 
-Every field is text: a card number keeps its last digit, and leading zeros stay.
+They are one or many, compressed or not, by day or not. Every field is text: a card number keeps its last digit, and leading
+zeros stay.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import glob
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
@@ -27,13 +28,14 @@ from deltalake.exceptions import DeltaError
 
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.connectors import object_store
+from fraud_assets.ingestion.own_data.connectors.avro import records_of
 from fraud_assets.ingestion.own_data.connectors.base import OWN, Connector, Context, RawPage, decoded, page_of, page_of_records
 from fraud_assets.ingestion.own_data.connectors.iso20022 import payments
 from fraud_assets.ingestion.own_data.connectors.object_store import StoredFile
 from hive_io import Span
 from hive_io.table import DAY
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "delta", "pacs.008", "camt.053"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "avro", "delta", "pacs.008", "camt.053"]
 File = Path | StoredFile
 """A file of this machine, or an object of a store."""
 
@@ -56,6 +58,7 @@ _SUFFIXES: dict[str, Format] = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".avro": "avro",
 }
 _COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
 
@@ -288,7 +291,9 @@ class FilesConnector:
             elif kind == "jsonl":
                 yield from self._read_lines(file, day, after, end)
             elif kind in ("pacs.008", "camt.053"):
-                yield from self._read_payments(file, kind, day, after)
+                yield from self._read_records(file, lambda raw: payments(raw, kind), day, after)
+            elif kind == "avro":
+                yield from self._read_records(file, records_of, day, after)
             else:
                 yield from self._read_parquet(file, day, after)
         except (pa.ArrowException, DeltaError, OSError, UnicodeError) as error:
@@ -407,12 +412,13 @@ class FilesConnector:
         if numbers:
             yield page_of_records(records, self._place(file), numbers, lines, day=day), numbers[-1]
 
-    def _read_payments(
-        self, file: File, kind: Literal["pacs.008", "camt.053"], day: dt.date | None, after: int
+    def _read_records(
+        self, file: File, records_in: Callable[[Any], Iterator[Any]], day: dt.date | None, after: int
     ) -> Iterator[tuple[RawPage, int]]:
+        """Pages of a file that is read as a whole: what is wrong with it ends the load with its name."""
         number = 0
         with stream_of(file) as raw:
-            found = enumerate(payments(raw, kind), start=1)
+            found = enumerate(records_in(raw), start=1)
             try:
                 while part := list(islice(found, PAGE_ROWS)):
                     number = part[-1][0]
@@ -493,7 +499,7 @@ def format_of(file: File) -> Format:
         if suffix in _SUFFIXES:
             return _SUFFIXES[suffix]
     raise SourceError(
-        f"{file}: the name does not say the format; state `format: csv`, tsv, jsonl, parquet, delta, pacs.008 or camt.053"
+        f"{file}: the name does not say the format; state `format: csv`, tsv, jsonl, parquet, avro, delta, pacs.008 or camt.053"
     )
 
 

@@ -16,8 +16,9 @@ import pytest
 from fraud_assets.errors import SourceError
 from fraud_assets.ingestion.own_data.connectors.avro import AvroDecoder, AvroFormat, NotDecoded
 from fraud_assets.ingestion.own_data.connectors.base import Context
+from fraud_assets.ingestion.own_data.connectors.files import FileLayout, FilesConnector
 from tests.services.processes import free_port
-from tests.services.schema_registry import PASSWORD, USER, SchemaRegistry, framed, schema_registry, written
+from tests.services.schema_registry import PASSWORD, USER, SchemaRegistry, avro_of, framed, schema_registry, written
 
 NOON = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 ID = UUID("00000000-0000-4000-8000-000000000001")
@@ -209,6 +210,46 @@ def test_a_registry_that_does_not_answer_and_a_wrong_address_reject_no_message(
     for url in (f"http://127.0.0.1:{free_port()}", f"{registry.url}/apis"):
         with pytest.raises(SourceError, match="registry"):
             by_registry(url).record(value)
+
+
+def in_file(file: Path) -> list[dict[str, Any]]:
+    pages = FilesConnector(FileLayout(file)).pages()
+    return [{key: value for key, value in row.items() if key[0] != "_"} for page in pages for row in page.rows.to_pylist()]
+
+
+def test_a_file_is_read_as_messages_are(tmp_path: Path) -> None:
+    at, shop = {"type": "long", "logicalType": "timestamp-micros"}, record("Shop", id="int")
+    schema = record(id="long", amount=MONEY, fee="float", at=at, shop=shop)
+    rows = [{"id": n, "amount": Decimal(n) / 10, "fee": 0.1, "at": NOON, "shop": {"id": n}} for n in range(3)]
+    (tmp_path / "rows.avro").write_bytes(avro_of(schema, rows, "bzip2"))
+    assert in_file(tmp_path / "rows.avro")[1:] == [
+        {"id": f"{n}", "amount": f"0.{n}000", "fee": "0.1", "at": "2026-01-05T12:00:00+00:00", "shop": f'{{"id": "{n}"}}'}
+        for n in (1, 2)
+    ]
+
+
+def with_a_huge_block(content: bytes) -> bytes:
+    # what the last 16 bytes are ends the header, too; the number of records and the length of the block follow
+    start = content.index(content[-16:]) + 16
+    return content[:start] + b"\x02" + b"\xfe" + b"\xff" * 8 + b"\x01" + content[start:]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: content[:-3], "sync"),
+        (lambda content: content[: len(content) // 2], "cannot be read as avro"),
+        (with_a_huge_block, "cannot be read as avro"),
+        (lambda content: b"", "begins with Obj"),
+        (lambda content: b"id,amount\n1,2\n", "begins with Obj"),
+        (lambda content: avro_of("string", ["a"]), "records"),
+    ],
+)
+def test_a_file_that_is_damaged_ends_the_load_with_its_name(tmp_path: Path, change: Any, reason: str) -> None:
+    rows = [{"id": n, "amount": Decimal(n)} for n in range(50)]
+    (tmp_path / "rows.avro").write_bytes(change(avro_of(PLAIN, rows)))
+    with pytest.raises(SourceError, match=rf"rows\.avro: .*{reason}"):
+        in_file(tmp_path / "rows.avro")
 
 
 def test_without_its_library_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

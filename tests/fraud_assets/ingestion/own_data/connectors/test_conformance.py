@@ -34,7 +34,7 @@ from hive_io import Span
 from mock_sources.serving import serving
 from tests.services.kafka import Kafka
 from tests.services.object_store import object_store
-from tests.services.schema_registry import framed, schema_registry
+from tests.services.schema_registry import avro_of, framed, schema_registry
 
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 1, 7)
 SPAN = Span.days(FIRST, LAST)
@@ -98,6 +98,14 @@ def compressed_parts(folder: Path) -> Iterator[Made]:
         (folder / "part2.csv.gz").write_bytes(gzip.compress(as_csv([MORE]).encode()))
 
     yield FilesConnector(FileLayout(folder / "*.csv.gz")), grow
+
+
+@contextmanager
+def avro_file(folder: Path) -> Iterator[Made]:
+    schema = {"type": "record", "name": "Row", "fields": [{"name": field, "type": ["null", "string"]} for field in MORE]}
+    # several blocks
+    (folder / "rows.avro").write_bytes(avro_of(schema, ROWS, "deflate", sync_interval=64))
+    yield FilesConnector(FileLayout(folder / "rows.avro")), None
 
 
 @contextmanager
@@ -273,6 +281,7 @@ MAKERS = [
     json_lines,
     compressed_parts,
     parquet,
+    avro_file,
     by_day,
     apis,
     pytest.param(topic, marks=pytest.mark.kafka),
