@@ -602,7 +602,8 @@ def _as_text(values: pa.Array) -> pa.Array:
         return values.cast(pa.string())
     if pa.types.is_floating(kind):
         # the shortest text that reads as the same number (Arrow writes 1e+06 for a million); NaN is how pandas writes "none"
-        return pa.array([None if v is None or v != v else _plain(v) for v in values.to_pylist()], pa.string())
+        shortest = repr if pa.types.is_float64(kind) else lambda value: str(np.float32(value))
+        return pa.array([None if v is None or v != v else _plain(shortest(v)) for v in values.to_pylist()], pa.string())
     if pa.types.is_nested(kind):
         return pa.array([None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values.to_pylist()])
     if pa.types.is_timestamp(kind) and kind.tz:
@@ -610,8 +611,8 @@ def _as_text(values: pa.Array) -> pa.Array:
     return values.cast(pa.string())
 
 
-def _plain(value: float) -> str:
-    text = repr(value)
+def _plain(text: str) -> str:
+    """The text of a float in plain notation."""
     return text.removesuffix(".0") if "e" not in text else format(Decimal(text), "f").removesuffix(".0")
 
 

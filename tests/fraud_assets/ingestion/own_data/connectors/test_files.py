@@ -134,6 +134,9 @@ def test_parquet_values_as_text(tmp_path: Path) -> None:
             "million": [1e6],
             "small": [1e-7],
             "none": pa.array([float("nan")], pa.float64()),
+            # 0.10000000149011612 as a double
+            "single": pa.array([0.1], pa.float32()),
+            "long": pa.array([1e17], pa.float32()),
             "local": pa.array([when], pa.timestamp("us")),
             "zoned": pa.array([when], pa.timestamp("us", "Europe/Berlin")),
             "word": pa.array(["x"]).dictionary_encode(),
@@ -143,6 +146,7 @@ def test_parquet_values_as_text(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "data.parquet")
     (row,) = rows(FileLayout(tmp_path / "data.parquet"))
     assert (row["big"], row["million"], row["small"], row["none"]) == (str(2**62), "1000000", "0.0000001", None)
+    assert (row["single"], row["long"]) == ("0.1", "100000000000000000")
     assert (row["local"], row["zoned"]) == ("2026-01-05 10:00:00.500000", "2026-01-05T10:00:00.500000Z")
     assert (row["word"], json.loads(row["nested"])) == ("x", {"a": 1})
 
