@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fraud_assets.defs.maintenance import MAINTENANCE
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.engine.engine import Engine
 from fraud_assets.engine.maintenance import KEPT_LIVE, maintain, retention_of, vacuum
+from fraud_assets.ingestion.stages import stage_name
 from fraud_assets.runs.batch import RunFailed, run_maintenance
 from fraud_assets.runs.instance import dagster_instance
 from fraud_assets.schemas.monitoring import LATENCIES
@@ -103,6 +105,17 @@ def test_only_days_before_yesterday_are_compacted(lake: EmbeddedWarehouse) -> No
     assert sorted(map(str, lake.read("fintech.transactions").to_pylist())) == rows
     (again,) = [each for each in maintain(ENGINE, lake, 7, TODAY) if each.table == "transactions"]
     assert again.compacted == []
+
+
+def test_the_stage_of_a_load_is_passed_over(lake: EmbeddedWarehouse) -> None:
+    name = stage_name("transactions", dt.datetime.now(dt.UTC))
+    lake.ensure_table(replace(CUSTOMERS.table, name=name))
+    # without its files, it cannot be read, as if its load had just ended
+    for file in (lake.root / "fintech.db" / name / "_delta_log").iterdir():
+        file.write_bytes(b"")
+    assert name in lake.tables("fintech")
+    assert {each.table for each in maintain(ENGINE, lake, 7, TODAY)} == {"transactions", "customers"}
+    vacuum(ENGINE, lake, 7)
 
 
 def observed(instance: dg.DagsterInstance, table: str) -> dict[str, Any]:
