@@ -30,6 +30,7 @@ def rule_book(settings: Settings, rules: Path | None = None) -> RuleBook:
         apis=apis,
         scorecard=settings.scorecard,
         alert_score=settings.alert_score,
+        alerts_a_day=settings.alerts_a_day,
     )
 
 

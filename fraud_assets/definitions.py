@@ -11,7 +11,7 @@ from fraud_assets.cases.lake import desk_at
 from fraud_assets.clock import SYSTEM_CLOCK, Clock
 from fraud_assets.configured_rules import rule_book
 from fraud_assets.configured_source import connector_context, source_limits
-from fraud_assets.defs import checks, consistency_checks, coverage_checks
+from fraud_assets.defs import budget_check, checks, consistency_checks, coverage_checks
 from fraud_assets.defs.asset_specs import daily, key
 from fraud_assets.defs.cases import DESK_ANSWERS, case_assets
 from fraud_assets.defs.detection import detection_assets
@@ -34,7 +34,7 @@ from fraud_assets.ingestion.own_data.mapped_source import MappedSource
 from fraud_assets.ingestion.own_data.source_file import SourceFile, read_source_file
 from fraud_assets.monitoring.sensor import notification_sensor
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
-from fraud_assets.schemas.detection import NEAR_MISSES, RULE_VERSIONS, SCORECARDS
+from fraud_assets.schemas.detection import FRAUD_ALERTS, NEAR_MISSES, RULE_VERSIONS, SCORECARDS
 from fraud_assets.schemas.evaluation import RULE_QUALITY
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import API_TABLES, CUSTOMERS, TRANSACTIONS
@@ -163,6 +163,7 @@ def advisory_checks(engine: Engine, near_misses: float | None = None) -> list[dg
         (DECISIONS.name, DESK_ANSWERS),
         (CASES_DAILY.name, DESK_ANSWERS),
         (SCORECARDS.name, DRIFT),
+        *([(FRAUD_ALERTS.name, budget_check.WITHIN_BUDGET)] if engine.book.alerts_a_day else []),
         *([(NEAR_MISSES.name, COMES_CLOSER)] if near_misses is not None else []),
     ]
     return [dg.AssetCheckKey(key(table), check) for table, check in [*of_rules, *of_tables]]

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
         snapshot_patience: seconds for which detection waits for snapshots when a day begins.
         scorecard: JSON file with a scorecard that is in force instead of the learned ones; None for the learned ones.
         alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
+        alerts_a_day: most alerts a day on average, those of rules among them: what score a day needs for an alert without a hit
+            follows from the days before, and at first is `alert_score`; None for `alert_score` on every day.
         near_misses: distance from a hit within which near misses are stored, above 0 and below 1; None stores none.
         rules_file: YAML file with params, weights, severities and statuses that override the rule files; None for no overrides.
         rules_folder: folder with rule files of the company's own; None for those of this package alone.
@@ -83,6 +85,7 @@ class Settings(BaseSettings):
     rules_file: Path | None = None
     scorecard: Path | None = None
     alert_score: Annotated[float, Field(gt=0, le=1)] = 0.2
+    alerts_a_day: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     near_misses: Annotated[float, Field(gt=0, lt=1)] | None = None
     rules_folder: Path | None = None
     lists_folder: Path | None = None

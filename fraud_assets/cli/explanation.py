@@ -51,6 +51,8 @@ def explanation(console: Console, found: Explanation) -> None:
         _print(console, "Not flagged.")
     if found.points:
         _print_points(console, found.points)
+    if found.threshold:
+        _print(console, found.threshold["reason"])
     _print_customer(console, found.customer, found.transaction)
     for outcome, heading in _HEADINGS.items():
         verdicts = [verdict for verdict in found.verdicts if verdict.outcome == outcome]

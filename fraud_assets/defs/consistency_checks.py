@@ -14,8 +14,8 @@ from sqlglot import exp
 from fraud_assets.defs.asset_specs import key
 from fraud_assets.defs.checks import advisory, blocking
 from fraud_assets.defs.daily_results import DailyResult
-from fraud_assets.detection.alerts_query import has_high_score
-from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.detection.alerts_query import high_scores
+from fraud_assets.schemas.detection import FRAUD_ALERTS
 from fraud_assets.schemas.sources import CUSTOMERS, TRANSACTIONS
 from fraud_assets.sql.windows import hiveql, table_node, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table, Warehouse
@@ -92,7 +92,7 @@ def hits_without_transaction_query(rules: Sequence[Table], span: Span) -> HiveQL
 def alerts_spec(partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
     description = (
         "The alerts of a day are exactly the transactions of that day that an active rule hit, or that have a high score "
-        f"(FRAUD_ALERT_SCORE). Hits of shadow and retired rules do not count. {_RETRIES}"
+        f"(FRAUD_ALERT_SCORE, FRAUD_ALERTS_A_DAY). Hits of shadow and retired rules do not count. {_RETRIES}"
     )
     return blocking(FRAUD_ALERTS, ALERTS, description, partitions)
 
@@ -103,6 +103,7 @@ def alerts_are_the_active_hits(
     span: Span,
     pauses: Sequence[float] | None = None,
     alert_score: float = 1,
+    by_day: bool = False,
 ) -> DailyResult:
     """Compare the alerts with the hits and the high scores.
 
@@ -110,8 +111,9 @@ def alerts_are_the_active_hits(
         rules: the tables of the active rules.
         pauses: seconds between two attempts; by default `PAUSES`.
         alert_score: score from which a transaction without a hit is an alert; 1 for none.
+        by_day: as for `high_scores`.
     """
-    query = alerts_that_differ_query(rules, span, alert_score)
+    query = alerts_that_differ_query(rules, span, alert_score, by_day)
     different = _confirmed(lambda: _rows(warehouse, query), pauses)
     hits = [row for row in different if row[0] == "hit"]
     alerts = [row for row in different if row[0] == "alert"]
@@ -129,13 +131,14 @@ def alerts_are_the_active_hits(
     )
 
 
-def alerts_that_differ_query(rules: Sequence[Table], span: Span, alert_score: float = 1) -> HiveQL:
+def alerts_that_differ_query(rules: Sequence[Table], span: Span, alert_score: float = 1, by_day: bool = False) -> HiveQL:
     """Transactions (`side`, `ds`, `transaction_id`) of the span's days that have only an alert, or only a hit or high score."""
     sides = [(FRAUD_ALERTS, 1, 0), *((rule, 0, 1) for rule in rules)]
     each = [_ids(table, span, literal(alerts).as_("alerts"), literal(hits).as_("hits")) for table, alerts, hits in sides]
-    if alert_score < 1:
-        scored = _ids(TRANSACTION_SCORES, span, literal(0).as_("alerts"), literal(1).as_("hits"))
-        each.append(scored.where(has_high_score(alert_score)))
+    if by_day or alert_score < 1:
+        sides_of_scores = literal(0).as_("alerts"), literal(1).as_("hits")
+        scored = high_scores(span.whole_days(), alert_score, by_day).subquery("s")
+        each.append(exp.select(*sides_of_scores, PARTITION, "transaction_id").from_(scored))
     rows = union_all(each)
     no_alert, no_hit = (exp.func("SUM", exp.column(name)).eq(0) for name in ("alerts", "hits"))
     side = exp.case().when(no_hit, literal("alert")).else_(literal("hit"))

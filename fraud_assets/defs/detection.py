@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from fraud_assets.defs import checks, consistency_checks, coverage_checks, gate_check
+from fraud_assets.defs import budget_check, checks, consistency_checks, coverage_checks, gate_check
 from fraud_assets.defs.asset_specs import BACKFILL, deps, key, span_of, spec
 from fraud_assets.defs.column_lineage import lineage_metadata
 from fraud_assets.defs.daily_results import DailyRecorder
@@ -138,13 +138,14 @@ def _versions_asset(engine: Engine, partitions: dg.PartitionsDefinition, rules_f
 
 
 def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    name = FRAUD_ALERTS.name
+    name, budget = FRAUD_ALERTS.name, engine.book.alerts_a_day
+    of_budget = [budget_check.spec(budget, partitions)] if budget else []
 
     @dg.multi_asset(
         name=name,
         outs={name: dg.AssetOut.from_spec(spec(FRAUD_ALERTS, group=GROUP, kinds={"hive", "sql"}, owner=OWNER))},
         deps=deps(engine.reads(name)),
-        check_specs=[*checks.specs(FRAUD_ALERTS, partitions), consistency_checks.alerts_spec(partitions)],
+        check_specs=[*checks.specs(FRAUD_ALERTS, partitions), consistency_checks.alerts_spec(partitions), *of_budget],
         partitions_def=partitions,
         backfill_policy=BACKFILL,
     )
@@ -158,7 +159,9 @@ def _alerts_asset(engine: Engine, partitions: dg.PartitionsDefinition) -> dg.Ass
             yield from record(result)
         alerting = [rule.table for rule in engine.book.alerting]
         pauses = consistency_checks.pauses_of(context.run.tags, lake)
-        score = engine.book.alert_score
-        yield from record(consistency_checks.alerts_are_the_active_hits(lake.warehouse, alerting, span, pauses, score))
+        score, by_day = engine.book.alert_score, budget is not None
+        yield from record(consistency_checks.alerts_are_the_active_hits(lake.warehouse, alerting, span, pauses, score, by_day))
+        if budget:
+            yield from record(budget_check.alerts_are_within_budget(lake.warehouse, budget, span))
 
     return asset

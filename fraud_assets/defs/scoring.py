@@ -12,7 +12,7 @@ from fraud_assets.defs import checks
 from fraud_assets.defs.asset_specs import BACKFILL, deps, key, span_of, spec
 from fraud_assets.defs.daily_results import DailyRecorder, DailyResult
 from fraud_assets.engine.engine import Engine
-from fraud_assets.schemas.detection import SCORECARDS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS, SCORECARDS, TRANSACTION_SCORES
 from fraud_assets.scoring.card import Card
 from fraud_assets.scoring.drift import drift
 from fraud_assets.scoring.in_force import learned_card
@@ -29,8 +29,9 @@ has the shares of half a year."""
 
 
 def scoring_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of scorecards and scores."""
-    return [_asset(engine, table, partitions) for table in (SCORECARDS, TRANSACTION_SCORES)]
+    """The assets of scorecards and scores, and of the score that a budget of alerts needs, if there is one."""
+    thresholds = [ALERT_THRESHOLDS] if engine.book.alerts_a_day else []
+    return [_asset(engine, table, partitions) for table in (SCORECARDS, TRANSACTION_SCORES, *thresholds)]
 
 
 def _asset(engine: Engine, table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from fraud_assets.detection.rule import SCORECARD, SEVERITIES, Rule
-from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS, FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import HIGH_RISK_CUSTOMERS
 from fraud_assets.schemas.names import DATABASE
-from fraud_assets.sql.windows import hiveql, rows_within, table_node, union_all, within
+from fraud_assets.sql.windows import hiveql, rows_within, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -28,7 +28,9 @@ HIGH_FROM = 0.9
 """Score from which such an alert has severity high; below, it is medium."""
 
 
-def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span, alert_score: float = 1) -> HiveQL:
+def alerts_query(
+    rules: Sequence[Rule], tables: Mapping[str, Table], span: Span, alert_score: float = 1, by_day: bool = False
+) -> HiveQL:
     """The alerts of a span: transactions that a rule hit, and those that have a high score.
 
     The score is that of `transaction_scores`. Without one (days that earlier releases computed),
@@ -40,10 +42,12 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span,
     Args:
         rules: the active rules; their tables have the hits.
         alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
+        by_day: as for `high_scores`.
     """
-    if not rules and alert_score >= 1:
+    by_score = [_alerts_by_score(span, alert_score, by_day)] if by_day or alert_score < 1 else []
+    if not rules and not by_score:
         return hiveql(_no_alerts())
-    hits = union_all([*_hits(rules, tables, span), *([_high_scores(span, alert_score)] if alert_score < 1 else [])])
+    hits = union_all([*_hits(rules, tables, span), *by_score])
     # by day, too: if a source moves a transaction to another day, both days keep an alert, and a range of days computed at
     # once gives the same as its days computed one by one
     transaction = f"PARTITION BY transaction_id, {PARTITION}"
@@ -61,7 +65,7 @@ def alerts_query(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span,
         f"MAX(severity_rank) OVER ({transaction}) AS severity_rank",
         dialect="hive",
     )
-    lists = lists.from_(_unless_hit(hits, transaction) if alert_score < 1 else hits.subquery("hits"))
+    lists = lists.from_(_unless_hit(hits, transaction) if by_score else hits.subquery("hits"))
     tree = (
         exp.select(
             "h.transaction_id",
@@ -107,9 +111,22 @@ def score_of(weights: Mapping[str, float], high_risk: bool) -> float:
     return min(1.0 - clean, HIGHEST_SCORE)
 
 
-def has_high_score(alert_score: float) -> exp.Expr:
-    """The condition under which a row of `transaction_scores` is an alert, although no rule hit it."""
-    return exp.column("score") >= _double(alert_score)
+def high_scores(span: Span, alert_score: float, by_day: bool) -> exp.Select:
+    """Rows of `transaction_scores` in the span that are alerts even if no rule hit them.
+
+    Args:
+        alert_score: score from which they are.
+        by_day: True if a day has a score of its own in `alert_thresholds`, instead of `alert_score`; the rows then have the
+            column `day_reason`, too.
+    """
+    rows = rows_within(TRANSACTION_SCORES, span)
+    if not by_day:
+        return rows.where(exp.column("score") >= _double(alert_score))
+    least = exp.func("COALESCE", exp.column("score", table="d"), _double(alert_score))
+    days = rows_within(ALERT_THRESHOLDS, span.whole_days()).subquery("d")
+    scored = exp.select("s.*", exp.column("reason", table="d").as_("day_reason")).from_(rows.subquery("s"))
+    scored = scored.join(days, on=f"d.{PARTITION} = s.{PARTITION}", join_type="left")
+    return scored.where(exp.column("score", table="s") >= least)
 
 
 def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> list[exp.Select]:
@@ -119,7 +136,7 @@ def _hits(rules: Sequence[Rule], tables: Mapping[str, Table], span: Span) -> lis
     ]
 
 
-def _high_scores(span: Span, least: float) -> exp.Select:
+def _alerts_by_score(span: Span, least: float, by_day: bool) -> exp.Select:
     """Transactions with a high score, each as the hit of a rule that weighs nothing."""
     score = exp.column("score")
     # {"base": -217, "declined_24h": 66} reads: base -217, declined_24h 66
@@ -127,18 +144,21 @@ def _high_scores(span: Span, least: float) -> exp.Select:
     for mark, instead in (("{", ""), ("}", ""), ('"', ""), (": ", " ")):
         points = exp.Replace(this=points, expression=literal(mark), replacement=literal(instead))
     total = exp.cast(exp.column("points"), "STRING", dialect="hive")
+    reason: list[exp.Expr] = [literal("No rule hit; the scorecard gives "), total, literal(" points: "), points]
+    if by_day:
+        named = exp.func("CONCAT", literal(". "), exp.column("day_reason"))
+        reason.append(exp.func("COALESCE", named, literal("")))
     rank = exp.case().when(score >= _double(HIGH_FROM), literal(SEVERITIES.index("high")))
     values = {
         "rule": literal(SCORECARD),
         "rule_version": exp.column("card_version"),
         "weight": _double(0.0),
-        "reason": exp.func("CONCAT", literal("No rule hit; the scorecard gives "), total, literal(" points: "), points),
+        "reason": exp.func("CONCAT", *reason),
         "severity_rank": rank.else_(literal(SEVERITIES.index("medium"))),
     }
     keys = [exp.column(name) for name in ("transaction_id", "customer_id", "event_time")]
     rows = exp.select(*keys, *(value.as_(name) for name, value in values.items()), exp.column(PARTITION))
-    rows = rows.from_(table_node(TRANSACTION_SCORES)).where(has_high_score(least))
-    return within(rows, TRANSACTION_SCORES, span)
+    return rows.from_(high_scores(span, least, by_day).subquery("s"))
 
 
 def _unless_hit(hits: exp.Query, transaction: str) -> exp.Subquery:

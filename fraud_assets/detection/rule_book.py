@@ -45,6 +45,7 @@ class RuleBook:
         apis: the source tables, with the columns that a source file adds.
         scorecard: the card that is in force instead of learned ones; None in most banks.
         alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
+        alerts_a_day: budget of alerts, from which each day has a score of its own instead of `alert_score`; None for no budget.
     """
 
     rules: Mapping[str, Rule]
@@ -52,6 +53,7 @@ class RuleBook:
     apis: Mapping[str, ApiTable] = field(default_factory=lambda: API_TABLES, repr=False)
     scorecard: Card | None = None
     alert_score: float = ALERT_SCORE
+    alerts_a_day: int | None = None
 
     @property
     def evaluated(self) -> list[Rule]:
@@ -79,6 +81,7 @@ def read_rule_book(
     apis: Mapping[str, ApiTable] = API_TABLES,
     scorecard: Path | None = None,
     alert_score: float = ALERT_SCORE,
+    alerts_a_day: int | None = None,
 ) -> RuleBook:
     """Read and check every file.
 
@@ -88,6 +91,7 @@ def read_rule_book(
         apis: the source tables, with the columns that a source file adds.
         scorecard: a file with a card that is in force instead of learned ones.
         alert_score: score from which a transaction is an alert although no rule hit it; 1 for none.
+        alerts_a_day: as in `RuleBook`.
 
     Raises:
         SettingsError: the scorecard is not valid.
@@ -117,7 +121,7 @@ def read_rule_book(
     problems += [rules_file.message("no rule or feature has this name", name) for name in unknown]
     if problems:
         raise RuleError("\n".join(problems))
-    return RuleBook(rules_read, features_read, apis, read_card(scorecard) if scorecard else None, alert_score)
+    return RuleBook(rules_read, features_read, apis, read_card(scorecard) if scorecard else None, alert_score, alerts_a_day)
 
 
 class _Reader(Protocol[T_co]):

@@ -14,8 +14,9 @@ from sqlglot import exp
 from fraud_assets.detection.alerts_query import alerts_query
 from fraud_assets.detection.hits_query import counted_hits, coverage_query, hits_query
 from fraud_assets.detection.rule_book import RuleBook
+from fraud_assets.detection.thresholds_query import BUDGET_MEMORY, thresholds_query
 from fraud_assets.schemas.catalog import FEATURE_TABLES
-from fraud_assets.schemas.detection import FRAUD_ALERTS, SCORECARDS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS, FRAUD_ALERTS, SCORECARDS, TRANSACTION_SCORES
 from fraud_assets.schemas.evaluation import LABELS
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.sources import ApiTable
@@ -45,7 +46,7 @@ class Engine:
         """Tables that are computed by queries, each after the tables that it reads."""
         rules = [rule.name for rule in self.book.evaluated]
         after = [name for name in FEATURE_TABLES if name not in {*self.upstream_features, TRANSACTION_FEATURES.name}]
-        scoring = [SCORECARDS.name, TRANSACTION_SCORES.name]
+        scoring = [SCORECARDS.name, TRANSACTION_SCORES.name, *([ALERT_THRESHOLDS.name] if self.book.alerts_a_day else [])]
         return [*self.upstream_features, TRANSACTION_FEATURES.name, *rules, *scoring, FRAUD_ALERTS.name, *after]
 
     @cached_property
@@ -58,6 +59,11 @@ class Engine:
             ordered += ready
             waiting = [t for t in waiting if t not in ready]
         return ordered
+
+    @property
+    def due_at_start(self) -> list[str]:
+        """Tables that are computed when a day begins: the upstream features, and the score that a budget of alerts needs."""
+        return [*self.upstream_features, *([ALERT_THRESHOLDS.name] if self.book.alerts_a_day else [])]
 
     @property
     def per_transaction(self) -> list[Table]:
@@ -75,14 +81,19 @@ class Engine:
             return dict.fromkeys([LABELS.name, TRANSACTION_FEATURES.name, *rules], LEARNED_FROM)
         if table == TRANSACTION_SCORES.name:
             return dict.fromkeys([SCORECARDS.name, TRANSACTION_FEATURES.name, *rules])
+        alerting = [rule.name for rule in self.book.alerting]
+        if table == ALERT_THRESHOLDS.name:
+            return dict.fromkeys([TRANSACTION_SCORES.name, *alerting], BUDGET_MEMORY)
         if table == FRAUD_ALERTS.name:
-            alerting = [rule.name for rule in self.book.alerting]
-            return dict.fromkeys(["high_risk_customers", TRANSACTION_SCORES.name, "transactions", *alerting])
+            thresholds = [ALERT_THRESHOLDS.name] if self.book.alerts_a_day else []
+            return dict.fromkeys(["high_risk_customers", TRANSACTION_SCORES.name, "transactions", *thresholds, *alerting])
         return dict.fromkeys(sorted(self.book.rules[table].file.tables()))
 
     def is_point_in_time(self, table: str) -> bool:
         """True if the table is as of the start of the day, and so does not change during the day."""
-        return table == SCORECARDS.name or (table in self.book.features and bool(self.book.features[table].meta.history))
+        if table in self.book.features:
+            return bool(self.book.features[table].meta.history)
+        return table in (SCORECARDS.name, ALERT_THRESHOLDS.name)
 
     def data(self, table: str, span: Span, warehouse: Warehouse) -> Data:
         """What replaces the table's rows of the span: the rows of `scorecards`, for every other table a query.
@@ -94,6 +105,10 @@ class Engine:
             return learn_cards(warehouse, span, self._edges, self._rule_tables)
         if table == TRANSACTION_SCORES.name:
             return scores_query(cards_in_force(warehouse, span, self.book.scorecard), self._rule_tables)
+        if table == ALERT_THRESHOLDS.name:
+            # a rule that is new has no hits of the days before, nor a table on the first of them
+            for name in self.reads(table):
+                warehouse.ensure_table(self.tables[name])
         return self.query(table, span)
 
     @property
@@ -116,7 +131,10 @@ class Engine:
             tree = window_query(feature, self.tables, computed, feature.meta.history)
             return hiveql(_only(tree, self.tables[table], span))
         if table == FRAUD_ALERTS.name:
-            return alerts_query(self.book.alerting, self.tables, span, self.book.alert_score)
+            return alerts_query(self.book.alerting, self.tables, span, self.book.alert_score, bool(self.book.alerts_a_day))
+        if table == ALERT_THRESHOLDS.name:
+            alerting = [rule.table for rule in self.book.alerting]
+            return thresholds_query(alerting, span, self.book.alerts_a_day or 0, self.book.alert_score)
         return hits_query(self.book.rules[table], self.tables, span)
 
     def is_per_customer(self, table: str) -> bool:

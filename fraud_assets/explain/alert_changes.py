@@ -14,7 +14,7 @@ from fraud_assets.detection.rule import SCORECARD, Rule
 from fraud_assets.engine.engine import Engine
 from fraud_assets.explain.list_changes import BLACKLIST_TABLE, entries_of_day, read_by, what_changed
 from fraud_assets.explain.tolerant_reader import TolerantReader, in_days, rows_where
-from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS, FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.sources import TRANSACTIONS
 from hive_io import PARTITION, Warehouse
@@ -43,6 +43,7 @@ class Cause(StrEnum):
     RULE = "rule version"
     CARD = "scorecard"
     FEATURE = "feature"
+    THRESHOLD = "score that an alert needs"
     CUSTOMER = "other transactions of the customer"
     LIST = "entry of a list"
     REFERENCE = "profile or report"
@@ -102,6 +103,11 @@ class _Day:
     def scores(self) -> dict[str, Row]:
         """Scores by transaction; read only if an alert differs by its score."""
         return self._by_transaction(TRANSACTION_SCORES.name)
+
+    @cached_property
+    def threshold(self) -> float | None:
+        """The score that the budget of alerts needs on the day; None without a budget."""
+        return next((float(row["score"]) for row in self.rows(ALERT_THRESHOLDS.name)), None)
 
     def _by_transaction(self, table: str) -> dict[str, Row]:
         return {row["transaction_id"]: row for row in self.rows(table)}
@@ -216,7 +222,13 @@ def _of_score(name: str, before: Row, after: Row, then: _Day, now: _Day) -> tupl
     ]
     if points:
         return Cause.FEATURE, f"points of {', '.join(points)}"
+    if then.threshold != now.threshold:
+        return Cause.THRESHOLD, f"{_named(then.threshold)} → {_named(now.threshold)}"
     return Cause.UNKNOWN, "the scores of the day do not say"
+
+
+def _named(threshold: float | None) -> str:
+    return "FRAUD_ALERT_SCORE" if threshold is None else f"{threshold:.6f}"
 
 
 def _scored(alert: Row) -> Sequence[object]:

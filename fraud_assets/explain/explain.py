@@ -113,12 +113,14 @@ class Explanation:
         alert: None if it was not flagged.
         score: of an alert that no scorecard has scored, as in days that earlier releases computed; else None.
         points: by the scorecard, flagged or not; None without one.
+        threshold: the day's row of `alert_thresholds`; None on days without a budget of alerts.
     """
 
     transaction: Row
     alert: Row | None
     score: Score | None
     points: Points | None
+    threshold: Row | None
     customer: Customer
     verdicts: Sequence[RuleOutcome]
 
@@ -148,6 +150,7 @@ def explain(engine: Engine, warehouse: Warehouse, transaction_id: str, as_of: dt
         alert,
         _score(engine, alert, hits, customer.high_risk is not None) if alert and not alert["card_version"] else None,
         points_of(scored, features) if scored else None,
+        next(iter(_rows_of(reader, "alert_thresholds", **{PARTITION: transaction[PARTITION]})), None),
         customer,
         [
             rule_outcome(RuleQuery(rule, engine.tables, reader, transaction), hits.get(rule.name))

@@ -35,7 +35,7 @@ from fraud_assets.live.day_tables import DayTables, description, spans_of_day
 from fraud_assets.live.hot_window import Change, HotWindow
 from fraud_assets.live.pending import MissingTable, Pending
 from fraud_assets.schemas.cases import DECISIONS
-from fraud_assets.schemas.detection import FRAUD_ALERTS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS, FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.schemas.lists import LISTS
 from fraud_assets.schemas.names import DATABASE
@@ -484,7 +484,7 @@ class MicroBatcher:
         for each in missing:
             self._day_tables.carry(each)
         self._load_lists(day)
-        self._compute_features(self._engine.upstream_features, day)
+        self._compute_features(self._engine.due_at_start, day)
         late_days = set(self.checkpoint.late_days)
         if yesterday is not None and yesterday.first_ds in self._warehouse.partitions(_TRANSACTIONS):
             late_days.add(yesterday.first_ds)
@@ -554,11 +554,16 @@ class MicroBatcher:
                 self._compute(table, Span.days(day, day))
 
     def _add_missing_features(self, day: dt.date) -> None:
-        """Add what the warehouse lacks because an earlier release began the day: rules read these features and columns."""
+        """Add what the warehouse lacks because an earlier release, or one with other settings, began the day: rules and alerts
+        read these features and columns.
+        """
         if not self._features_are_complete:
             existing = set(self._warehouse.tables(DATABASE))
+            thresholds = ALERT_THRESHOLDS.full_name
+            if ALERT_THRESHOLDS.name in existing and day.isoformat() not in self._warehouse.partitions(thresholds):
+                existing.remove(ALERT_THRESHOLDS.name)
             self._add_missing_columns()
-            self._compute_features([name for name in self._engine.upstream_features if name not in existing], day)
+            self._compute_features([name for name in self._engine.due_at_start if name not in existing], day)
             self._features_are_complete = True
 
     def _add_missing_columns(self) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fraud_assets.schemas.cases import CASES_DAILY, DECISIONS
-from fraud_assets.schemas.detection import FRAUD_ALERTS, NEAR_MISSES, RULE_VERSIONS, SCORECARDS, TRANSACTION_SCORES
+from fraud_assets.schemas.detection import (
+    ALERT_THRESHOLDS,
+    FRAUD_ALERTS,
+    NEAR_MISSES,
+    RULE_VERSIONS,
+    SCORECARDS,
+    TRANSACTION_SCORES,
+)
 from fraud_assets.schemas.evaluation import LABELS, RULE_QUALITY
 from fraud_assets.schemas.features import (
     CUSTOMER_AMOUNTS,
@@ -66,6 +73,7 @@ def fixed_tables(apis: Mapping[str, ApiTable] = API_TABLES) -> dict[str, Table]:
         DECISIONS,
         SCORECARDS,
         TRANSACTION_SCORES,
+        ALERT_THRESHOLDS,
         FRAUD_ALERTS,
         NEAR_MISSES,
         RULE_QUALITY,

@@ -81,6 +81,22 @@ SCORECARDS = Table(
 )
 
 
+ALERT_THRESHOLDS = Table(
+    DATABASE,
+    "alert_thresholds",
+    (
+        Column("score", "DOUBLE", "Score from which a transaction without a hit is an alert on the day; 1 for none."),
+        Column("budget", "INT", "Alerts a day that were asked for, those of rules among them."),
+        Column("days", "INT", "Days with scores, of the 14 before the day."),
+        Column("rule_alerts", "BIGINT", "Transactions of these days that a rule made an alert."),
+        Column("score_alerts", "BIGINT", "Other transactions of these days with this score or a higher one."),
+        Column("reason", "STRING", "The score and what it follows from, in a sentence."),
+    ),
+    key=("budget",),
+    description="The score that keeps the budget of alerts, one row a day, as of its start; see FRAUD_ALERTS_A_DAY.",
+)
+
+
 NEAR_MISSES = Table(
     DATABASE,
     "near_misses",

@@ -42,7 +42,7 @@ def window_query(
         if not isinstance(node, exp.Table) or node.db not in (DATABASE, PARAMS_DATABASE):
             return node
         if node.db == PARAMS_DATABASE:
-            rows = _days(span) if node.name == DAYS else _amounts(relations[node.name])
+            rows = days_of(span) if node.name == DAYS else _amounts(relations[node.name])
         else:
             earlier = (history or {}).get(node.name)
             lookback = file.meta.lookback if earlier is None else earlier
@@ -148,7 +148,8 @@ def between(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[ex
     return [column >= literal(start), column < literal(end)]
 
 
-def _days(span: Span) -> exp.Query:
+def days_of(span: Span) -> exp.Query:
+    """A row, with its `ds`, for each day of the span."""
     return union_all([exp.select(literal(day.isoformat()).as_(PARTITION)) for day in span.each_day()])
 
 

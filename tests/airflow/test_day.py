@@ -10,7 +10,7 @@ import pytest
 
 from fraud_assets.detection.rule_book import read_rule_book
 from fraud_assets.runs.batch import run_days
-from fraud_assets.schemas.detection import NEAR_MISSES
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS, NEAR_MISSES
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
 from tests.airflow.sites import CLOSE, REFRESH, Site, site, yesterday
@@ -18,8 +18,8 @@ from tests.e2e.lakes import Rows, assert_same, rows_of
 
 WITHIN = 600.0
 """Seconds for a day of 31 tasks, which takes 200 s on two idle cores."""
-TABLES = {name for name in read_rule_book().tables() if name != NEAR_MISSES.name}
-"""The tables of a day. Near misses are stored only if a setting asks for them."""
+TABLES = {name for name in read_rule_book().tables() if name not in (NEAR_MISSES.name, ALERT_THRESHOLDS.name)}
+"""The tables of a day, without those that only a setting asks for."""
 
 
 # a DAG of another team, as in docs/deploy-to-airflow.md

@@ -18,6 +18,7 @@ from fraud_assets.detection.scaffold import ListRead, write_scaffold
 from fraud_assets.engine.engine import Engine
 from fraud_assets.explain.alert_changes import alert_changes
 from fraud_assets.lists.keys import COLUMNS, KEYS
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS
 from fraud_assets.scoring.card import Card, Part
 from fraud_assets.workshop.trial import with_params
 from hive_io import EmbeddedWarehouse
@@ -178,6 +179,20 @@ def test_a_score_that_another_card_or_feature_gives(lake: EmbeddedWarehouse, boo
         "scored": ("changed", None, "scorecard"),
         "third": ("changed", None, "scorecard"),
     }
+
+
+def test_another_score_that_the_budget_of_alerts_needs(lake: EmbeddedWarehouse, book: RuleBook) -> None:
+    book = replace(book, alerts_a_day=10)
+    rows = [paid(f"t{n}", "10.00", "c1", event_time=NOON + dt.timedelta(minutes=n)) for n in range(3)]
+    all_tables(lake, book)
+    fill(lake, ALERT_THRESHOLDS, [{"score": 0.9, "budget": 10, "days": 14, "reason": "of before"}])
+    day_of(lake, book, *rows)
+    moment = pause()
+    fill(lake, ALERT_THRESHOLDS, [{"score": 0.7, "budget": 10, "days": 14, "reason": "of now"}])
+    day_of(lake, book, *rows)
+    assert compared(lake, book, moment) == {"t2": ("gained", "scorecard", "score that an alert needs")}
+    [change] = alert_changes(Engine(book), lake, DAY, moment)
+    assert change.detail == "0.900000 → 0.700000"
 
 
 def test_the_command_counts_causes_and_names_each_change(

@@ -21,6 +21,7 @@ from fraud_assets.errors import TransactionNotFound
 from fraud_assets.explain.comparisons import said
 from fraud_assets.explain.explain import LATEST, Explanation, explain
 from fraud_assets.explain.rule_outcome import RuleOutcome
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS
 from hive_io import EmbeddedWarehouse, HistoryGone, Span
 from tests.fraud_fixtures import DAY, NOON, all_tables, compute, fill, profile, transaction
 from tests.hive_io_fixtures import pause
@@ -279,6 +280,15 @@ def test_json_has_the_same_facts_as_the_text(engine: Engine, computed: EmbeddedW
     assert result["condition"] == {
         "text": "amount 2500.00 > thresholds 2000.00", "holds": True, "off": None, "how": None, "parts": [],
     }  # fmt: skip
+
+
+def test_a_day_with_a_budget_of_alerts_says_what_score_it_needed(engine: Engine, computed: EmbeddedWarehouse) -> None:
+    assert explain(engine, computed, "not hit").threshold is None
+    fill(computed, ALERT_THRESHOLDS, [{"score": 0.4, "budget": 10, "days": 14, "reason": "An alert needs a score of 0.400000"}])
+    found = explain(engine, computed, "not hit")
+    assert found.threshold and found.threshold["score"] == 0.4
+    assert "An alert needs a score of 0.400000" in text(found, 160)
+    assert json.loads(explanation_json(found))["threshold"]["budget"] == 10
 
 
 @pytest.mark.parametrize("width", [80, 160])

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from fraud_assets.live.checkpoint import Checkpoint
 from fraud_assets.live.hot_window import HotWindow
 from fraud_assets.live.micro_batch import GAP, MicroBatch, MicroBatcher, spans_of
 from fraud_assets.live.service import days_to_run
+from fraud_assets.schemas.detection import ALERT_THRESHOLDS, FRAUD_ALERTS
 from hive_io import EmbeddedWarehouse, HiveIOError, Receipt, Span, Table
 from hive_io.delta.reconciling import ReconcilingWarehouse
 from hive_io.warehouse import Data
@@ -145,6 +147,31 @@ def test_a_day_of_micro_batches_leaves_the_rows_of_a_run(
     }  # fmt: skip
     assert max(batch.served for batch in batches) == 40, "a page is a micro-batch"
     assert sum(batch.served for batch in batches) > sum(of_the_day(found)["transactions"].values())
+
+
+def test_a_budget_of_alerts_needs_the_score_of_a_run(
+    source: ClockedSource, history: Path, tmp_path: Path, lake: EmbeddedWarehouse
+) -> None:
+    engine = Engine(replace(ENGINE.book, alerts_a_day=265))
+    run = EmbeddedWarehouse(tmp_path / "run")
+    with SourceClient(source.url) as client:
+        load_history(run, history, source)
+        source.now = LAST_POLL
+        load(engine.apis["transactions"], client, run, Span.days(BEFORE, BEFORE), 1.0)
+        refresh(engine, client, run, Span.days(DAY, DAY), 1.0)
+        load_history(lake, history, source)
+        for now in (FIRST_POLL, LAST_POLL):
+            # a process of its own each time: the second begins in the middle of the day
+            source.now = now
+            batcher = MicroBatcher(engine, client, lake, tmp_path / "watch.json", FIRST, 1.0, dt.timedelta(days=1))
+            list(batcher.poll(DAY))
+            if now == FIRST_POLL:
+                lake.replace(ALERT_THRESHOLDS, ALERT_THRESHOLDS.arrow_schema.empty_table(), Span.days(DAY, DAY))
+    assert_same(of_the_day(rows_of(lake)), of_the_day(rows_of(run)))
+    [row] = lake.read(ALERT_THRESHOLDS.full_name).to_pylist()
+    assert (row["ds"], row["days"]) == (str(DAY), 14) and 0.01 < row["score"] < 0.2, row["reason"]
+    alerts = lake.read(FRAUD_ALERTS.full_name, span=Span.days(DAY, DAY)).to_pylist()
+    assert [alert for alert in alerts if row["reason"] in alert["reasons"][0] and alert["score"] < 0.2]
 
 
 @pytest.mark.long
