@@ -14,7 +14,7 @@ from fraud_assets.defs.daily_results import DailyRecorder, DailyResult
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.detection import ALERT_THRESHOLDS, SCORECARDS, TRANSACTION_SCORES
 from fraud_assets.scoring.card import Card
-from fraud_assets.scoring.drift import drift
+from fraud_assets.scoring.drift import drift, moves, stability_index
 from fraud_assets.scoring.in_force import learned_card
 from hive_io import PARTITION, Span, Table, Warehouse
 from hive_io.dagster.io_manager import WarehouseResource
@@ -26,6 +26,18 @@ DRIFT = "scores_are_like_those_before"
 MOST_SHIFTED = 0.1
 """Largest share of transactions whose odds may shift by more than a factor of two from one card to the next. docs/scorecard.md
 has the shares of half a year."""
+
+MOVES_NAMED = 5
+"""Features and rules that the metadata name for each card, those by which scores differ most."""
+
+_COMPARED = dg.TableSchema(
+    [
+        *(dg.TableColumn(name) for name in ("card", "before")),
+        dg.TableColumn("share shifted", "float"),
+        dg.TableColumn("stability index", "float", description="Of the scores, over bands of 20 points."),
+        dg.TableColumn("by points of", description="Standard deviation of the difference in points."),
+    ]
+)
 
 
 def scoring_assets(engine: Engine, partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -73,6 +85,7 @@ def _drift_spec(partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
 def check_drift(engine: Engine, warehouse: Warehouse, cards: pa.Table, span: Span) -> DailyResult:
     """Compare each new card with the one before it."""
     shares: dict[str, float] = {}
+    compared: list[dg.TableRecord] = []
     described: list[str] = []
     rules = [rule.table for rule in engine.book.evaluated]
     for row in sorted(cards.to_pylist(), key=itemgetter(PARTITION)):
@@ -83,6 +96,18 @@ def check_drift(engine: Engine, warehouse: Warehouse, cards: pa.Table, span: Spa
         card, scored = Card.model_validate_json(row["card"]), Span.days(yesterday, yesterday)
         found = drift(warehouse, card, before.card, scored, rules, engine.book.alert_score)
         shares[row[PARTITION]] = found.share
+        most = [*moves(warehouse, card, before.card, scored, rules).items()][:MOVES_NAMED]
+        compared.append(
+            dg.TableRecord(
+                {
+                    "card": row["version"],
+                    "before": before.version,
+                    "share shifted": round(found.share, 4),
+                    "stability index": round(stability_index(warehouse, card, before.card, scored, rules), 3),
+                    "by points of": ", ".join(f"{name} ±{points:.1f}" for name, points in most),
+                }
+            )
+        )
         described.append(
             f"{row['version']} after {before.version}, on {found.transactions:,} transactions of {yesterday}: "
             f"{found.share:.1%} have shifted; {found.alerts:,} alerts by score, {found.alerts_before:,} before, "
@@ -94,7 +119,10 @@ def check_drift(engine: Engine, warehouse: Warehouse, cards: pa.Table, span: Spa
         failed_days=[day for day, share in shares.items() if share > MOST_SHIFTED],
         severity=dg.AssetCheckSeverity.WARN,
         description=" ".join(described) or f"No card of {span} has one before it that was learned.",
-        metadata={"share shifted, most": max(shares.values(), default=0.0)},
+        metadata={
+            "share shifted, most": max(shares.values(), default=0.0),
+            "cards": dg.MetadataValue.table(compared, schema=_COMPARED),
+        },
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
 from fraud_assets.scoring.card import POINTS_TO_DOUBLE, Card
-from fraud_assets.scoring.queries import InForce, scores_query
+from fraud_assets.scoring.queries import InForce, moves_query, scores_query
 from fraud_assets.sql.windows import hiveql
 from hive_io import HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
@@ -47,6 +49,67 @@ def drift(warehouse: Warehouse, card: Card, before: Card, span: Span, rules: Seq
     """
     [row] = warehouse.query(drift_query(card, before, span, rules, alert_score)).to_pylist()
     return Drift(**{name: int(value or 0) for name, value in row.items()})
+
+
+def stability_index(warehouse: Warehouse, card: Card, before: Card, span: Span, rules: Sequence[Table]) -> float:
+    """The population stability index of the scores of a span's transactions, by two cards.
+
+    It is that of `index_of` for bands of `POINTS_TO_DOUBLE` points, across each of which the odds of fraud double. It asks how
+    many transactions have which score, where `Drift.share` asks how each is scored. Most have the same usual points: where two
+    cards put these on two sides of an edge, the index is high although no score differs by much.
+
+    Args:
+        before, rules: as for `drift`.
+    """
+    bands: dict[str, Counter[int]] = {"after": Counter(), "before": Counter()}
+    for row in warehouse.query(points_query(card, before, span, rules)).to_pylist():
+        bands[row["card_version"]][row["points"] // POINTS_TO_DOUBLE] += int(row["transactions"])
+    return index_of(bands["after"], bands["before"])
+
+
+def index_of(now: Mapping[int, int], before: Mapping[int, int]) -> float:
+    """The population stability index Σ (aᵢ − bᵢ) · ln(aᵢ / bᵢ), where aᵢ and bᵢ are the shares of band i; 0 without rows.
+
+    Half a row is added to each band, so that one that is empty on a side has a logarithm.
+    Source: Siddiqi, Intelligent Credit Scoring, 2nd edition, 2017, page 369: less than 0.1 is no significant shift, more than
+    0.25 is one.
+
+    Args:
+        now, before: number of rows by band.
+    """
+    bands = {band for counts in (now, before) for band, count in counts.items() if count}
+    totals = [sum(counts.values()) + 0.5 * len(bands) for counts in (now, before)]
+    shares = [
+        [(counts.get(band, 0) + 0.5) / total for counts, total in zip((now, before), totals, strict=True)] for band in bands
+    ]
+    return sum((a - b) * math.log(a / b) for a, b in shares)
+
+
+def moves(warehouse: Warehouse, card: Card, before: Card, span: Span, rules: Sequence[Table]) -> dict[str, float]:
+    """The features and rules in which two cards differ, with the standard deviation of the difference in points over the
+    transactions of the span, largest first. What is the same for all of them, as if another bin had become the usual one, is
+    in the base as well, and ranks none otherwise.
+
+    Args:
+        before, rules: as for `drift`.
+    """
+    names, query = moves_query(card, before, span, rules)
+    [row] = warehouse.query(query).to_pylist()
+    count, *sums = (int(value or 0) for value in row.values())
+    variances = {
+        # of whole numbers, so that none is left where all differences are equal
+        name: (count * squares - total * total) / count**2
+        for name, total, squares in zip(names, sums[::2], sums[1::2], strict=True)
+        if count
+    }
+    return {name: math.sqrt(each) for name, each in sorted(variances.items(), key=lambda item: (-item[1], item[0])) if each}
+
+
+def points_query(card: Card, before: Card, span: Span, rules: Sequence[Table]) -> HiveQL:
+    """`card_version` (`after` or `before`), `points`, and how many `transactions` have them."""
+    scores = scores_query([InForce(card, "after", span), InForce(before, "before", span)], rules).bound().subquery("s")
+    rows = exp.select("card_version", "points", exp.Count(this=exp.Star()).as_("transactions")).from_(scores)
+    return hiveql(rows.group_by("card_version", "points"))
 
 
 def drift_query(card: Card, before: Card, span: Span, rules: Sequence[Table], alert_score: float) -> HiveQL:

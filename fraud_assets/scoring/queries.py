@@ -55,12 +55,31 @@ def training_query(span: Span, features: Iterable[str], rules: Sequence[Table], 
     return hiveql(rows.join(frauds.subquery("l"), on="l.transaction_id = f.transaction_id", join_type="left"))
 
 
+def moves_query(card: Card, before: Card, span: Span, rules: Sequence[Table]) -> tuple[list[str], HiveQL]:
+    """How two cards differ in each feature and rule: the names of these, and a query for one row: the number of transactions in
+    the span, then for each name the sum of the differences of its points, and the sum of their squares.
+
+    Args:
+        rules: as for `scores_query`.
+    """
+    with_points = [rule for rule in rules if card.rules.get(rule.name) or before.rules.get(rule.name)]
+    after, earlier = (dict(_parts_of(each, with_points)) for each in (card, before))
+    names = list(dict.fromkeys([*after, *earlier]))
+    differences = [exp.Sub(this=after.get(name, literal(0)), expression=earlier.get(name, literal(0))) for name in names]
+    columns = [f"d{number}" for number in range(len(names))]
+    each = _features_and_hits(span, with_points).select(
+        literal(0).as_("none"), *(difference.as_(column) for column, difference in zip(columns, differences, strict=True))
+    )
+    sums = []
+    for column in map(exp.column, columns):
+        square = exp.Mul(this=column.copy(), expression=column.copy())
+        sums += [exp.func("SUM", column).as_(f"{column.name}_sum"), exp.func("SUM", square).as_(f"{column.name}_squares")]
+    return names, hiveql(exp.select(exp.Count(this=exp.Star()).as_("transactions"), *sums).from_(each.subquery("each")))
+
+
 def _scores(each: InForce, rules: Sequence[Table]) -> exp.Select:
     with_points = [rule for rule in rules if each.card.rules.get(rule.name)]
-    parts = {f"p{number}": (part.label, _part(part)) for number, part in enumerate(each.card.features)}
-    for number, rule in enumerate(with_points, len(parts)):
-        hit = exp.Case().when(exp.column(rule.name, table="h").eq(literal(1)), literal(each.card.rules[rule.name]))
-        parts[f"p{number}"] = (rule.name, hit.else_(literal(0)))
+    parts = {f"p{number}": part for number, part in enumerate(_parts_of(each.card, with_points))}
     keys = ("transaction_id", "customer_id", "event_time", PARTITION)
     pointed = _features_and_hits(each.span, with_points).select(
         *(exp.column(name, table="f") for name in keys), *(value.as_(name) for name, (_, value) in parts.items())
@@ -85,6 +104,15 @@ def _scores(each: InForce, rules: Sequence[Table]) -> exp.Select:
         "contributions",
         PARTITION,
     ).from_(scaled.subquery("scaled"))
+
+
+def _parts_of(card: Card, rules: Sequence[Table]) -> list[tuple[str, exp.Expr]]:
+    """The name of each contribution, and its points; in the rows of `_features_and_hits` for these rules."""
+    parts = [(part.label, _part(part)) for part in card.features]
+    for rule in rules:
+        hit = exp.Case().when(exp.column(rule.name, table="h").eq(literal(1)), literal(card.rules.get(rule.name, 0)))
+        parts.append((rule.name, hit.else_(literal(0))))
+    return parts
 
 
 def _features_and_hits(span: Span, rules: Sequence[Table]) -> exp.Select:
