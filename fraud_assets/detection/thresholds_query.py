@@ -18,8 +18,9 @@ from hive_io.dialect import Value, bind, parse
 BUDGET_MEMORY = dt.timedelta(days=14)
 """Time before a day whose scores decide which score the day needs. Whole weeks: Sundays differ from Mondays."""
 
-ENOUGH_DAYS = 7
-"""Days with scores, of that time, from which on the threshold may be lower than FRAUD_ALERT_SCORE."""
+ENOUGH_DAYS = 10
+"""Days with scores, of that time, from which on the threshold may be lower than FRAUD_ALERT_SCORE: those of a bank that
+closes on weekends. Earlier, few customers have a history, and scores are lower than those to come."""
 
 LOWEST = 0.01
 """Lowest threshold, unless FRAUD_ALERT_SCORE is lower: if the card is right, one such transaction in a hundred is a fraud."""

@@ -18,7 +18,7 @@ from fraud_assets.detection.rule_book import RuleBook, read_rule_book
 from fraud_assets.detection.thresholds_query import BUDGET_MEMORY, ENOUGH_DAYS, LOWEST, thresholds_query
 from fraud_assets.engine.engine import Engine
 from fraud_assets.schemas.detection import ALERT_THRESHOLDS, TRANSACTION_SCORES
-from hive_io import EmbeddedWarehouse, Span
+from hive_io import EmbeddedWarehouse, Span, Warehouse
 from hive_io.dialect import check
 from hive_io.table import DAY as A_DAY
 from tests.fraud_fixtures import DAY, all_tables, compute, fill, transaction
@@ -38,7 +38,7 @@ def before(days: int) -> dt.date:
 
 
 def store(
-    lake: EmbeddedWarehouse,
+    lake: Warehouse,
     book: RuleBook,
     scores: Mapping[dt.date, Sequence[float]],
     hits: Iterable[tuple[str, dt.date, int]] = (),
@@ -71,7 +71,7 @@ def test_the_query_has_the_dialect_of_rules(book: RuleBook) -> None:
 
 
 def test_a_threshold_by_hand(lake: EmbeddedWarehouse, book: RuleBook) -> None:
-    # 3 alerts a day on 7 days are 21: 14 of rules leave 7 for scores
+    # 3 alerts a day on 10 days are 30: 20 of rules leave 10 for scores
     days = [before(number) for number in range(1, ENOUGH_DAYS + 1)]
     scores = {day: [0.9, 0.8, 0.5, 0.4, 0.3] for day in days}
     hits = [("high_value", day, 0) for day in days] + [("velocity", day, 1) for day in days]
@@ -80,51 +80,51 @@ def test_a_threshold_by_hand(lake: EmbeddedWarehouse, book: RuleBook) -> None:
     assert threshold(lake, book) == {
         "score": 0.5,
         "budget": 3,
-        "days": 7,
-        "rule_alerts": 14,
-        "score_alerts": 7,
+        "days": 10,
+        "rule_alerts": 20,
+        "score_alerts": 10,
         "reason": (
-            "An alert without a hit needs a score of 0.500000 on this day: on 7 days before, rules raised 14 alerts, and 7 "
+            "An alert without a hit needs a score of 0.500000 on this day: on 10 days before, rules raised 20 alerts, and 10 "
             "other transactions had it; the budget is 3 alerts a day"
         ),
         "ds": str(DAY),
     }
-    # one more hit leaves room for 6; it is one of those with a score of 0.5, so the other six remain
+    # one more hit leaves room for 9; it is one of those with a score of 0.5, so the other nine remain
     store(lake, book, scores, [*hits, ("velocity", days[0], 2)])
-    assert (threshold(lake, book)["score"], threshold(lake, book)["score_alerts"]) == (0.5, 6)
-    # here it is another, and of seven with the same score none is chosen
+    assert (threshold(lake, book)["score"], threshold(lake, book)["score_alerts"]) == (0.5, 9)
+    # here it is another, and of ten with the same score none is chosen
     store(lake, book, scores, [*hits, ("velocity", days[0], 4)])
     found = threshold(lake, book)
-    assert (found["score"], found["rule_alerts"], found["score_alerts"]) == (1.0, 15, 0)
-    assert found["reason"].startswith("No score makes an alert without a hit on this day: on 7 days before, rules raised 15")
+    assert (found["score"], found["rule_alerts"], found["score_alerts"]) == (1.0, 21, 0)
+    assert found["reason"].startswith("No score makes an alert without a hit on this day: on 10 days before, rules raised 21")
 
 
 def test_without_room_no_score_is_enough_and_with_room_for_all_the_lowest_is(lake: EmbeddedWarehouse, book: RuleBook) -> None:
-    scores = {before(number): [0.9, 0.5, 0.02, 0.005] for number in range(1, 9)}
+    scores = {before(number): [0.9, 0.5, 0.02, 0.005] for number in range(1, 11)}
     store(lake, book, scores, [("velocity", day, place) for day in scores for place in (0, 1, 2)])
     assert threshold(lake, book)["score"] == 1.0
     store(lake, book, scores)
     found = threshold(lake, book)
-    assert (found["score"], found["score_alerts"]) == (LOWEST, 24)
+    assert (found["score"], found["score_alerts"]) == (LOWEST, 30)
     # a lower FRAUD_ALERT_SCORE lowers it
     roomy = replace(book, alerts_a_day=4, alert_score=0.001)
-    assert (threshold(lake, roomy)["score"], threshold(lake, roomy)["score_alerts"]) == (0.001, 32)
+    assert (threshold(lake, roomy)["score"], threshold(lake, roomy)["score_alerts"]) == (0.001, 40)
 
 
 def test_a_new_warehouse_begins_with_the_score_of_the_setting(lake: EmbeddedWarehouse, book: RuleBook) -> None:
     all_tables(lake, book)
     first = threshold(lake, book)
     assert (first["score"], first["days"], first["rule_alerts"], first["score_alerts"]) == (0.2, 0, 0, 0)
-    assert "FRAUD_ALERT_SCORE, since 0 of the 7 days" in first["reason"]
+    assert "FRAUD_ALERT_SCORE, since 0 of the 10 days" in first["reason"]
     # a few days of low scores do not lower it
     few = {before(number): [0.3, 0.1] for number in range(1, ENOUGH_DAYS)}
     store(lake, book, few)
     found = threshold(lake, book)
-    assert (found["score"], found["days"], found["score_alerts"]) == (0.2, 6, 6)
+    assert (found["score"], found["days"], found["score_alerts"]) == (0.2, 9, 9)
     # those of many alerts raise it
     store(lake, book, {day: [0.9, 0.8, 0.7, 0.6, 0.5] for day in few})
     found = threshold(lake, book)
-    assert (found["score"], found["days"], found["score_alerts"]) == (0.7, 6, 18)
+    assert (found["score"], found["days"], found["score_alerts"]) == (0.7, 9, 27)
     store(lake, book, {**few, before(ENOUGH_DAYS): [0.3, 0.1]})
     assert threshold(lake, book)["score"] == LOWEST
 
