@@ -51,11 +51,11 @@ def test_thresholds_and_alerts_of_a_budget(tmp_path: Path, server: HiveServer) -
     book = replace(read, rules={name: read.rules[name] for name in RULES}, alerts_a_day=5)
     engine = Engine(book)
     # none before, a few days, room for all, room for some, room for none, and a day without transactions
-    scores = {DAY + n * A_DAY: [0.9, 0.4, 0.3, 0.25, 0.02 * (n % 3), 0.05] for n in range(9)}
-    scores |= {DAY + n * A_DAY: [0.6, 0.5, 0.4, 0.35, 0.3, 0.25] for n in range(10, 20)}
-    hits = [(RULES[n % 2], day, n) for day in [*scores][3:] for n in range(3)]
-    hits += [("velocity", day, n) for day in [*scores][9:] for n in range(3, 6)]
-    span = Span.days(DAY, DAY + 24 * A_DAY)
+    scores = {DAY + n * A_DAY: [0.9, 0.4, 0.3, 0.25, 0.02 * (n % 3), 0.05] for n in range(13)}
+    scores |= {DAY + n * A_DAY: [0.6, 0.5, 0.4, 0.35, 0.3, 0.25] for n in range(14, 24)}
+    hits = [(RULES[n % 2], day, n) for day in [*scores][5:] for n in range(3)]
+    hits += [("velocity", day, n) for day in [*scores][13:] for n in range(3, 6)]
+    span = Span.days(DAY, DAY + 28 * A_DAY)
     found = []
     with closing(HiveServer2Warehouse(server)) as remote:
         for warehouse in (EmbeddedWarehouse(tmp_path / "lake"), remote):
@@ -66,7 +66,7 @@ def test_thresholds_and_alerts_of_a_budget(tmp_path: Path, server: HiveServer) -
             found.append(computed)
     assert found[0] == found[1]
     thresholds, alerts = found[0]
-    assert len(thresholds) == 25 and len({row["score"] for row in thresholds}) > 3
+    assert len(thresholds) == 29 and len({row["score"] for row in thresholds}) > 3
     assert {1.0, 0.2} < {row["score"] for row in thresholds}
     assert [row for row in alerts if "needs a score of" in row["reasons"][0]]
 
