@@ -168,7 +168,8 @@ class MemoryTables:
                 rows = f"SELECT * FROM ({constant.sql}) AS constant WHERE {by} IS NOT NULL ORDER BY {by}"
                 ordered = self._duckdb.sql(rows).to_arrow_table()
                 self._narrowed[name] = _Sorted.of(ordered, str(query.narrowed_by))
-                self.put(f"{NARROWED}.{name}", ordered)
+                # `narrow` fills it, if it is long
+                self.put(f"{NARROWED}.{name}", ordered if ordered.num_rows < NARROWED_FROM else ordered.schema.empty_table())
             is_read = any(whole in sql for sql in (query.sql, *(other.sql for other in query.constants.values())))
             if is_read and name not in self._constants:
                 self._duckdb.execute(f"CREATE TABLE {whole} AS {constant.sql}")

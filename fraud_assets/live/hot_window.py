@@ -82,6 +82,7 @@ class HotWindow:
         """The tables that queries read, and that none of them computes."""
         self._noted: set[str] = set()
         """The tables of the warehouse, by full name, that memory depends on."""
+        self._doubted = False
         self.day: dt.date | None = None
         """The day that can be judged; None if nothing is in memory."""
 
@@ -97,11 +98,16 @@ class HotWindow:
             self._memory.close()
         self._memory = None
         self._noted = set()
+        self._doubted = False
         self.day = None
+
+    def doubt(self) -> None:
+        """Note that somebody else has changed a table, for `forget_what_changed`."""
+        self._doubted = True
 
     def forget_what_changed(self) -> None:
         """Release the memory if somebody else may have changed one of the tables that it was read from."""
-        if not all(self._warehouse.is_as_noted(table) for table in self._noted):
+        if self._doubted or not all(self._warehouse.is_as_noted(table) for table in self._noted):
             self.forget()
 
     def load(self, day: dt.date) -> None:

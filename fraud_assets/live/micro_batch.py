@@ -421,8 +421,12 @@ class MicroBatcher:
         finally:
             if writing is not None:
                 wait([writing])
-        if not alone:
-            self._forget()
+        if not alone and self._hot is not None:
+            if self._reconciling is None:
+                self._hot.forget()
+            else:
+                # a run writes several tables; memory is read again once, at its end
+                self._hot.doubt()
 
     def _judge(self, times: pa.ChunkedArray, limit: int = MAX_SPANS, before: dt.datetime | None = None) -> list[Span]:
         """Compute every rule and the alerts for the times of the rows; return the spans of the alerts.
