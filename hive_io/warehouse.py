@@ -138,7 +138,7 @@ class Warehouse(Reader):
         """
 
     def is_as_noted(self, table: str) -> bool:
-        """True if nobody but this object has written a table since it was noted or last written; False if that is not known."""
+        """Return True if no other writer has changed a table since this object noted or last wrote it; False if unknown."""
         return False
 
     @contextmanager

@@ -10,7 +10,7 @@ from fraud_assets.detection.rule import SCORECARD, SEVERITIES, Rule
 from fraud_assets.schemas.detection import ALERT_THRESHOLDS, FRAUD_ALERTS, TRANSACTION_SCORES
 from fraud_assets.schemas.features import HIGH_RISK_CUSTOMERS
 from fraud_assets.schemas.names import DATABASE
-from fraud_assets.sql.windows import hiveql, rows_within, union_all, within
+from fraud_assets.sql.windows import double, hiveql, rows_within, union_all, within
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -121,8 +121,8 @@ def high_scores(span: Span, alert_score: float, by_day: bool) -> exp.Select:
     """
     rows = rows_within(TRANSACTION_SCORES, span)
     if not by_day:
-        return rows.where(exp.column("score") >= _double(alert_score))
-    least = exp.func("COALESCE", exp.column("score", table="d"), _double(alert_score))
+        return rows.where(exp.column("score") >= double(alert_score))
+    least = exp.func("COALESCE", exp.column("score", table="d"), double(alert_score))
     days = rows_within(ALERT_THRESHOLDS, span.whole_days()).subquery("d")
     scored = exp.select("s.*", exp.column("reason", table="d").as_("day_reason")).from_(rows.subquery("s"))
     scored = scored.join(days, on=f"d.{PARTITION} = s.{PARTITION}", join_type="left")
@@ -148,11 +148,11 @@ def _alerts_by_score(span: Span, least: float, by_day: bool) -> exp.Select:
     if by_day:
         named = exp.func("CONCAT", literal(". "), exp.column("day_reason"))
         reason.append(exp.func("COALESCE", named, literal("")))
-    rank = exp.case().when(score >= _double(HIGH_FROM), literal(SEVERITIES.index("high")))
+    rank = exp.case().when(score >= double(HIGH_FROM), literal(SEVERITIES.index("high")))
     values = {
         "rule": literal(SCORECARD),
         "rule_version": exp.column("card_version"),
-        "weight": _double(0.0),
+        "weight": double(0.0),
         "reason": exp.func("CONCAT", *reason),
         "severity_rank": rank.else_(literal(SEVERITIES.index("medium"))),
     }
@@ -181,7 +181,7 @@ def _hit_columns(rule: Rule) -> list[exp.Expr]:
     stated: dict[str, exp.Expr] = {
         "rule": literal(rule.name),
         "rule_version": _stated("rule_version", literal(UNKNOWN)),
-        "weight": _stated("weight", _double(rule.weight)),
+        "weight": _stated("weight", double(rule.weight)),
         "reason": _stated("reason", literal(UNKNOWN)),
         "severity_rank": exp.func("COALESCE", rank, literal(SEVERITIES.index(rule.severity))),
     }
@@ -200,13 +200,13 @@ def _weight_of(rule: Rule) -> exp.Expr:
 
 def _score(rules: Sequence[Rule]) -> exp.Expr:
     is_low_risk = exp.column("customer_id", table="r").is_(exp.null())
-    clean: exp.Expr = exp.Case().when(is_low_risk, _double(1.0)).else_(_double(1.0 - HIGH_RISK_UPLIFT))
+    clean: exp.Expr = exp.Case().when(is_low_risk, double(1.0)).else_(double(1.0 - HIGH_RISK_UPLIFT))
     for rule in rules:
-        weight = exp.func("COALESCE", exp.column(f"weight_{rule.name}", table="h"), _double(0.0))
+        weight = exp.func("COALESCE", exp.column(f"weight_{rule.name}", table="h"), double(0.0))
         # not `clean * …`: sqlglot would put the product so far in parentheses
-        clean = exp.Mul(this=clean, expression=exp.paren(_double(1.0) - weight))
-    score = _double(1.0) - clean
-    return exp.Case().when(score > _double(HIGHEST_SCORE), _double(HIGHEST_SCORE)).else_(score)
+        clean = exp.Mul(this=clean, expression=exp.paren(double(1.0) - weight))
+    score = double(1.0) - clean
+    return exp.Case().when(score > double(HIGHEST_SCORE), double(HIGHEST_SCORE)).else_(score)
 
 
 def _severity() -> exp.Expr:
@@ -214,10 +214,6 @@ def _severity() -> exp.Expr:
     for number, severity in enumerate(SEVERITIES):
         case = case.when(exp.column("severity_rank", table="h").eq(literal(number)), literal(severity))
     return case
-
-
-def _double(value: float) -> exp.Expr:
-    return exp.cast(exp.Literal.number(repr(value)), "DOUBLE")
 
 
 def _no_alerts() -> exp.Select:

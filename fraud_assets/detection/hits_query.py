@@ -9,7 +9,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from fraud_assets.detection.rule import JUDGED, SPECIAL_COLUMNS, Rule
-from fraud_assets.sql.windows import as_cte, between, hiveql, table_node, window_query, with_ctes, within
+from fraud_assets.sql.windows import as_cte, between, double, hiveql, table_node, window_query, with_ctes, within
 from hive_io import PARTITION, CountedFilter, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -86,7 +86,7 @@ def _day() -> exp.Expr:
 
 
 def _weight(rule: Rule) -> exp.Expr:
-    constant = exp.cast(exp.Literal.number(repr(rule.weight)), "DOUBLE")
+    constant = double(rule.weight)
     if "weight" not in rule.returns:
         return constant
     computed = exp.func("COALESCE", exp.column("weight"), constant)

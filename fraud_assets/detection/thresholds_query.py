@@ -49,9 +49,10 @@ def thresholds_query(rules: Sequence[Table], span: Span, budget: int, alert_scor
         "lowest": Decimal(repr(min(LOWEST, alert_score))),
         "at_first": Decimal(repr(alert_score)),
     }
+    days, _ = as_cte(days_of(span), "days")
+    hits, _ = as_cte(_hits(rules, before), "hits")
     ctes, computed = as_cte(bind(_text(), params), "computed")
-    in_front = [_cte("days", days_of(span)), _cte("hits", _hits(rules, before))]
-    return hiveql(with_ctes(exp.select("*").from_(computed), [*in_front, *ctes]))
+    return hiveql(with_ctes(exp.select("*").from_(computed), [*days, *hits, *ctes]))
 
 
 @cache
@@ -65,7 +66,3 @@ def _hits(rules: Sequence[Table], span: Span) -> exp.Select:
         return exp.select(*keys).from_(table_node(TRANSACTION_SCORES)).where(exp.false())
     hits = hits_within({rule.name: rule for rule in rules}, span)
     return exp.select(*keys).distinct().from_(hits.subquery("u"))
-
-
-def _cte(name: str, query: exp.Query) -> exp.CTE:
-    return exp.CTE(this=query, alias=exp.TableAlias(this=exp.to_identifier(name)))

@@ -102,11 +102,11 @@ class HotWindow:
         self.day = None
 
     def doubt(self) -> None:
-        """Note that somebody else has changed a table, for `forget_what_changed`."""
+        """Record that another writer has changed a table, so that `forget_what_changed` releases the memory."""
         self._doubted = True
 
     def forget_what_changed(self) -> None:
-        """Release the memory if somebody else may have changed one of the tables that it was read from."""
+        """Release the memory if another writer may have changed a table that it was read from."""
         if self._doubted or not all(self._warehouse.is_as_noted(table) for table in self._noted):
             self.forget()
 

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from fraud_assets.scoring.card import POINTS_TO_DOUBLE, Card
 from fraud_assets.scoring.queries import InForce, moves_query, scores_query
-from fraud_assets.sql.windows import hiveql
+from fraud_assets.sql.windows import double, hiveql
 from hive_io import HiveQL, Span, Table, Warehouse
 from hive_io.dialect import literal
 
@@ -54,9 +54,10 @@ def drift(warehouse: Warehouse, card: Card, before: Card, span: Span, rules: Seq
 def stability_index(warehouse: Warehouse, card: Card, before: Card, span: Span, rules: Sequence[Table]) -> float:
     """The population stability index of the scores of a span's transactions, by two cards.
 
-    It is that of `index_of` for bands of `POINTS_TO_DOUBLE` points, across each of which the odds of fraud double. It asks how
-    many transactions have which score, where `Drift.share` asks how each is scored. Most have the same usual points: where two
-    cards put these on two sides of an edge, the index is high although no score differs by much.
+    The bands of `index_of` are `POINTS_TO_DOUBLE` points wide, so the odds of fraud double from one band to the next. The index
+    compares how many transactions each band has; `Drift.share` compares the two scores of each transaction. Most transactions
+    have the same usual points: where two cards put these on two sides of an edge, the index is high although no score differs
+    by much.
 
     Args:
         before, rules: as for `drift`.
@@ -117,7 +118,7 @@ def drift_query(card: Card, before: Card, span: Span, rules: Sequence[Table], al
     scores = scores_query([InForce(card, "after", span), InForce(before, "before", span)], rules).bound().subquery("s")
     is_after = exp.column("card_version").eq(literal("after"))
     points = exp.column("points")
-    is_alert = exp.column("score") >= exp.cast(exp.Literal.number(repr(alert_score)), "DOUBLE")
+    is_alert = exp.column("score") >= double(alert_score)
 
     def flag(name: str, condition: exp.Expr) -> exp.Expr:
         return exp.func("MAX", exp.Case().when(condition, literal(1)).else_(literal(0))).as_(name)

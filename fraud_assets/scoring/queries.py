@@ -11,7 +11,7 @@ from sqlglot import exp
 from fraud_assets.schemas.features import TRANSACTION_FEATURES
 from fraud_assets.scoring.card import MOST_POINTS, POINTS_TO_DOUBLE, UNNAMED, Card, Part
 from fraud_assets.sql.known_labels import known_labels
-from fraud_assets.sql.windows import hits_within, hiveql, rows_within, union_all
+from fraud_assets.sql.windows import double, hits_within, hiveql, rows_within, union_all
 from hive_io import PARTITION, HiveQL, Span, Table
 from hive_io.dialect import literal
 
@@ -85,7 +85,7 @@ def _scores(each: InForce, rules: Sequence[Table]) -> exp.Select:
         *(exp.column(name, table="f") for name in keys), *(value.as_(name) for name, (_, value) in parts.items())
     )
     # a sum of small integers is exact in DOUBLE, and not cut to 32 bits at each step, which takes DuckDB long to plan
-    total: exp.Expr = _double(each.card.base)
+    total: exp.Expr = double(each.card.base)
     for name in parts:
         total = exp.Add(this=total, expression=exp.cast(exp.column(name), "DOUBLE"))
     contributions = _contributions(each.card.base, {n: p[0] for n, p in parts.items()})
@@ -150,20 +150,16 @@ def _part(part: Part) -> exp.Expr:
 
 
 def _bounded() -> exp.Expr:
-    points, most = exp.column("points"), _double(MOST_POINTS)
-    least = exp.Neg(this=_double(MOST_POINTS))
+    points, most = exp.column("points"), double(MOST_POINTS)
+    least = exp.Neg(this=double(MOST_POINTS))
     return exp.Case().when(points > most, most).when(points < least, least).else_(points)
 
 
 def _millionths() -> exp.Expr:
     """1 / (1 + 2^(−points / 20)) in millionths, plus a half: rounded down, every engine writes the same six digits."""
-    power = exp.Mul(this=exp.column("bounded"), expression=_double(math.log(2) / POINTS_TO_DOUBLE))
+    power = exp.Mul(this=exp.column("bounded"), expression=double(math.log(2) / POINTS_TO_DOUBLE))
     odds = exp.func("EXP", exp.Neg(this=exp.paren(power)))
-    return exp.Div(this=_double(1000000), expression=exp.paren(_double(1) + odds)) + _double(0.5)
-
-
-def _double(value: float) -> exp.Expr:
-    return exp.cast(exp.Literal.number(repr(value)), "DOUBLE")
+    return exp.Div(this=double(1000000), expression=exp.paren(double(1) + odds)) + double(0.5)
 
 
 def _contributions(base: int, names: Mapping[str, str]) -> exp.Expr:

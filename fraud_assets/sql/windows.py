@@ -143,6 +143,11 @@ def of_customers_in(span: Span, rows: exp.Select, transactions: Table) -> exp.Se
     return exp.select("w.*").from_(rows.subquery("w")).join(customers.subquery("s"), on=same, join_type="left semi", copy=False)
 
 
+def double(value: float) -> exp.Expr:
+    """A number as a DOUBLE; a literal with a point would be a DECIMAL."""
+    return exp.cast(exp.Literal.number(repr(value)), "DOUBLE")
+
+
 def between(column: exp.Column, start: dt.datetime, end: dt.datetime) -> list[exp.Expr]:
     """The two conditions that place a column in `[start, end)`."""
     return [column >= literal(start), column < literal(end)]

@@ -61,7 +61,7 @@ def narrow(tree: exp.Query, table: str, by: str) -> set[str]:
     Returns:
         The names of the constants that are read from the database `NARROWED` now; the tree is changed.
     """
-    ctes = {cte.alias.lower(): cte.this for cte in tree.ctes}
+    origin = _Origin(table, by, {cte.alias.lower(): cte.this for cte in tree.ctes})
     narrowed = set()
     for join in tree.find_all(exp.Join):
         constant, select = join.this, join.find_ancestor(exp.Select)
@@ -77,7 +77,7 @@ def narrow(tree: exp.Query, table: str, by: str) -> set[str]:
                     and isinstance(other, exp.Column)
                     and (own.table.lower(), own.name.lower()) == (constant.alias_or_name.lower(), by)
                     and other.table.lower() != constant.alias_or_name.lower()
-                    and _Origin(table, by, ctes).has(select, other)
+                    and origin.has(select, other)
                 ):
                     narrowed.add(constant.name)
                     constant.set("db", exp.to_identifier(NARROWED))
