@@ -7,6 +7,9 @@ transactions are compared with those that the source has served: none may be los
 Customers pay as a bank's do. By default there are 200,000 with a payment every second day, 30 days of which are loaded first.
 The load brings each payment of the days that follow once: after an hour at 500 a second, a customer has paid nine times on
 average, within the day of the load. Some rows come late, some are corrected, some malformed.
+
+With `--kafka JARS` (`build/kafka/jars`, made by `make test-kafka`), the transactions come from a topic of an Apache Kafka on
+this machine: what the API serves is written there every 50 ms, and a transaction arrives when it is in the topic.
 """
 
 from __future__ import annotations
@@ -22,21 +25,38 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 
 import httpx
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from confluent_kafka import Producer
 
 from fraud_assets.runs.batch import run_days
 from fraud_assets.runs.source_process import source_process
+from fraud_assets.schemas.sources import TRANSACTIONS
 from fraud_assets.settings import read_settings
 from hive_io import EmbeddedWarehouse, Span
+from tests.services.kafka import Kafka, kafka
 
+TOPIC = "transactions"
+SOURCE = """\
+apis: {{url: "{url}"}}
+tables:
+  transactions:
+    kafka: {{brokers: "{brokers}", topic: "{topic}", spill_days: 1}}
+    columns:
+      ingested_at: {{from: _timestamp, format: epoch_ms}}
+{columns}
+"""
+"""A source file: transactions from the topic, the other tables from the APIs."""
+LARGEST = 4 * 2**20
+"""Bytes of a message. One kind of malformed row has more than a megabyte, which is what Kafka takes by default."""
 DAY = dt.timedelta(days=1)
 
 
@@ -133,11 +153,53 @@ def load_history(lake: Path, world: list[str], days: int) -> None:
         run_days(settings, Span.days(today, today))
 
 
-def watch_under_load(lake: Path, world: list[str], rate: float, seconds: int, watch_options: list[str]) -> Watched:
-    """Run `fraud watch` against the world under load, until it has caught up after the load ended."""
+def forward(url: str, broker: Kafka, since: dt.datetime, stop: Event) -> None:
+    """Write what the API serves, from an event time on and in the order of arrival, to the topic, until told to stop."""
+    producer = Producer({"bootstrap.servers": broker.brokers, "linger.ms": 0, "message.max.bytes": LARGEST})
+    params = {"since": since.isoformat(), "limit": "50000"}
+    with httpx.Client(timeout=120) as client:
+        while not stop.wait(0.05):
+            page = client.get(f"{url}/api/transactions", params=params).raise_for_status()
+            if "X-Cursor" in page.headers:
+                params["after"] = page.headers["X-Cursor"]
+            for row in page.json():
+                producer.produce(TOPIC, json.dumps(row), str(row.get("customer_id")))
+            assert producer.flush(30) == 0, "Kafka does not take what it is sent"
+
+
+@contextmanager
+def from_topic(url: str, jars: Path, folder: Path, began: dt.datetime) -> Iterator[dict[str, str]]:
+    """Settings by which `fraud watch` reads a topic that holds what the API has served since the midnight before `began`."""
+    with kafka(folder, jars) as broker:
+        broker.create(TOPIC, partitions=3, max_message_bytes=str(LARGEST))
+        paths = {name: ".".join(path) for name, path in TRANSACTIONS.paths.items() if name != "ingested_at"}
+        columns = "\n".join(f"      {name}: {path}" for name, path in paths.items())
+        source = folder / "source.yaml"
+        source.write_text(SOURCE.format(url=url, brokers=broker.brokers, topic=TOPIC, columns=columns), encoding="utf-8")
+        midnight = began.replace(hour=0, minute=0, second=0, microsecond=0)
+        stop = Event()
+        forwarder = Thread(target=forward, args=(url, broker, midnight, stop), daemon=True)
+        forwarder.start()
+        yield {"FRAUD_SOURCE": str(source)}
+        stop.set()
+        forwarder.join(60)
+
+
+def watch_under_load(
+    lake: Path, world: list[str], rate: float, seconds: int, watch_options: list[str], jars: Path | None
+) -> Watched:
+    """Run `fraud watch` against the world under load, until it has caught up after the load ended.
+
+    Args:
+        jars: of Apache Kafka, from which transactions then come; None for the API.
+    """
     began = dt.datetime.now(dt.UTC)
-    with source_process([*world, "--rate", str(rate), "--lasts", str(seconds)]) as url:
-        env = {**os.environ, "FRAUD_WAREHOUSE": str(lake), "FRAUD_SOURCE_URL": url}
+    with (
+        source_process([*world, "--rate", str(rate), "--lasts", str(seconds)]) as url,
+        tempfile.TemporaryDirectory() as folder,
+        from_topic(url, jars, Path(folder), began) if jars else nullcontext({"FRAUD_SOURCE_URL": url}) as source,
+    ):
+        env = {**os.environ, "FRAUD_WAREHOUSE": str(lake), **source}
         with subprocess.Popen([sys.executable, "-m", "fraud_assets", "watch", *watch_options], env=env) as watch:
             # files of replaced rows are kept for an hour: what still grows in the second half grows without bound
             sizes = []
@@ -204,6 +266,7 @@ def main() -> None:
     parser.add_argument("--lake", type=Path, help="a lake with the history of the same world, copied instead of loaded")
     parser.add_argument("--reconcile", type=float, default=300)
     parser.add_argument("--every", type=float, default=1)
+    parser.add_argument("--kafka", type=Path, metavar="JARS", help="read the transactions from a topic")
     parser.add_argument("--keep", type=Path, help="a new folder in which to keep the lake")
     args = parser.parse_args()
 
@@ -216,7 +279,7 @@ def main() -> None:
             shutil.copytree(args.lake, lake)
         else:
             load_history(lake, world, args.history)
-        watched = watch_under_load(lake, [*world, *faults], args.rate, args.seconds, watch_options)
+        watched = watch_under_load(lake, [*world, *faults], args.rate, args.seconds, watch_options, args.kafka)
         print_report(lake, watched, args.rate, args.seconds)
 
 
