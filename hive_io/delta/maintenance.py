@@ -11,6 +11,8 @@ import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hive_io.delta.file_pruning import statistics
+from hive_io.delta.reader import arrow_schema
 from hive_io.table import DAY, PARTITION
 
 UNNAMED_HOURS = 48
@@ -85,6 +87,8 @@ def vacuum(delta: deltalake.DeltaTable, log: Path, keep: dt.timedelta) -> None:
     properties = {
         _COMMITS: f"interval {math.ceil(commits / _AN_HOUR)} hours",
         _REMOVED: f"interval {math.ceil(keep / DAY) + 1} days",
+        # tables of earlier releases have statistics of every column
+        **statistics(arrow_schema(delta)),
     }
     if not properties.items() <= delta.metadata().configuration.items():
         delta.alter.set_table_properties(properties)

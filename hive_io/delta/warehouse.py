@@ -22,7 +22,7 @@ import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from hive_io.delta.file_pruning import Bound, bounds, files
+from hive_io.delta.file_pruning import Bound, bounds, files, statistics
 from hive_io.delta.log import check_commits, check_log, check_not_emptied, commits, log_of
 from hive_io.delta.maintenance import (
     MOST_SMALL_FILES,
@@ -397,6 +397,7 @@ def _create(table: Table, path: Path) -> None:
         partition_by=[PARTITION],
         name=table.full_name,
         description=table.description or None,
+        configuration=statistics(table.arrow_schema),
     )
     try:
         aside.rename(path)

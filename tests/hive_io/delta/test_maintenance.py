@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,11 @@ import pyarrow as pa
 import pytest
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from hive_io import EmbeddedWarehouse, HiveQL, PartitionConflict
+from hive_io import Column, EmbeddedWarehouse, HiveQL, PartitionConflict, Table
 from hive_io.delta import maintenance, warehouse
 from hive_io.delta.maintenance import UNNAMED_HOURS
 from tests.hive_io.delta.samples import NAME, files_by_day, folder_of, make_old, write_in_pieces
-from tests.hive_io_fixtures import PAYMENTS, at, at_once, day, days, ds, payment, payments, rows_of
+from tests.hive_io_fixtures import PAYMENTS, at, at_once, day, days, ds, payment, payments, rows_of, table_of
 
 # --- compaction -------------------------------------------------------------------------------------------------------
 
@@ -142,6 +143,34 @@ def test_a_log_of_many_commits_is_retained_no_longer_than_replaced_rows(
     assert len(list(log.glob("*.json"))) <= 5
     assert lake.partitions(NAME) == {ds(1): 4, ds(2): 4, ds(3): 3}
     assert len(rows_of(EmbeddedWarehouse(lake.root).read(NAME))) == 11
+
+
+def statistics_of(lake: EmbeddedWarehouse, number: int) -> dict[str, set[str]]:
+    """Add a payment. Return, for each kind of statistic of its file in the log, the columns that have it."""
+    lake.upsert(PAYMENTS, payments(payment("long name " * 1000, at(number))))
+    commit = max((folder_of(lake) / "_delta_log").glob("*.json"))
+    (added,) = [action["add"] for line in commit.read_text().splitlines() if "add" in (action := json.loads(line))]
+    found = json.loads(added["stats"])
+    assert found.pop("numRecords") == 1
+    return {kind: set(columns) for kind, columns in found.items()}
+
+
+def test_the_log_has_statistics_of_times_alone(lake: EmbeddedWarehouse) -> None:
+    """Of other columns, they would slow down each commit, and show rows in the log."""
+    found = statistics_of(lake, 1)
+    assert set(map(frozenset, found.values())) == {frozenset({"at"})}
+    names = Table("fintech", "names", (Column("name", "STRING"),), key=("name",))
+    lake.upsert(names, table_of(names, ("Ada", ds(1))))
+    assert "Ada" not in "".join(map(Path.read_text, (lake.root / "fintech.db" / "names").glob("_delta_log/*.json")))
+    assert lake.partitions(names.full_name) == {ds(1): 1}
+
+
+def test_vacuum_ends_statistics_of_other_columns(lake: EmbeddedWarehouse) -> None:
+    deltalake.DeltaTable.create(str(folder_of(lake)), schema=PAYMENTS.arrow_schema, partition_by=["ds"])
+    assert statistics_of(lake, 1)["minValues"] == {"id", "at", "amount"}
+    lake.vacuum(NAME, dt.timedelta(hours=1))
+    assert statistics_of(lake, 2)["minValues"] == {"at"}
+    assert lake.partitions(NAME) == {ds(1): 1, ds(2): 1}
 
 
 def test_an_earlier_version_can_be_read_while_its_files_are_retained(lake: EmbeddedWarehouse) -> None:
